@@ -1,0 +1,1 @@
+"""Generated video, clips on disk, MOTChallenge folders, video in and out."""

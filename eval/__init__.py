@@ -1,0 +1,1 @@
+"""MOT scores, HOTA, the floor tracker, reports."""
