@@ -1,0 +1,159 @@
+"""Handwritten digits: the 4000 that ship with the package, or the whole of MNIST where its files are."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from sqair.errors import UserError
+
+SPLITS = ("train", "val", "test")
+SIDE = 28
+
+_EMBEDDED = Path(__file__).parent / "data" / "digits.npz"
+_EMBEDDED_SIZES = {"train": 3200, "val": 400, "test": 400}
+_MNIST_VALIDATION = 5000
+_IDX_FILES = {"train": "train", "val": "train", "test": "t10k"}
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Digits scaled and cropped to their non-zero pixels.
+
+    Attributes:
+        image: ``[D, S, S]`` uint8, each crop in the top left corner, zero elsewhere.
+        size: ``[D, 2]`` int64, width and height of each crop in pixels.
+        label: ``[D]`` int64, 0 to 9.
+    """
+
+    image: np.ndarray
+    size: np.ndarray
+    label: np.ndarray
+
+
+def load_digits(split: str, idx_path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The digits of one split: images ``[D, 28, 28]`` uint8 and labels ``[D]`` uint8.
+
+    Without ``idx_path`` these are the embedded digits, 3200 for "train", 400 for "val" and 400 for "test", dealt out
+    by a fixed seed. With ``idx_path``, a folder that holds MNIST's four IDX files (as they are, or as ``.gz``), "train"
+    is all but the last 5000 of the training file, "val" those 5000, and "test" the t10k file.
+
+    Raises:
+        UserError: the split is unknown, or a file is missing or damaged.
+    """
+    if split not in SPLITS:
+        raise UserError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    return _load_embedded(split) if idx_path is None else _load_mnist(split, Path(idx_path))
+
+
+@lru_cache(maxsize=8)
+def load_crops(split: str, digit_size: int = SIDE, idx_path: str | Path | None = None) -> Crops:
+    """The digits of a split, scaled from 28x28 to ``digit_size`` squared and cropped tightly; kept in memory."""
+    images, labels = load_digits(split, idx_path)
+    scaled = resize(images, digit_size)
+    keep = scaled.any(axis=(1, 2))
+    scaled = scaled[keep]
+    size, top_left = np.empty((len(scaled), 2), np.int64), np.empty((len(scaled), 2), np.int64)
+    for axis, across in ((0, 1), (1, 2)):  # x looks down the columns, y along the rows
+        ink = scaled.any(axis=across)
+        top_left[:, axis] = ink.argmax(axis=1)
+        size[:, axis] = digit_size - ink[:, ::-1].argmax(axis=1) - top_left[:, axis]
+    image = np.zeros_like(scaled)
+    for to, of, (x, y), (w, h) in zip(image, scaled, top_left, size, strict=True):
+        to[:h, :w] = of[y : y + h, x : x + w]
+    crops = Crops(image, size, labels[keep].astype(np.int64))
+    for array in (crops.image, crops.size, crops.label):
+        array.setflags(write=False)
+    return crops
+
+
+def resize(images: np.ndarray, side: int) -> np.ndarray:
+    """Scales ``[D, S, S]`` uint8 images to ``[D, side, side]`` uint8.
+
+    Smaller by the mean over each new pixel's area, larger by linear interpolation.
+    """
+    old = images.shape[-1]
+    if side == old:
+        return images
+    weights = _area_weights(old, side) if side < old else _linear_weights(old, side)
+    scaled = np.einsum("ij,djk,lk->dil", weights, images.astype(np.float64), weights, optimize=True)
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _area_weights(old: int, new: int) -> np.ndarray:
+    """``[new, old]``: how much of each new pixel lies in each old one."""
+    edges = np.arange(new + 1) * old / new
+    low, high = edges[:-1, None], edges[1:, None]
+    pixel = np.arange(old)[None, :]
+    return np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None) * new / old
+
+
+def _linear_weights(old: int, new: int) -> np.ndarray:
+    """``[new, old]``: interpolation between the centres of the old pixels."""
+    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
+    return np.clip(1 - np.abs(centre[:, None] - np.arange(old)[None, :]), 0, None)
+
+
+def _load_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(_EMBEDDED) as data:
+            images, labels = data["images"], data["labels"]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"the package's digits cannot be read ({_EMBEDDED}: {error}): install it again") from error
+    order = np.random.Generator(np.random.PCG64(0)).permutation(len(images))
+    first = 0
+    for name, number in _EMBEDDED_SIZES.items():
+        if name == split:
+            chosen = np.sort(order[first : first + number])
+            return images[chosen], labels[chosen]
+        first += number
+    raise AssertionError(split)
+
+
+def _load_mnist(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: give the one that holds MNIST's IDX files")
+    stem = _IDX_FILES[split]
+    images = _read_idx(folder, f"{stem}-images-idx3-ubyte", 3)
+    labels = _read_idx(folder, f"{stem}-labels-idx1-ubyte", 1)
+    if images.shape[1:] != (SIDE, SIDE):
+        raise UserError(f"{folder}: {stem} images are {images.shape[1]}x{images.shape[2]}, MNIST's are 28x28")
+    if len(images) != len(labels):
+        raise UserError(f"{folder}: {len(images)} {stem} images but {len(labels)} labels: the files do not match")
+    if split != "test":
+        if len(images) <= _MNIST_VALIDATION:
+            raise UserError(
+                f"{folder}: the training file has {len(images)} digits, more than {_MNIST_VALIDATION} are needed"
+            )
+        part = slice(None, -_MNIST_VALIDATION) if split == "train" else slice(-_MNIST_VALIDATION, None)
+        images, labels = images[part], labels[part]
+    return images, labels
+
+
+def _read_idx(folder: Path, name: str, n_dim: int) -> np.ndarray:
+    """One IDX file of unsigned bytes, plain or gzipped; also under its name with a dot, as some mirrors write it."""
+    stem, kind = name.split("-idx")
+    names = [name, f"{name}.gz", f"{stem}.idx{kind}", f"{stem}.idx{kind}.gz"]
+    path = next((folder / n for n in names if (folder / n).is_file()), None)
+    if path is None:
+        raise UserError(f"{folder} has no {name} (or {name}.gz): give the folder that holds MNIST's IDX files")
+    try:
+        raw = path.read_bytes()
+        data = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}): download it again") from error
+    header = 4 + 4 * n_dim
+    if len(data) < header or data[:4] != bytes([0, 0, 8, n_dim]):
+        raise UserError(f"{path} is not an IDX file of unsigned bytes with {n_dim} axes: download it again")
+    shape = struct.unpack(f">{n_dim}I", data[4:header])
+    expected = header + int(np.prod(shape, dtype=object))
+    if len(data) != expected:
+        raise UserError(f"{path} has {len(data)} bytes where its header says {expected}: download it again")
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

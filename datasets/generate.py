@@ -1,0 +1,108 @@
+"""Clips of a recipe: frames, and the truth about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqair.datasets.digits import Crops, load_crops
+from sqair.datasets.draws import Draws
+from sqair.datasets.motion import Scene, make_scene
+from sqair.datasets.recipes import Recipe
+from sqair.tracks import Tracks
+
+IGNORED_BELOW = 0.25
+"""Objects of which a smaller fraction is visible are not scored (``score`` 0)."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips and what is true of them. N clips, T frames, K digits of a clip at most, H and W pixels.
+
+    Attributes:
+        frames: ``[N, T, H, W]`` uint8.
+        count: ``[N, T]`` int64, how many digits the recipe says there are (visible or not).
+        presence: ``[N, T, K]`` bool, which of the digits these are.
+        label: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
+        ink: per clip, boxes tight around the visible non-zero pixels of each digit, whose number is its id; rows of
+            visible digits only; ``visibility`` is the fraction of the digit's non-zero pixels that lie inside the
+            canvas, ``score`` is 0 where that is below a quarter. Digits blend by maximum and so hide nothing. Empty
+            without truth.
+        full: per clip, boxes of the whole digits, parts outside the canvas included, present digits all; ``score``
+            and ``visibility`` as in ``ink``. Empty without truth.
+    """
+
+    frames: np.ndarray
+    count: np.ndarray
+    presence: np.ndarray
+    label: np.ndarray
+    ink: list[Tracks]
+    full: list[Tracks]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *, truth: bool = True) -> Clips:
+    """Clips ``start`` to ``start + count`` of (recipe, split, seed).
+
+    A clip is the same whatever range it is drawn in. ``truth=False`` leaves out the boxes and is faster.
+
+    Raises:
+        UserError: unknown split, digits that cannot be read or do not fit the canvas.
+    """
+    crops = load_crops(split, recipe.digit_size, recipe.idx_path)
+    scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
+    frames = _paint(scene, crops, recipe.height, recipe.width)
+    label = np.where(scene.which >= 0, crops.label[scene.which], -1)
+    ink, full = _truth(scene, crops, recipe.height, recipe.width) if truth else ([], [])
+    return Clips(frames, scene.presence.sum(-1), scene.presence, label, ink, full)
+
+
+def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:
+    n, length, _ = scene.presence.shape
+    frames = np.zeros((n, length, height, width), np.uint8)
+    for i, k in np.argwhere(scene.which >= 0).tolist():
+        which = scene.which[i, k]
+        w, h = crops.size[which].tolist()
+        digit = crops.image[which, :h, :w]
+        positions = scene.position[i, :, k].tolist()
+        for t in np.flatnonzero(scene.presence[i, :, k]).tolist():
+            x, y = positions[t]
+            under = frames[i, t, y : y + h, x : x + w]
+            seen_h, seen_w = under.shape
+            np.maximum(under, digit[:seen_h, :seen_w], out=under)
+    return frames
+
+
+def _truth(scene: Scene, crops: Crops, height: int, width: int) -> tuple[list[Tracks], list[Tracks]]:
+    ink, full = [], []
+    for which, position, presence in zip(scene.which, scene.position, scene.presence, strict=True):
+        frame, ids = np.nonzero(presence)
+        corner = position[frame, ids]
+        box = np.concatenate([corner, crops.size[which[ids]]], axis=1).astype(np.float64)
+        seen = np.zeros_like(box)
+        visibility = np.zeros(len(frame))
+        for row, k in enumerate(ids.tolist()):
+            x, y = corner[row].tolist()
+            seen[row], visibility[row] = _visible(crops.image[which[k]], x, y, height, width)
+        score = (visibility >= IGNORED_BELOW).astype(np.float64)
+        full.append(Tracks(frame, ids, box, score, visibility))
+        ink.append(Tracks(frame, ids, seen, score, visibility).where(visibility > 0))
+    return ink, full
+
+
+def _visible(digit: np.ndarray, x: int, y: int, height: int, width: int) -> tuple[tuple[int, int, int, int], float]:
+    """Box of the non-zero pixels of a digit at ``x, y`` that lie inside the canvas, and the fraction of them."""
+    inside = digit[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)] > 0
+    rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+    if not len(rows):
+        return (0, 0, 0, 0), 0.0
+    box = (
+        max(x, 0) + int(columns[0]),
+        max(y, 0) + int(rows[0]),
+        int(columns[-1] - columns[0]) + 1,
+        int(rows[-1] - rows[0]) + 1,
+    )
+    return box, int(inside.sum()) / np.count_nonzero(digit)
