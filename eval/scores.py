@@ -1,0 +1,179 @@
+"""What a comparison of tracks with ground truth gives: counts that add up, the scores of them, tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from sqair.eval.hota import ALPHAS, HotaCounts, hota
+
+COLUMNS = {
+    "mota": "MOTA",
+    "motp_iou": "MOTP(IoU)",
+    "idf1": "IDF1",
+    "hota": "HOTA",
+    "deta": "DetA",
+    "assa": "AssA",
+    "count_accuracy": "Count",
+    "recall": "Recall",
+    "precision": "Precision",
+    "switches": "IDs",
+    "fragmentations": "Frag",
+    "misses": "FN",
+    "false_positives": "FP",
+    "mostly_tracked": "MT",
+    "mostly_lost": "ML",
+    "objects": "GT",
+    "frames": "Frames",
+}
+"""Key of a score in CSV and JSON, and its heading in the table."""
+
+_NOT_IN_TABLE = ("deta", "assa", "frames")
+_SHARES = frozenset(list(COLUMNS)[:9])
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What one clip adds to the scores. All of it adds up over clips: OVERALL pools the counts of all.
+
+    Attributes:
+        frames: frames of the clip.
+        right_count: frames in which as many boxes were predicted as there are in the ground truth.
+        objects: ground-truth boxes.
+        predictions: predicted boxes.
+        matches: ground-truth boxes with a prediction, switches included.
+        matched_iou: sum of the overlap of those.
+        switches: matches whose predicted id is not the one that the object last had.
+        fragmentations: how often an object is lost and found again.
+        mostly_tracked: tracks of the ground truth matched in at least 80 % of their frames.
+        mostly_lost: the same, in less than 20 %.
+        identity_matches: IDTP, boxes that overlap under the best one-to-one assignment of whole tracks.
+        hota: the part of HOTA.
+    """
+
+    frames: int = 0
+    right_count: int = 0
+    objects: int = 0
+    predictions: int = 0
+    matches: int = 0
+    matched_iou: float = 0.0
+    switches: int = 0
+    fragmentations: int = 0
+    mostly_tracked: int = 0
+    mostly_lost: int = 0
+    identity_matches: int = 0
+    hota: HotaCounts = HotaCounts(np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS)), 0)
+
+    def __add__(self, other: Counts) -> Counts:
+        numbers = [getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "hota"]
+        return Counts(*numbers, HotaCounts(*(a + b for a, b in zip(self.hota, other.hota, strict=True))))
+
+    def scores(self) -> dict[str, float]:
+        """The scores by the keys of ``COLUMNS``; a share of nothing is NaN."""
+        misses, false_positives = self.objects - self.matches, self.predictions - self.matches
+        mean_hota, detection, association = hota(self.hota)
+        return {
+            "mota": 1 - _share(misses + false_positives + self.switches, self.objects),
+            "motp_iou": _share(self.matched_iou, self.matches),
+            "idf1": _share(2 * self.identity_matches, self.objects + self.predictions),
+            "hota": mean_hota,
+            "deta": detection,
+            "assa": association,
+            "count_accuracy": _share(self.right_count, self.frames),
+            "recall": _share(self.matches, self.objects),
+            "precision": _share(self.matches, self.predictions),
+            "switches": self.switches,
+            "fragmentations": self.fragmentations,
+            "misses": misses,
+            "false_positives": false_positives,
+            "mostly_tracked": self.mostly_tracked,
+            "mostly_lost": self.mostly_lost,
+            "objects": self.objects,
+            "frames": self.frames,
+        }
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of a set of clips.
+
+    Attributes:
+        clips: name of a clip -> its scores by the keys of ``COLUMNS``.
+        overall: the same from the pooled counts of all clips (not a mean over clips).
+        iou: overlap from which a prediction matches.
+        ignore: whether ground truth of score 0 was left out, with the predictions matched to it.
+    """
+
+    clips: Mapping[str, dict[str, float]]
+    overall: dict[str, float]
+    iou: float
+    ignore: bool
+
+    def rows(self) -> dict[str, dict[str, float]]:
+        """The rows of clips, then ``OVERALL``."""
+        return {**self.clips, "OVERALL": self.overall}
+
+    def table(self, *, most: int = 20, more: Mapping[str, dict[str, float]] | None = None) -> str:
+        """Plain text, OVERALL last; of more than ``most`` clips only the first and the last three.
+
+        ``more`` are further rows, shown below OVERALL.
+        """
+        rows: list[tuple[str, dict[str, float] | None]] = list(self.clips.items())
+        if len(rows) > most:
+            rows = [*rows[:3], (f"... {len(rows) - 6} more", None), *rows[-3:]]
+        return format_table([*rows, ("OVERALL", self.overall), *(more or {}).items()])
+
+    def csv(self) -> str:
+        """One line per clip, OVERALL last; NaN is an empty cell."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["clip", *COLUMNS])
+        for name, row in self.rows().items():
+            writer.writerow([name, *("" if math.isnan(row[key]) else row[key] for key in COLUMNS)])
+        return out.getvalue()
+
+    def as_dict(self) -> dict:
+        """Everything, fit for JSON: NaN becomes None."""
+        return {
+            "iou": self.iou,
+            "ignore": self.ignore,
+            "overall": without_nan(self.overall),
+            "clips": {name: without_nan(row) for name, row in self.clips.items()},
+        }
+
+    def json(self) -> str:
+        return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+
+
+def format_table(rows: list[tuple[str, dict[str, float] | None]]) -> str:
+    """Lines up the named rows under the headings of ``COLUMNS``; a row of None is empty, NaN shows as ``-``."""
+    keys = [key for key in COLUMNS if key not in _NOT_IN_TABLE]
+    cells = [["", *(COLUMNS[key] for key in keys)]]
+    cells += [[name, *("" if row is None else _cell(key, row[key]) for key in keys)] for name, row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for first, *rest in cells:
+        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
+    return "\n".join(lines)
+
+
+def without_nan(row: Mapping[str, float]) -> dict[str, float | None]:
+    """``row`` with None for NaN."""
+    return {key: None if math.isnan(value) else value for key, value in row.items()}
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _cell(key: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.4f}" if key in _SHARES else str(value)

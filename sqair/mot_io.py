@@ -1,0 +1,124 @@
+"""MOTChallenge text files: one row per box, comma separated, frame, id, left and top counted from 1."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+
+from sqair.errors import UserError
+from sqair.tracks import Tracks
+
+RESULT_COLUMNS = 10
+TRUTH_COLUMNS = 9
+
+
+def read_mot(path: str | Path) -> Tracks:
+    """The boxes of one clip.
+
+    A row is either a result, ``frame,id,left,top,w,h,conf,-1,-1,-1``, or ground truth,
+    ``frame,id,left,top,w,h,conf,class,visibility``; ``conf`` becomes ``Tracks.score``, the class is not kept,
+    and a visibility of -1 means unknown. A file without rows is a clip in which nothing was seen.
+
+    Raises:
+        UserError: the file cannot be read, or a row is malformed (the message begins ``FILE:LINE:``).
+    """
+    path = Path(path)
+    rows: list[list[float]] = []
+    seen: dict[tuple[float, float], int] = {}
+    columns = 0
+    for number, line in enumerate(_read_text(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        values = _parse_row(line, where)
+        columns = columns or len(values)
+        if len(values) != columns:
+            raise UserError(f"{where}: {len(values)} values where the rows above have {columns}")
+        key = (values[0], values[1])
+        if key in seen:
+            twice = f"id {key[1]:.0f} appears twice in frame {key[0]:.0f}"
+            raise UserError(f"{where}: {twice} (first in line {seen[key]})")
+        seen[key] = number
+        rows.append(values)
+    if not rows:
+        return Tracks.empty()
+    table = np.array(rows)
+    box = table[:, 2:6] - [1.0, 1.0, 0.0, 0.0]
+    visibility = None
+    if columns == TRUTH_COLUMNS:
+        visibility = np.where(table[:, 8] == -1, 1.0, table[:, 8])
+    return Tracks(table[:, 0] - 1, table[:, 1] - 1, box, table[:, 6], visibility)
+
+
+def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
+    """Writes result rows, or with ``truth`` ground-truth rows (class 1), all of them or none.
+
+    Numbers are written to the sixth decimal. Raises UserError when the file cannot be written.
+    """
+    lines = []
+    for frame, name, (x, y, w, h), score, visibility in zip(
+        tracks.frame, tracks.id, tracks.box, tracks.score, tracks.visibility, strict=True
+    ):
+        start = ",".join([str(frame + 1), str(name + 1), *map(_short, (x + 1, y + 1, w, h, score))])
+        lines.append(f"{start},1,{_short(visibility)}\n" if truth else f"{start},-1,-1,-1\n")
+    write_text(path, "".join(lines))
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file that appears whole or not at all. Raises UserError when it cannot be written."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file of MOTChallenge rows") from error
+
+
+def _parse_row(line: str, where: str) -> list[float]:
+    """The 9 or 10 numbers of a row, checked."""
+    words = line.split(",")
+    if len(words) not in (TRUTH_COLUMNS, RESULT_COLUMNS):
+        raise UserError(
+            f"{where}: {len(words)} comma-separated values; a MOTChallenge row has "
+            f"{RESULT_COLUMNS} (a result) or {TRUTH_COLUMNS} (ground truth)"
+        )
+    values = []
+    for word in words:
+        try:
+            values.append(float(word))
+        except ValueError as error:
+            raise UserError(f"{where}: {word.strip()!r} is not a number") from error
+    for name, value in zip(("frame", "id"), values, strict=False):
+        if not (math.isfinite(value) and value == int(value) and 1 <= value < 2**53):
+            raise UserError(f"{where}: {name} {value:g} is not a whole number of at least 1")
+    for name, value in zip(("left", "top", "width", "height", "conf"), values[2:7], strict=True):
+        if not math.isfinite(value):
+            raise UserError(f"{where}: {name} is {value:g}")
+    for name, value in zip(("width", "height"), values[4:6], strict=True):
+        if value < 0:
+            raise UserError(f"{where}: {name} {value:g} is negative")
+    if len(values) == TRUTH_COLUMNS and values[8] != -1 and not 0 <= values[8] <= 1:
+        raise UserError(f"{where}: visibility {values[8]:g} is not between 0 and 1")
+    return values
+
+
+def _short(value: float) -> str:
+    """Up to six decimals, without the zeros at the end."""
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
