@@ -41,9 +41,10 @@ class Crops:
 def load_digits(split: str, idx_path: str | Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The digits of one split: images ``[D, 28, 28]`` uint8 and labels ``[D]`` uint8.
 
-    Without ``idx_path`` these are the embedded digits, 3200 for "train", 400 for "val" and 400 for "test", dealt out
-    by a fixed seed. With ``idx_path``, a folder that holds MNIST's four IDX files (as they are, or as ``.gz``), "train"
-    is all but the last 5000 of the training file, "val" those 5000, and "test" the t10k file.
+    Without ``idx_path`` these are the embedded digits, 3200 for "train", 400 for "val" and 400 for "test",
+    dealt out by a fixed seed. With ``idx_path``, a folder that holds MNIST's four IDX files (as they are, or
+    as ``.gz``), "train" is all but the last 5000 of the training file, "val" those 5000, and "test" the t10k
+    file.
 
     Raises:
         UserError: the split is unknown, or a file is missing or damaged.
@@ -55,14 +56,17 @@ def load_digits(split: str, idx_path: str | Path | None = None) -> tuple[np.ndar
 
 @lru_cache(maxsize=8)
 def load_crops(split: str, digit_size: int = SIDE, idx_path: str | Path | None = None) -> Crops:
-    """The digits of a split, scaled from 28x28 to ``digit_size`` squared and cropped tightly; kept in memory."""
+    """The digits of a split, scaled from 28x28 to ``digit_size`` squared and cropped to their ink.
+
+    They are kept in memory. Digits whose ink vanishes as they are scaled down are left out.
+    """
     images, labels = load_digits(split, idx_path)
     scaled = resize(images, digit_size)
     keep = scaled.any(axis=(1, 2))
     scaled = scaled[keep]
     size, top_left = np.empty((len(scaled), 2), np.int64), np.empty((len(scaled), 2), np.int64)
     for axis, across in ((0, 1), (1, 2)):  # x looks down the columns, y along the rows
-        ink = scaled.any(axis=across)
+        ink = scaled.max(axis=across) > 0
         top_left[:, axis] = ink.argmax(axis=1)
         size[:, axis] = digit_size - ink[:, ::-1].argmax(axis=1) - top_left[:, axis]
     image = np.zeros_like(scaled)
@@ -77,28 +81,30 @@ def load_crops(split: str, digit_size: int = SIDE, idx_path: str | Path | None =
 def resize(images: np.ndarray, side: int) -> np.ndarray:
     """Scales ``[D, S, S]`` uint8 images to ``[D, side, side]`` uint8.
 
-    Smaller by the mean over each new pixel's area, larger by linear interpolation.
+    Smaller by the mean over each new pixel's area, larger by linear interpolation; in whole numbers, so that
+    every machine makes the same digits.
     """
     old = images.shape[-1]
     if side == old:
         return images
-    weights = _area_weights(old, side) if side < old else _linear_weights(old, side)
-    scaled = np.einsum("ij,djk,lk->dil", weights, images.astype(np.float64), weights, optimize=True)
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    weights, total = _area_weights(old, side) if side < old else _linear_weights(old, side)
+    rows = np.einsum("ij,djk->dik", weights, images.astype(np.int64))
+    scaled = np.einsum("lk,dik->dil", weights, rows)
+    return ((2 * scaled + total**2) // (2 * total**2)).astype(np.uint8)
 
 
-def _area_weights(old: int, new: int) -> np.ndarray:
-    """``[new, old]``: how much of each new pixel lies in each old one."""
-    edges = np.arange(new + 1) * old / new
-    low, high = edges[:-1, None], edges[1:, None]
-    pixel = np.arange(old)[None, :]
-    return np.clip(np.minimum(high, pixel + 1) - np.maximum(low, pixel), 0, None) * new / old
+def _area_weights(old: int, new: int) -> tuple[np.ndarray, int]:
+    """``[new, old]`` whole numbers and what each row sums to: the share of each old pixel in each new one."""
+    edge, pixel = old * np.arange(new + 1), new * np.arange(old)  # in units of 1 / new of an old pixel
+    shared = np.minimum(edge[1:, None], pixel + new) - np.maximum(edge[:-1, None], pixel)
+    return np.clip(shared, 0, None), old
 
 
-def _linear_weights(old: int, new: int) -> np.ndarray:
-    """``[new, old]``: interpolation between the centres of the old pixels."""
-    centre = np.clip((np.arange(new) + 0.5) * old / new - 0.5, 0, old - 1)
-    return np.clip(1 - np.abs(centre[:, None] - np.arange(old)[None, :]), 0, None)
+def _linear_weights(old: int, new: int) -> tuple[np.ndarray, int]:
+    """As above, for interpolation between the centres of the old pixels."""
+    unit = 2 * new  # per old pixel
+    centre = np.clip((2 * np.arange(new) + 1) * old - new, 0, unit * (old - 1))
+    return np.clip(unit - np.abs(centre[:, None] - unit * np.arange(old)), 0, None), unit
 
 
 def _load_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +112,7 @@ def _load_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
         with np.load(_EMBEDDED) as data:
             images, labels = data["images"], data["labels"]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"the package's digits cannot be read ({_EMBEDDED}: {error}): install it again") from error
+        raise UserError(f"{_EMBEDDED} cannot be read ({error}): install the package again") from error
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(images))
     first = 0
     for name, number in _EMBEDDED_SIZES.items():
@@ -126,11 +132,12 @@ def _load_mnist(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     if images.shape[1:] != (SIDE, SIDE):
         raise UserError(f"{folder}: {stem} images are {images.shape[1]}x{images.shape[2]}, MNIST's are 28x28")
     if len(images) != len(labels):
-        raise UserError(f"{folder}: {len(images)} {stem} images but {len(labels)} labels: the files do not match")
+        raise UserError(f"{folder}: {len(images)} {stem} images, {len(labels)} labels: download them again")
     if split != "test":
         if len(images) <= _MNIST_VALIDATION:
             raise UserError(
-                f"{folder}: the training file has {len(images)} digits, more than {_MNIST_VALIDATION} are needed"
+                f"{folder}: {len(images)} training digits, and the last {_MNIST_VALIDATION} of them are for "
+                "validation: none is left to train on"
             )
         part = slice(None, -_MNIST_VALIDATION) if split == "train" else slice(-_MNIST_VALIDATION, None)
         images, labels = images[part], labels[part]
@@ -138,19 +145,19 @@ def _load_mnist(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _read_idx(folder: Path, name: str, n_dim: int) -> np.ndarray:
-    """One IDX file of unsigned bytes, plain or gzipped; also under its name with a dot, as some mirrors write it."""
+    """One IDX file of unsigned bytes, plain or gzipped, with a dash or (some write so) a dot before idx."""
     stem, kind = name.split("-idx")
     names = [name, f"{name}.gz", f"{stem}.idx{kind}", f"{stem}.idx{kind}.gz"]
     path = next((folder / n for n in names if (folder / n).is_file()), None)
     if path is None:
-        raise UserError(f"{folder} has no {name} (or {name}.gz): give the folder that holds MNIST's IDX files")
+        raise UserError(f"{folder} has no {name} or {name}.gz: give the folder that holds MNIST's IDX files")
     try:
         raw = path.read_bytes()
         data = gzip.decompress(raw) if path.suffix == ".gz" else raw
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read ({error}): download it again") from error
     header = 4 + 4 * n_dim
-    if len(data) < header or data[:4] != bytes([0, 0, 8, n_dim]):
+    if len(data) < header or data[:4] != bytes([0, 0, 8, n_dim]):  # 8: unsigned bytes
         raise UserError(f"{path} is not an IDX file of unsigned bytes with {n_dim} axes: download it again")
     shape = struct.unpack(f">{n_dim}I", data[4:header])
     expected = header + int(np.prod(shape, dtype=object))

@@ -10,9 +10,9 @@ import numpy as np
 class Draws:
     """The random numbers of the clips ``start`` to ``start + count`` of one (recipe, split, seed).
 
-    Each purpose has a stream of its own, keyed by its name, from the counter-based generator Philox; a clip's place in
-    the stream follows from its index. So a clip is reproducible by itself, and more numbers for one purpose do not
-    disturb another: a longer clip begins as the shorter one does.
+    Each purpose has a stream of its own, keyed by its name, from the counter-based generator Philox; a clip's
+    place in the stream follows from its index. So a clip is reproducible by itself, and more numbers for one
+    purpose do not disturb another.
     """
 
     def __init__(self, recipe: str, split: str, seed: int, start: int, count: int) -> None:
@@ -35,13 +35,16 @@ class Draws:
         return np.sqrt(-2 * np.log1p(-u[:, :n])) * np.cos(2 * np.pi * u[:, n:])
 
 
-def pick(u: np.ndarray, n: int) -> np.ndarray:
+def pick(u: np.ndarray, n: int | np.ndarray) -> np.ndarray:
     """Integers 0 to ``n - 1``, equiprobable, from uniform numbers of any shape."""
     return np.floor(u * n).astype(np.int64)
 
 
 def pick_distinct(u: np.ndarray, n: int) -> np.ndarray:
-    """``[m, K]`` integers 0 to ``n - 1``, distinct within a row, all such rows equiprobable; ``u`` is ``[m, K]``."""
+    """``[m, K]`` integers 0 to ``n - 1``, distinct within a row, all such rows equiprobable.
+
+    ``u`` is ``[m, K]``, uniform in [0, 1).
+    """
     chosen = np.empty(u.shape, np.int64)
     for k in range(u.shape[1]):
         value = pick(u[:, k], n - k)

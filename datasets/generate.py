@@ -8,8 +8,9 @@ import numpy as np
 
 from sqair.datasets.digits import Crops, load_crops
 from sqair.datasets.draws import Draws
-from sqair.datasets.motion import Scene, make_scene
+from sqair.datasets.motion import Scene, make_scene, pixel
 from sqair.datasets.recipes import Recipe
+from sqair.errors import UserError
 from sqair.tracks import Tracks
 
 IGNORED_BELOW = 0.25
@@ -25,12 +26,12 @@ class Clips:
         count: ``[N, T]`` int64, how many digits the recipe says there are (visible or not).
         presence: ``[N, T, K]`` bool, which of the digits these are.
         label: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
-        ink: per clip, boxes tight around the visible non-zero pixels of each digit, whose number is its id; rows of
-            visible digits only; ``visibility`` is the fraction of the digit's non-zero pixels that lie inside the
-            canvas, ``score`` is 0 where that is below a quarter. Digits blend by maximum and so hide nothing. Empty
-            without truth.
-        full: per clip, boxes of the whole digits, parts outside the canvas included, present digits all; ``score``
-            and ``visibility`` as in ``ink``. Empty without truth.
+        ink: per clip, boxes tight around the non-zero pixels of each digit that lie inside the canvas, with
+            the digit's place on axis K as its id; no rows for digits wholly outside. ``visibility`` is the
+            fraction of the digit's non-zero pixels that lie inside, ``score`` is 0 where that is below a
+            quarter. Digits blend by maximum and hide nothing of one another. An empty list without truth.
+        full: per clip, the whole boxes of all present digits, inside the canvas or not; ``score`` and
+            ``visibility`` as in ``ink``. An empty list without truth.
     """
 
     frames: np.ndarray
@@ -50,8 +51,10 @@ def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *,
     A clip is the same whatever range it is drawn in. ``truth=False`` leaves out the boxes and is faster.
 
     Raises:
-        UserError: unknown split, digits that cannot be read or do not fit the canvas.
+        UserError: unknown split, digits that cannot be read or do not fit the canvas, a negative range.
     """
+    if start < 0 or count < 0:
+        raise UserError(f"clips {start} to {start + count} do not exist: start and count must be 0 or more")
     crops = load_crops(split, recipe.digit_size, recipe.idx_path)
     scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
     frames = _paint(scene, crops, recipe.height, recipe.width)
@@ -67,9 +70,9 @@ def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:
         which = scene.which[i, k]
         w, h = crops.size[which].tolist()
         digit = crops.image[which, :h, :w]
-        positions = scene.position[i, :, k].tolist()
+        corners = pixel(scene.position[i, :, k]).tolist()
         for t in np.flatnonzero(scene.presence[i, :, k]).tolist():
-            x, y = positions[t]
+            x, y = corners[t]
             under = frames[i, t, y : y + h, x : x + w]
             seen_h, seen_w = under.shape
             np.maximum(under, digit[:seen_h, :seen_w], out=under)
@@ -80,7 +83,7 @@ def _truth(scene: Scene, crops: Crops, height: int, width: int) -> tuple[list[Tr
     ink, full = [], []
     for which, position, presence in zip(scene.which, scene.position, scene.presence, strict=True):
         frame, ids = np.nonzero(presence)
-        corner = position[frame, ids]
+        corner = pixel(position[frame, ids])
         box = np.concatenate([corner, crops.size[which[ids]]], axis=1).astype(np.float64)
         seen = np.zeros_like(box)
         visibility = np.zeros(len(frame))
@@ -93,8 +96,10 @@ def _truth(scene: Scene, crops: Crops, height: int, width: int) -> tuple[list[Tr
     return ink, full
 
 
-def _visible(digit: np.ndarray, x: int, y: int, height: int, width: int) -> tuple[tuple[int, int, int, int], float]:
-    """Box of the non-zero pixels of a digit at ``x, y`` that lie inside the canvas, and the fraction of them."""
+def _visible(
+    digit: np.ndarray, x: int, y: int, height: int, width: int
+) -> tuple[tuple[int, int, int, int], float]:
+    """Box of those non-zero pixels of a digit at ``x, y`` that lie inside the canvas, and their fraction."""
     inside = digit[max(-y, 0) : max(height - y, 0), max(-x, 0) : max(width - x, 0)] > 0
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):

@@ -1,6 +1,7 @@
 """Which digits a clip shows, where they start, and how they move.
 
-Positions are the pixel ``x, y`` of the top left corner of a digit's crop. Axes: n clips, T frames, K digits of a clip.
+Positions are ``x, y`` of the top left corner of a digit's crop, in pixels; they are rounded to be painted.
+Axes: n clips, T frames, K digits of a clip.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Scene:
 
     Attributes:
         which: ``[n, K]`` int64, index of each digit among the crops, -1 where the clip has fewer digits.
-        position: ``[n, T, K, 2]`` int64, x and y of the crop's top left pixel; meaningless where not present.
+        position: ``[n, T, K, 2]`` float64, x and y of the crop's top left corner, before it is rounded to
+            whole pixels; meaningless where not present.
         presence: ``[n, T, K]`` bool.
     """
 
@@ -57,11 +59,11 @@ def _moving_mnist(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.nda
     velocity = _symmetric(draws.uniform("velocity", 2 * recipe.max_objects), recipe.speed)
     elapsed = np.arange(recipe.length)[None, :, None]
     position = reflect(start, velocity, canvas - size[which], elapsed)
-    return Scene(which, _pixel(position), _constant_presence(which, recipe.length))
+    return Scene(which, position, _constant_presence(which, recipe.length))
 
 
 def _sqair_script(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndarray) -> Scene:
-    """The published script: its state is first moved by one step, then the position is put back to the start."""
+    """The published script: it moves its state by one step, then puts the position back to the start."""
     number = _count(recipe, draws)
     which, start = place(recipe, draws, number, size, canvas)
     k, length = recipe.max_objects, recipe.length
@@ -70,16 +72,21 @@ def _sqair_script(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.nda
     velocity = np.clip(velocity, -recipe.speed, recipe.speed)
     noise = recipe.acceleration_noise * draws.normal("noise", 2 * k * length).reshape(-1, k, length, 2)
     position = accelerate(np.rint(start), velocity, acceleration, noise, canvas, recipe)
-    return Scene(which, _pixel(position), _constant_presence(which, length))
+    return Scene(which, position, _constant_presence(which, length))
 
 
 def _birth_death(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndarray) -> Scene:
+    """Digits that move as in moving-mnist, but are there for a part of the clip only.
+
+    They appear and vanish where they are, from one frame to the next; a digit that appears, in frame 0 or
+    later, overlaps no other's box.
+    """
     first, last = _lives(recipe, draws)
     time = np.arange(recipe.length)[None, :, None]
     presence = (time >= first[:, None]) & (time < last[:, None])
     n, _, k = presence.shape
     which = np.full((n, k), -1)
-    position = np.zeros((n, recipe.length, k, 2), np.int64)
+    position = np.zeros((n, recipe.length, k, 2))
     waiting = np.arange(n)
     for attempt in range(ROUNDS):
         u = draws.uniform(f"place {attempt}", 5 * k)[waiting]
@@ -87,7 +94,7 @@ def _birth_death(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndar
         room = canvas - size[chosen]
         start = u[:, k : 3 * k].reshape(-1, k, 2) * room
         velocity = _symmetric(u[:, 3 * k :], recipe.speed)
-        moved = _pixel(reflect(start, velocity, room, time - first[waiting, None]))
+        moved = reflect(start, velocity, room, time - first[waiting, None])
         fits = ~_collide_at_birth(moved, size[chosen], presence[waiting])
         which[waiting[fits]], position[waiting[fits]] = chosen[fits], moved[fits]
         waiting = waiting[~fits]
@@ -99,14 +106,14 @@ def _birth_death(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndar
 def place(
     recipe: Recipe, draws: Draws, number: np.ndarray, size: np.ndarray, canvas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Chooses ``number`` ([n]) digits per clip and places them, inside the canvas and without overlap of boxes.
+    """Chooses ``number`` ([n]) digits per clip and places them inside the canvas, no boxes overlapping.
 
-    The order of things is that of SQAIR's published script: digits are placed one after the other, uniformly; a place
-    that overlaps an earlier digit is drawn again; after four such failures per pair of digits all is drawn anew, other
-    digits included, but not the number of them.
+    The order of things is that of SQAIR's published script: digits are placed one after the other, uniformly,
+    and a place that overlaps an earlier digit is drawn again; when that fails once more than 4 (number - 1)
+    times, all is drawn anew, which digits as well as where, but not the number of them.
 
     Returns:
-        which ``[n, K]`` int64 (-1 beyond ``number``) and position ``[n, K, 2]`` float64 (round it to get the pixel).
+        which ``[n, K]`` int64 (-1 beyond ``number``) and position ``[n, K, 2]`` float64.
     """
     n, k = len(number), recipe.max_objects
     steps = max(5 * k - 4, 0)
@@ -129,7 +136,11 @@ def place(
 def _place_in_turn(
     spots: np.ndarray, size: np.ndarray, number: np.ndarray, canvas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tries the ``spots`` ([m, S, 2] in [0, 1)) one after the other; returns positions and whether all found one."""
+    """Tries the ``spots`` ([m, S, 2] in [0, 1)) one after the other.
+
+    Returns:
+        position ``[m, K, 2]`` and, ``[m]`` bool, whether every digit found a place.
+    """
     m, k, _ = size.shape
     row = np.arange(m)
     position = np.zeros((m, k, 2))
@@ -138,7 +149,7 @@ def _place_in_turn(
         turn = np.minimum(placed, k - 1)
         own = size[row, turn]
         candidate = spots[:, step] * (canvas - own)
-        hit = boxes_overlap(_pixel(candidate)[:, None], own[:, None], _pixel(position), size)
+        hit = boxes_overlap(candidate[:, None], own[:, None], position, size)
         free = ~(hit & (np.arange(k) < placed[:, None])).any(1)
         take = free & (placed < number) & (step < 5 * number - 4)
         position[row[take], turn[take]] = candidate[take]
@@ -204,20 +215,26 @@ def accelerate(
 
 
 def boxes_overlap(p: np.ndarray, p_size: np.ndarray, q: np.ndarray, q_size: np.ndarray) -> np.ndarray:
-    """Whether boxes share a pixel: corners and sizes ``[..., 2]`` to bool ``[...]``."""
-    return ((p < q + q_size) & (q < p + p_size)).all(-1)
+    """Whether boxes share a pixel once they are painted: corners and sizes ``[..., 2]`` to bool ``[...]``."""
+    p, q = pixel(p), pixel(q)
+    shared = (p < q + q_size) & (q < p + p_size)
+    return shared[..., 0] & shared[..., 1]
+
+
+def pixel(position: np.ndarray) -> np.ndarray:
+    """The pixel at which a crop at this position is painted, int64."""
+    return np.rint(position).astype(np.int64)
 
 
 def _lives(recipe: Recipe, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-    """First frame and the frame after the last of each digit, both ``[n, K]`` and 0 for digits that there are not.
+    """First frame of each digit and the frame after its last, ``[n, K]`` each, 0 where there is no digit.
 
-    A digit is there from the clip's beginning, and until its end, with probability a half each; otherwise its first
-    frame is uniform among the later ones, and so is its last. Drawn again until no frame has too many or too few.
+    The number of digits in a clip is uniform. A digit is there from the clip's beginning, and until its end,
+    with probability a half each; otherwise its first frame is uniform among those that leave it time to live,
+    and so is its last. All are drawn again until no frame has too many or too few.
     """
-    k = recipe.max_digits or recipe.max_objects + 1
+    k = recipe.max_digits or (recipe.max_objects + 1 if recipe.max_objects else 0)
     length, life = recipe.length, min(recipe.min_life, recipe.length)
-    if k < recipe.max_objects:
-        raise UserError(f"max_digits {k} is less than max_objects {recipe.max_objects}")
     number = recipe.min_objects + pick(draws.uniform("number", 1)[:, 0], k - recipe.min_objects + 1)
     first, last = np.zeros((len(number), k), np.int64), np.zeros((len(number), k), np.int64)
     waiting = np.arange(len(number))
@@ -235,8 +252,8 @@ def _lives(recipe: Recipe, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
         if not len(waiting):
             return first, last
     raise UserError(
-        f"cannot keep {recipe.min_objects} to {recipe.max_objects} of up to {k} digits in each of {length} frames: "
-        "lower min_objects or max_digits, or make the clip longer"
+        f"cannot show {recipe.min_objects} to {recipe.max_objects} at a time of up to {k} digits in "
+        f"{length} frames: lower min_objects or max_digits, or make the clip longer"
     )
 
 
@@ -262,10 +279,6 @@ def _count(recipe: Recipe, draws: Draws) -> np.ndarray:
 def _symmetric(u: np.ndarray, limit: float) -> np.ndarray:
     """``[n, 2 K]`` in [0, 1) to ``[n, K, 2]`` in [-limit, limit)."""
     return ((2 * u - 1) * limit).reshape(len(u), -1, 2)
-
-
-def _pixel(position: np.ndarray) -> np.ndarray:
-    return np.rint(position).astype(np.int64)
 
 
 def _constant_presence(which: np.ndarray, length: int) -> np.ndarray:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, fields, replace
 
 from sqair.errors import UserError
 
+_AT_LEAST_ONE = ("height", "width", "length", "digit_size", "min_life")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make a kind of video. Clips depend on these settings, the split, the seed and their index."""
+    """How to make a kind of video. A clip depends on these settings, the split, the seed and its index."""
 
     name: str
     """Which motion: moving-mnist, sqair-script or birth-death."""
@@ -40,14 +42,19 @@ class Recipe:
     """Folder with MNIST's IDX files; without it the embedded 4000 digits are used."""
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "length", "digit_size", "min_life"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        for name in ("min_objects", "max_objects", "max_digits", "speed", "acceleration", "acceleration_noise"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"{name} is {getattr(self, name)}: it must be 0 or more")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (not isinstance(value, int) or isinstance(value, bool)):
+                raise UserError(f"{field.name} is {value!r}: it must be a whole number")
+            if field.type == "float" and (not isinstance(value, int | float) or isinstance(value, bool)):
+                raise UserError(f"{field.name} is {value!r}: it must be a number")
+            least = 1 if field.name in _AT_LEAST_ONE else 0
+            if field.type in ("int", "float") and not least <= value < float("inf"):
+                raise UserError(f"{field.name} is {value}: it must be at least {least}")
         if self.min_objects > self.max_objects:
             raise UserError(f"min_objects {self.min_objects} is more than max_objects {self.max_objects}")
+        if 0 < self.max_digits < self.max_objects:
+            raise UserError(f"max_digits {self.max_digits} is less than max_objects {self.max_objects}")
 
 
 RECIPES: dict[str, Recipe] = {
