@@ -47,7 +47,7 @@ def read_mot(path: str | Path) -> Tracks:
         return Tracks.empty()
     table = np.array(rows)
     box = table[:, 2:6] - [1.0, 1.0, 0.0, 0.0]
-    visibility = None
+    visibility = np.ones(len(table))
     if columns == TRUTH_COLUMNS:
         visibility = np.where(table[:, 8] == -1, 1.0, table[:, 8])
     return Tracks(table[:, 0] - 1, table[:, 1] - 1, box, table[:, 6], visibility)

@@ -1,0 +1,133 @@
+"""Where to look: guides for the inference network, computed from the frame without any gradient.
+
+Discovery fixates where the frame is least explained. Propagation fixates where the object, as it looked last,
+best explains the frame: under the model's Gaussian likelihood the gain in log-likelihood for every shift of the
+object is a pair of correlations, and the prior of its position is added to it. Both run on the retina, the frame
+averaged over ``retina x retina`` pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sqair.config import ModelConfig
+from sqair.distributions import Gaussian
+from sqair.geometry import where_to_box, write
+from sqair.objects import Objects
+from sqair.render import log_clear
+
+_JUMP = 8.0
+"""Cost in nats of a displacement that the prior of z_where does not foresee."""
+
+
+def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
+    """Averages ``[B, C, H, W]`` over retina x retina blocks; the last ones may be partial."""
+    return F.avg_pool2d(image, config.retina, ceil_mode=True, count_include_pad=False)
+
+
+def saliency(residual: Tensor) -> Tensor:
+    """Blurred unexplained ink ``[B, h, w]`` of a retinal residual (frame minus explained) ``[B, C, h, w]``."""
+    kernel = residual.new_tensor([0.25, 0.5, 0.25])
+    ink = residual.clamp_min(0).amax(1, keepdim=True)
+    ink = F.conv2d(ink, kernel.view(1, 1, 3, 1), padding=(1, 0))
+    return F.conv2d(ink, kernel.view(1, 1, 1, 3), padding=(0, 1))[:, 0]
+
+
+def most_salient(residual: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """The most salient point ``[B, 2]`` (x, y in pixels) and its saliency ``[B]``."""
+    value, index = saliency(residual).flatten(1).max(1)
+    width = residual.shape[-1]
+    cell = torch.stack([index % width, index // width], -1)
+    return (cell + 0.5) * config.retina, value
+
+
+def _peak(score: Tensor) -> Tensor:
+    """The maximum of each map ``[M, h, w]``, as (x, y) in cells, refined by a parabola through its neighbours."""
+    m, height, width = score.shape
+    index = score.flatten(1).argmax(1)
+    y, x = (index // width).clamp(1, height - 2), (index % width).clamp(1, width - 2)
+    row = torch.arange(m, device=score.device)
+    centre = score[row, y, x]
+
+    def vertex(before: Tensor, after: Tensor) -> Tensor:
+        curvature = (2 * centre - before - after).clamp_min(1e-6)
+        return ((after - before) / (2 * curvature)).clamp(-0.5, 0.5)
+
+    dx = vertex(score[row, y, x - 1], score[row, y, x + 1])
+    dy = vertex(score[row, y - 1, x], score[row, y + 1, x])
+    return torch.stack([x + dx, y + dy], -1)
+
+
+class Matcher:
+    """Finds each object of the last frame again by what it looked like. All inputs are detached."""
+
+    def __init__(self, retina: Tensor, objects: Objects, prior: Gaussian, config: ModelConfig) -> None:
+        """``retina`` is ``[B, C, h, w]``; ``prior`` is the prior of z_where, ``[M, 4]``."""
+        self.retina, self.config, self.clip, self.glimpse = retina, config, objects.clip, objects.glimpse
+        h, w = retina.shape[-2:]
+        self.cells = int(-(-config.max_size // config.retina))
+        self.span = (h + self.cells - 1, w + self.cells - 1)
+        self.box = where_to_box(prior.mean, config)
+        middle = torch.full_like(self.box[:, :2], self.cells * config.retina / 2)
+        patch_box = torch.cat([middle, self.box[:, 2:]], -1)
+        patch = write(objects.glimpse, patch_box, self.cells, self.cells, config.retina)
+        self.patch_fft = torch.fft.rfft2(patch, s=self.span).conj()
+        self.power_fft = torch.fft.rfft2(patch**2, s=self.span).conj()
+        self.log_prior = self._log_prior(prior)
+
+    def _log_prior(self, prior: Gaussian) -> Tensor:
+        """log p(z_where) ``[M, *span]`` for the patch at every shift, with a floor for jumps."""
+        config = self.config
+        scale = self.box.new_tensor([config.width / 2, config.height / 2]) * config.position_std
+        std = (prior.log_std[:, :2].exp() * scale).clamp_min(0.5)
+        offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) for n in self.span]
+        y, x = ((o + self.cells / 2) * config.retina for o in offsets)
+        dy = (y - self.box[:, 1, None]) / std[:, 1, None]
+        dx = (x - self.box[:, 0, None]) / std[:, 0, None]
+        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP)
+
+    def fixate(self, row: Tensor, clear: Tensor) -> Tensor:
+        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given prod (1 - g) of the others ``[R, C, h, w]``."""
+        config = self.config
+        rest = self.retina[self.clip[row]] - 1 + clear
+        images = torch.stack([rest * clear, clear**2], 1)
+        shift = (self.cells - 1, self.cells - 1)
+        padded = F.pad(images, (shift[1], 0, shift[0], 0))
+        spectrum = torch.fft.rfft2(padded, s=self.span)
+        product = spectrum[:, 0] * self.patch_fft[row] - 0.5 * spectrum[:, 1] * self.power_fft[row]
+        match = torch.fft.irfft2(product.sum(1), s=self.span)
+        weight = config.retina**2 / config.likelihood_std**2
+        peak = _peak(weight * match + self.log_prior[row])
+        return (peak - (self.cells - 1) + self.cells / 2) * config.retina
+
+    def run(self) -> tuple[Tensor, Tensor]:
+        """Fixates all objects, those of one clip in turn, each explaining away what it matched.
+
+        Returns:
+            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations,
+            on the retina, ``[M, C, h, w]``.
+        """
+        size = self.retina.shape[-2:]
+        explained = torch.zeros_like(self.retina)
+        centre = torch.empty_like(self.box[:, :2])
+        own = self.retina.new_empty(len(self.clip), *self.retina.shape[1:])
+        rank = rank_in_clip(self.clip)
+        for r in range(int(rank.max()) + 1):
+            row = (rank == r).nonzero()[:, 0]
+            centre[row] = self.fixate(row, explained[self.clip[row]].exp())
+            box = torch.cat([centre[row], self.box[row, 2:]], -1)
+            own[row] = log_clear(write(self.glimpse[row], box, *size, self.config.retina))
+            explained.index_add_(0, self.clip[row], own[row])
+        return centre, explained[self.clip] - own
+
+
+def rank_in_clip(clip: Tensor) -> Tensor:
+    """0 for the first row of each clip, 1 for the second, and so on: ``[M]``."""
+    order = torch.argsort(clip, stable=True)
+    ordered = clip[order]
+    start = torch.searchsorted(ordered, ordered)
+    rank = torch.empty_like(clip)
+    rank[order] = torch.arange(len(clip), device=clip.device) - start
+    return rank

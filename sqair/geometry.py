@@ -1,0 +1,82 @@
+"""z_where and boxes, and the spatial transformer that reads glimpses and writes objects.
+
+``z_where = (x, y, w, h)`` lives in units of its prior, which is N(0, I): the box that it stands for is
+
+    centre = canvas / 2 * (1 + position_std * z_xy)          size = size_mean * exp(size_std * z_wh)
+
+in pixels. An axis-aligned spatial transformer is separable, so that reading and writing are two small matrix
+products with interpolation weights instead of a sampling grid.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sqair.config import ModelConfig
+
+_MAX_LOG_SIZE = 3.0
+
+
+def where_to_box(where: Tensor, config: ModelConfig) -> Tensor:
+    """``z_where [..., 4]`` to ``(centre x, centre y, w, h) [..., 4]`` in pixels."""
+    half = where.new_tensor([config.width / 2, config.height / 2])
+    centre = half * (1 + config.position_std * where[..., :2])
+    log_size = (config.size_std * where[..., 2:]).clamp(-_MAX_LOG_SIZE, _MAX_LOG_SIZE)
+    return torch.cat([centre, config.size_mean * log_size.exp()], -1)
+
+
+def centre_to_where(centre: Tensor, config: ModelConfig) -> Tensor:
+    """Centres in pixels ``[..., 2]`` (x, y) to the first two components of z_where."""
+    half = centre.new_tensor([config.width / 2, config.height / 2])
+    return (centre / half - 1) / config.position_std
+
+
+def top_left_box(box: Tensor) -> Tensor:
+    """``(centre x, centre y, w, h)`` to ``(x, y, w, h)`` with x, y the top left corner."""
+    return torch.cat([box[..., :2] - box[..., 2:] / 2, box[..., 2:]], -1)
+
+
+def _hat(distance: Tensor, width: Tensor) -> Tensor:
+    """Linear interpolation weights, widened to average where the target is coarser than the source."""
+    return (1 - distance.abs() / width).clamp_min_(0) / width
+
+
+def read_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
+    """Weights ``[M, cells, pixels]`` that sample an image axis at the cells of a window.
+
+    Args:
+        centre, size: ``[M]``, the window on this axis, in pixels of the full canvas.
+        cells: glimpse side G.
+        pixels: length of the image axis.
+        stride: canvas pixels per image pixel (2 for the half-resolution retina).
+    """
+    cell = (torch.arange(cells, device=centre.device, dtype=centre.dtype) + 0.5) / cells - 0.5
+    position = (centre[:, None] + cell * size[:, None]) / stride  # [M, G]
+    pixel = torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5
+    width = (size / (cells * stride)).clamp_min(1.0)[:, None, None]
+    return _hat(position[:, :, None] - pixel, width)
+
+
+def write_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
+    """Weights ``[M, pixels, cells]`` that draw a glimpse of ``cells`` into a window of an image axis."""
+    pixel = (torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5) * stride
+    position = ((pixel - centre[:, None]) / size[:, None] + 0.5) * cells - 0.5  # [M, P]
+    cell = torch.arange(cells, device=centre.device, dtype=centre.dtype)
+    width = (cells * stride / size).clamp_min(1.0)[:, None, None]
+    weights = _hat(position[:, :, None] - cell, width)
+    return weights / weights.sum(-1, keepdim=True).clamp_min(1.0)
+
+
+def read(image: Tensor, box: Tensor, cells: int, stride: float = 1.0) -> Tensor:
+    """Reads a glimpse ``[M, C, G, G]`` of each image ``[M, C, H, W]`` in its box ``[M, 4]`` (centre, size)."""
+    rows = read_weights(box[:, 1], box[:, 3], cells, image.shape[-2], stride)  # [M, G, H]
+    columns = read_weights(box[:, 0], box[:, 2], cells, image.shape[-1], stride)  # [M, G, W]
+    return rows[:, None] @ image @ columns.transpose(1, 2)[:, None]
+
+
+def write(glimpse: Tensor, box: Tensor, height: int, width: int, stride: float = 1.0) -> Tensor:
+    """Draws each glimpse ``[M, C, G, G]`` into its box on an empty image ``[M, C, height, width]``."""
+    rows = write_weights(box[:, 1], box[:, 3], glimpse.shape[-2], height, stride)  # [M, H, G]
+    columns = write_weights(box[:, 0], box[:, 2], glimpse.shape[-1], width, stride)  # [M, W, G]
+    return rows[:, None] @ glimpse @ columns.transpose(1, 2)[:, None]

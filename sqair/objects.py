@@ -1,0 +1,78 @@
+"""The objects of a batch of clips, and what one step of inference says about each of them.
+
+Objects of all clips lie in one list of M rows, each with the index of its clip: an empty slot is no row, and
+never reaches a network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Objects:
+    """Objects alive after a frame.
+
+    Attributes:
+        clip: ``[M]`` int64, the clip that the object is in.
+        id: ``[M]`` int64, its identity within the clip.
+        age: ``[M]`` float, frames since its discovery.
+        what: ``[M, D]`` z_what.
+        where: ``[M, 4]`` z_where, in units of its prior (geometry.py).
+        velocity, acceleration: ``[M, 4]`` first and second differences of z_where.
+        hidden: ``[M, hidden]`` recurrent state h.
+        glimpse: ``[M, C, G, G]`` what it looked like when last drawn.
+    """
+
+    clip: Tensor
+    id: Tensor
+    age: Tensor
+    what: Tensor
+    where: Tensor
+    velocity: Tensor
+    acceleration: Tensor
+    hidden: Tensor
+    glimpse: Tensor
+
+    def __len__(self) -> int:
+        return self.clip.shape[0]
+
+    def rows(self, index: Tensor) -> Objects:
+        """The rows that ``index`` (a mask or row numbers) picks."""
+        return Objects(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @staticmethod
+    def concat(parts: list[Objects]) -> Objects:
+        parts = [p for p in parts if len(p)] or parts[:1]
+        if len(parts) == 1:
+            return parts[0]
+        return Objects(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Objects)))
+
+
+@dataclass
+class Rows:
+    """What the bound needs to know of each object that was inferred in one frame, present or not.
+
+    Attributes:
+        clip: ``[M]`` int64.
+        reach: ``[M]`` probability or indicator that the recursion got to this presence variable.
+        q_logit, p_logit: ``[M]`` posterior and prior log-odds of z_pres.
+        pres: ``[M]`` the sampled z_pres.
+        kl: ``[M]`` KL of z_what and z_where to their prior, closed form.
+        log_ratio: ``[M]`` log q - log p of the sampled z_what and z_where.
+        gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
+        new: True for rows of discovery, False for propagation.
+    """
+
+    clip: Tensor
+    reach: Tensor
+    q_logit: Tensor
+    p_logit: Tensor
+    pres: Tensor
+    kl: Tensor
+    log_ratio: Tensor
+    gain: Tensor
+    new: bool

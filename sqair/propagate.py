@@ -1,0 +1,103 @@
+"""Propagation: the objects of the last frame, found again in this one.
+
+Prior and posterior of z_where, z_what and z_pres given the object's past; the four temporal dependencies of
+section 7 of the seed each have their switch here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sqair.config import ModelConfig
+from sqair.distributions import Gaussian
+from sqair.encoder import Appearance, GlimpseEncoder
+from sqair.fixate import Matcher
+from sqair.geometry import centre_to_where, read, where_to_box
+from sqair.networks import mlp
+from sqair.objects import Objects
+
+
+@dataclass
+class Posterior:
+    """Priors and posteriors of z_where and z_what of M objects in one frame, and their samples."""
+
+    where: Tensor
+    what: Tensor
+    q_where: Gaussian
+    p_where: Gaussian
+    q_what: Gaussian
+    p_what: Gaussian
+    encoding: Tensor
+
+
+class MotionPrior(nn.Module):
+    """p(z_where_t, spread of z_what_t | past): constant velocity, with learned gains and corrections."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.net = mlp(4 * 4 + 1 + config.hidden, 128, 4 + 4 + config.z_what, last_gain=0.1)
+        self.gain = nn.Parameter(torch.tensor([0.9, 0.0]))
+
+    def forward(self, objects: Objects) -> tuple[Gaussian, Gaussian]:
+        """Priors of z_where ``[M, 4]`` and z_what ``[M, D]``."""
+        on = self.config.temporal
+        step = self.gain[0] * objects.velocity + self.gain[1] * objects.acceleration
+        ahead = objects.where + step
+        young = torch.exp(-objects.age)[:, None]
+        past = torch.cat([objects.where, objects.velocity, objects.acceleration, ahead, young, objects.hidden], -1)
+        shift, spread, fade = self.net(past).split([4, 4, self.config.z_what], -1)
+        where = Gaussian(ahead + 0.2 * shift, spread - 1.5)
+        what = Gaussian(objects.what, fade - 1.5)
+        if not on.position:
+            where = Gaussian.standard(objects.where)
+        if not on.appearance:
+            what = Gaussian.standard(objects.what)
+        return where, what
+
+
+class Propagation(nn.Module):
+    """q(z_where_t, z_what_t | frame, past) for all objects at once."""
+
+    def __init__(self, config: ModelConfig, appearance: Appearance) -> None:
+        super().__init__()
+        self.config = config
+        self.appearance = appearance
+        self.prior = MotionPrior(config)
+        self.search = GlimpseEncoder(config)
+        self.where = mlp(config.features + config.hidden + 8, 128, 8, last_gain=0.1)
+        self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
+
+    def forward(
+        self, frame: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
+    ) -> Posterior:
+        """``frame [B, C, H, W]`` and its ``retina [B, C, h, w]``; ``objects`` as the last frame left them."""
+        config = self.config
+        p_where, p_what = self.prior(objects)
+        with torch.no_grad():
+            centre, others = Matcher(retina, objects, p_where, config).run()
+            explained = -torch.expm1(others)
+            predicted = where_to_box(p_where.mean, config)
+            window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
+            seen = torch.cat([retina[objects.clip], explained], 1)
+            glimpse = read(seen, window, config.glimpse, config.retina)
+            start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)
+            surprise = torch.cat([start - p_where.mean, p_where.log_std], -1)
+        q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
+        where = q_where.sample(generator)
+        with torch.no_grad():
+            box = where_to_box(where, config)
+            own = read(frame[objects.clip], box, config.glimpse)
+            glimpse = torch.cat([own, read(explained, box, config.glimpse, config.retina)], 1)
+        encoding, q_what = self.appearance(glimpse)
+        if config.temporal.appearance:
+            gate = torch.sigmoid(self.gate(torch.cat([encoding, objects.hidden], -1)) - 1)
+            q_what = Gaussian(gate * q_what.mean + (1 - gate) * objects.what, q_what.log_std)
+        return Posterior(where, q_what.sample(generator), q_where, p_where, q_what, p_what, encoding)
+
+    def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
+        shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)
+        return Gaussian(start + 0.5 * shift, spread - 2.5)
