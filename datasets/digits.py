@@ -18,7 +18,7 @@ SPLITS = ("train", "val", "test")
 SIDE = 28
 
 _EMBEDDED = Path(__file__).parent / "data" / "digits.npz"
-_EMBEDDED_SIZES = {"train": 3200, "val": 400, "test": 400}
+_EMBEDDED_SIZES = {"train": 3200, "val": 400}
 _MNIST_VALIDATION = 5000
 _IDX_FILES = {"train": "train", "val": "train", "test": "t10k"}
 
@@ -113,14 +113,10 @@ def _load_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
             images, labels = data["images"], data["labels"]
     except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{_EMBEDDED} cannot be read ({error}): install the package again") from error
-    order = np.random.Generator(np.random.PCG64(0)).permutation(len(images))
-    first = 0
-    for name, number in _EMBEDDED_SIZES.items():
-        if name == split:
-            chosen = np.sort(order[first : first + number])
-            return images[chosen], labels[chosen]
-        first += number
-    raise AssertionError(split)
+    order = np.argsort(np.random.PCG64(0).random_raw(len(images)), kind="stable")
+    train, val = _EMBEDDED_SIZES["train"], _EMBEDDED_SIZES["val"]
+    part = {"train": order[:train], "val": order[train : train + val], "test": order[train + val :]}[split]
+    return images[part], labels[part]
 
 
 def _load_mnist(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
