@@ -25,20 +25,20 @@ class Clips:
         frames: ``[N, T, H, W]`` uint8.
         count: ``[N, T]`` int64, how many digits the recipe says there are (visible or not).
         presence: ``[N, T, K]`` bool, which of the digits these are.
-        label: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
-        ink: per clip, boxes tight around the non-zero pixels of each digit that lie inside the canvas, with
+        labels: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
+        truth: per clip, boxes tight around the non-zero pixels of each digit that lie inside the canvas, with
             the digit's place on axis K as its id; no rows for digits wholly outside. ``visibility`` is the
             fraction of the digit's non-zero pixels that lie inside, ``score`` is 0 where that is below a
             quarter. Digits blend by maximum and hide nothing of one another. An empty list without truth.
         full: per clip, the whole boxes of all present digits, inside the canvas or not; ``score`` and
-            ``visibility`` as in ``ink``. An empty list without truth.
+            ``visibility`` as in ``truth``. An empty list without truth.
     """
 
     frames: np.ndarray
     count: np.ndarray
     presence: np.ndarray
-    label: np.ndarray
-    ink: list[Tracks]
+    labels: np.ndarray
+    truth: list[Tracks]
     full: list[Tracks]
 
     def __len__(self) -> int:
@@ -58,9 +58,9 @@ def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *,
     crops = load_crops(split, recipe.digit_size, recipe.idx_path)
     scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
     frames = _paint(scene, crops, recipe.height, recipe.width)
-    label = np.where(scene.which >= 0, crops.label[scene.which], -1)
+    labels = np.where(scene.which >= 0, crops.label[scene.which], -1)
     ink, full = _truth(scene, crops, recipe.height, recipe.width) if truth else ([], [])
-    return Clips(frames, scene.presence.sum(-1), scene.presence, label, ink, full)
+    return Clips(frames, scene.presence.sum(-1), scene.presence, labels, ink, full)
 
 
 def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,104 @@
+"""Make clips of moving digits with their ground truth: MOTChallenge folders, an .npz, or both.
+
+    sqair generate --recipe moving-mnist --split test --count 100 --output clips
+
+writes the folder ``clips/moving-mnist-test`` with its seqmap, and ``clips/moving-mnist-test.npz``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from sqair.datasets.folders import mot_entries, write_mot_folder, write_npz
+from sqair.datasets.generate import Clips, make_clips
+from sqair.datasets.recipes import Recipe, get_recipe
+from sqair.datasets.staging import staged
+from sqair.errors import UserError
+
+CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Args:
+    """Make clips of moving digits, with their ground truth."""
+
+    output: Path
+    """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
+    recipe: str = "moving-mnist"
+    """moving-mnist, sqair-script or birth-death."""
+    split: str = "test"
+    """Whose digits to use: train, val or test."""
+    count: int = 100
+    """Number of clips."""
+    seed: int = 0
+    """Clips of another seed differ."""
+    format: Literal["mot", "npz", "both"] = "both"
+    """MOTChallenge folders, one .npz, or both."""
+    overwrite: bool = False
+    """Replace clips of the same recipe and split in the output folder; other files in it stay."""
+    height: int | None = None
+    """Height of the canvas in pixels, instead of the recipe's."""
+    width: int | None = None
+    """Width of the canvas in pixels, instead of the recipe's."""
+    length: int | None = None
+    """Frames in a clip, instead of the recipe's."""
+    min_objects: int | None = None
+    """Fewest digits in a clip, instead of the recipe's."""
+    max_objects: int | None = None
+    """Most digits in a clip (at a time), instead of the recipe's."""
+    digit_size: int | None = None
+    """Side in pixels to which the 28x28 digits are scaled, instead of the recipe's."""
+    speed: float | None = None
+    """Greatest speed in pixels per frame and axis, instead of the recipe's."""
+    idx_path: str | None = None
+    """Folder with MNIST's IDX files, to use these digits instead of the 4000 that come with the package."""
+
+
+def main(args: Args) -> None:
+    """Writes the clips.
+
+    Raises:
+        UserError: a setting is wrong, the output folder is not empty, or it cannot be written.
+    """
+    if args.count < 1:
+        raise UserError(f"--count is {args.count}: it must be at least 1")
+    recipe = _recipe(args)
+    name = f"{recipe.name}-{args.split}"
+    source = {"recipe": asdict(recipe), "split": args.split, "seed": args.seed, "count": args.count}
+    mot, npz = args.format in ("mot", "both"), args.format in ("npz", "both")
+    entries = (mot_entries(name) if mot else []) + ([f"{name}.npz"] if npz else [])
+    kept: list[Clips] = []
+    with staged(args.output, entries, overwrite=args.overwrite) as stage:
+        chunks = _generate(recipe, args)
+        if mot:
+            write_mot_folder(stage, name, _remember(chunks, kept) if npz else chunks, source)
+        if npz:
+            write_npz(stage / f"{name}.npz", kept if mot else chunks, source)
+    written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
+    print(f"{args.count} clips of {recipe.length} frames, {recipe.width}x{recipe.height}: {written}")
+
+
+def _recipe(args: Args) -> Recipe:
+    settings = {f.name for f in fields(Recipe)} & {f.name for f in fields(Args)} - {"recipe", "name"}
+    given = {name: getattr(args, name) for name in settings if getattr(args, name) is not None}
+    return get_recipe(args.recipe, **given)
+
+
+def _generate(recipe: Recipe, args: Args) -> Iterator[Clips]:
+    """The clips, some at a time, with a progress bar."""
+    with tqdm(total=args.count, unit="clip", disable=None) as bar:
+        for start in range(0, args.count, CHUNK):
+            clips = make_clips(recipe, args.split, args.seed, start, min(CHUNK, args.count - start))
+            yield clips
+            bar.update(len(clips))
+
+
+def _remember(chunks: Iterator[Clips], kept: list[Clips]) -> Iterator[Clips]:
+    for clips in chunks:
+        kept.append(clips)
+        yield clips
