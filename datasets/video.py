@@ -1,94 +1,294 @@
-"""Video and images in: files, folders, globs and ``.npz`` archives become named clips of uint8 frames.
+"""Video in: a file, a folder, a glob or an ``.npz`` archive becomes named clips of uint8 frames.
 
-OpenCV is imported here, through :func:`opencv`, and nowhere else; ``sqair.datasets.overlay`` draws with it.
-Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
+Files are opened as they are listed, so that bad input is known before any work is done, and are then read
+frame by frame: a long video is never in memory. Frames are ``[H, W]`` (grey) or RGB ``[H, W, 3]``.
+
+What cannot be seen: a video whose bits were flipped may decode to wrong pixels without any error from the
+decoder. Frames that are lost to it are noticed where the container promises a number of frames or a duration
+(``sqair.datasets.containers``). PNG files and ``.npz`` archives carry checksums, which are checked.
 """
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
-from functools import cache
+import configparser
+import glob
+import re
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sqair.datasets import containers
+from sqair.datasets.images import encode_png, opencv, read_image, to_channels, write_png
 from sqair.errors import UserError
 
+__all__ = ["ClipSource", "TruncatedClip", "encode_png", "read_image", "read_source", "write_png"]
 
-@cache
-def opencv() -> Any:
-    """The ``cv2`` module, imported when it is first needed and told to keep its decoders' chatter to itself.
+DEFAULT_FPS = 10.0
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
+
+
+class TruncatedClip(UserError):
+    """A clip ended before the frames that it promised. It is raised after the last frame that is there.
+
+    Attributes:
+        frames: how many frames were read, so that what was made of them can be kept.
+    """
+
+    def __init__(self, message: str, frames: int) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
+@dataclass(frozen=True)
+class ClipSource:
+    """One clip, to be read from its first frame on, any number of times.
+
+    Attributes:
+        name: the stem of the files that are written about this clip.
+        path: what its errors name.
+        size: ``(H, W)`` of every frame, in pixels.
+        length: the number of frames that the source promises, or None where it gives only an estimate.
+        fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
+        reader: makes the iterator that :meth:`frames` returns.
+    """
+
+    name: str
+    path: Path
+    size: tuple[int, int]
+    length: int | None
+    fps: float
+    reader: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The frames, one at a time: uint8 ``[H, W]`` or ``[H, W, 3]``, all of one shape.
+
+        Raises:
+            TruncatedClip: after the last frame, if the source promised more.
+            UserError: a frame cannot be read, or is of another shape than the first.
+        """
+        return self.reader()
+
+
+def read_source(source: str | Path, *, channels: int | None = None) -> list[ClipSource]:
+    """The clips of ``source``, which is one of
+
+    - a video file: one clip, named by the file's stem;
+    - a folder of images, in natural order of their names: one clip, named by the folder;
+    - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
+    - an ``.npz`` whose ``frames`` are uint8 ``[N, T, H, W]`` or ``[N, T, H, W, 3]``: 000000, 000001, ...;
+    - a glob: the images that it matches are one clip, anything else is read as above.
+
+    ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
+    repeated), or None for frames as they are stored, where a video is RGB.
 
     Raises:
-        UserError: OpenCV or a system library that it needs is not installed.
+        UserError: the source is missing, empty, damaged, of no known kind, or holds no frames.
     """
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    if channels not in (None, 1, 3):
+        raise ValueError(f"channels is 1, 3 or None, got {channels}")
+    clips = _list_clips(str(source), channels)
+    name, count = Counter(clip.name for clip in clips).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{source}: {count} clips are named {name!r}: give them one at a time")
+    return clips
+
+
+def _list_clips(source: str, channels: int | None) -> list[ClipSource]:
+    path = Path(source)
+    if path.is_dir():
+        return _folder_clips(path, channels)
+    if path.exists():
+        if path.suffix.lower() == ".npz":
+            return _npz_clips(path, channels)
+        return [_image_clip(path, [path], channels) if _is_image(path) else _video_clip(path, channels)]
+    if not glob.has_magic(source):
+        raise UserError(f"{source}: no such file or folder")
+    matches = _natural_order(Path(match) for match in glob.glob(source, recursive=True))
+    images = [match for match in matches if _is_image(match)]
+    if not matches:
+        raise UserError(f"{source}: matches no file")
+    if not images:
+        return [clip for match in matches for clip in _list_clips(str(match), channels)]
+    if len(images) < len(matches):
+        other = next(match for match in matches if match not in images)
+        raise UserError(f"{source}: matches images and other things ({other}): let it match one kind")
+    return [replace(_image_clip(Path(source), images, channels), name=images[0].absolute().parent.name)]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+
+
+def _natural_order(paths: Iterable[Path]) -> list[Path]:
+    """``paths`` with the numbers in their names in order of value: a2 before a10."""
+
+    def key(path: Path) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+
+    return sorted(paths, key=key)
+
+
+def _folder_clips(folder: Path, channels: int | None) -> list[ClipSource]:
     try:
-        import cv2
-    except ImportError as error:
-        raise UserError(
-            f"OpenCV cannot be imported ({error}): install opencv-python-headless, "
-            "or the system packages libgl1 and libglib2.0-0"
-        ) from error
-    return cv2
+        entries = _natural_order(folder.iterdir())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read: {error.strerror}") from error
+    if images := [entry for entry in entries if _is_image(entry)]:
+        return [_image_clip(folder, images, channels)]
+    sequences = [folder] if (folder / "img1").is_dir() else [e for e in entries if (e / "img1").is_dir()]
+    if not sequences:
+        raise UserError(f"{folder}: holds no images and no folders with img1/ (videos: {folder}/*.mp4)")
+    return [_mot_sequence(sequence, channels) for sequence in sequences]
 
 
-def encode_png(frame: np.ndarray) -> bytes:
-    """``frame`` (uint8, ``[H, W]`` or RGB ``[H, W, 3]``) as the bytes of a PNG file."""
-    check_frame(frame)
-    cv2 = opencv()
-    ok, data = cv2.imencode(".png", frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    if not ok:
-        raise RuntimeError(f"OpenCV could not encode a frame of shape {frame.shape} as PNG")
-    return data.tobytes()
+def _mot_sequence(folder: Path, channels: int | None) -> ClipSource:
+    """A folder that holds ``img1/`` and perhaps ``seqinfo.ini`` with ``frameRate`` and ``seqLength``."""
+    images = [image for image in _natural_order((folder / "img1").iterdir()) if _is_image(image)]
+    if not images:
+        raise UserError(f"{folder / 'img1'}: holds no images")
+    info = configparser.ConfigParser(interpolation=None)
+    try:
+        info.read(folder / "seqinfo.ini", encoding="utf-8")
+        fps = info.getfloat("Sequence", "frameRate", fallback=DEFAULT_FPS)
+        length = info.getint("Sequence", "seqLength", fallback=len(images))
+    except (configparser.Error, ValueError) as error:
+        raise UserError(f"{folder / 'seqinfo.ini'}: malformed: {_first_line(error)}") from error
+    return _image_clip(folder, images, channels, length=length, fps=fps if fps > 0 else DEFAULT_FPS)
 
 
-def write_png(path: str | Path, frame: np.ndarray) -> None:
-    """Write ``frame`` (uint8, ``[H, W]`` or RGB ``[H, W, 3]``) as a PNG, which is there whole or not at all.
+def _image_clip(
+    path: Path,
+    images: list[Path],
+    channels: int | None,
+    *,
+    length: int | None = None,
+    fps: float = DEFAULT_FPS,
+) -> ClipSource:
+    length = length or len(images)
+    reader = partial(_image_frames, path, images, length, channels)
+    name = path.absolute().stem if path.is_file() else path.absolute().name
+    return ClipSource(name, path, _size(read_image(images[0])), length, fps, reader)
 
-    Raises:
-        UserError: the folder does not exist or cannot be written.
-    """
-    write_bytes(path, encode_png(frame))
+
+def _image_frames(path: Path, images: list[Path], length: int, channels: int | None) -> Iterator[np.ndarray]:
+    first = None
+    for image in images:
+        frame = to_channels(read_image(image), channels)
+        first = frame if first is None else first
+        if frame.shape != first.shape:
+            raise UserError(f"{image}: is {_describe(frame)}, but {images[0].name} is {_describe(first)}")
+        yield frame
+    if len(images) < length:
+        message = f"{path}: has {len(images)} images, but seqinfo.ini promises {length}"
+        raise TruncatedClip(message, len(images))
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """The image as uint8 ``[H, W]`` if the file is grey, else RGB ``[H, W, 3]``; alpha is dropped.
+def _size(frame: np.ndarray) -> tuple[int, int]:
+    return frame.shape[0], frame.shape[1]
 
-    Raises:
-        UserError: the file is missing, empty, or not an image that OpenCV can decode.
-    """
+
+def _describe(frame: np.ndarray) -> str:
+    return f"{frame.shape[1]}x{frame.shape[0]} {'grey' if frame.ndim == 2 else 'colour'}"
+
+
+def _open_video(path: Path) -> tuple[Any, containers.Container]:
+    """A ``cv2.VideoCapture`` and what its headers promise; UserError if it cannot be opened."""
     cv2 = opencv()
     try:
-        data = Path(path).read_bytes()
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the file is empty")
+        container = containers.inspect(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    if not data:
-        raise UserError(f"{path}: the file is empty")
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)
-    if image is None:
-        raise UserError(f"{path}: not an image that can be decoded")
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise UserError(
+            f"{path}: {'not a video' if container.complete else 'cut short or damaged'}: cannot be opened"
+        )
+    return capture, container
 
 
-def check_frame(frame: np.ndarray) -> None:
-    """Raise ValueError unless ``frame`` is uint8 ``[H, W]`` or ``[H, W, 3]`` with pixels in it."""
-    if frame.dtype != np.uint8 or frame.size == 0 or not (frame.ndim == 2 or frame.shape[2:] == (3,)):
-        raise ValueError(f"a frame is uint8 [H, W] or [H, W, 3], got {frame.dtype} {list(frame.shape)}")
+def _video_clip(path: Path, channels: int | None) -> ClipSource:
+    cv2 = opencv()
+    capture, container = _open_video(path)
+    ok, frame = capture.read()
+    count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+    capture.release()
+    if not ok:
+        raise UserError(f"{path}: not one frame of the video can be decoded")
+    length = int(count) if container.count == "stored" else None
+    fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
+    return ClipSource(path.stem, path, _size(frame), length, fps, partial(_video_frames, path, channels))
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name and rename it, so that ``path`` is never half written."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+def _video_frames(path: Path, channels: int | None) -> Iterator[np.ndarray]:
+    cv2 = opencv()
+    capture, container = _open_video(path)
+    count, seconds, shape = 0, 0.0, None
     try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+        promised, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
+        while (read := capture.read())[0]:
+            frame = read[1]
+            shape = shape or frame.shape
+            if frame.shape != shape:
+                raise UserError(f"{path}: the size of the frames changes at frame {count + 1}")
+            count += 1
+            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            yield cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        capture.release()
+    short = container.count == "stored" and count < promised
+    if container.count == "estimated" and fps > 0:  # believe it only if the last frame's time agrees
+        short = count < 0.9 * promised and seconds + 1 / fps < 0.9 * promised / fps
+    if short or not container.complete:
+        of = f" of the {int(promised)} that it promises" if short else ""
+        raise TruncatedClip(f"{path}: cut short or damaged: only {count} frames{of} can be decoded", count)
+
+
+def _npz_clips(path: Path, channels: int | None) -> list[ClipSource]:
+    frames = _npz_frames(path)
+    if frames.dtype != np.uint8 or not (frames.ndim == 5 and frames.shape[4] == 3 or frames.ndim == 4):
+        raise UserError(
+            f"{path}: frames are {frames.dtype} {list(frames.shape)}, "
+            "not uint8 [N, T, H, W] or [N, T, H, W, 3]"
+        )
+    if frames.ndim == 4 and frames.shape[3] == 3:
+        raise UserError(f"{path}: frames are {list(frames.shape)}: a single colour clip is [1, T, H, W, 3]")
+    if frames.size == 0:
+        raise UserError(f"{path}: frames are {list(frames.shape)}: there is nothing in them")
+    size, length = _size(frames[0, 0]), frames.shape[1]
+    readers = [partial(_array_frames, clip, channels) for clip in frames]
+    return [ClipSource(f"{n:06d}", path, size, length, DEFAULT_FPS, read) for n, read in enumerate(readers)]
+
+
+def _array_frames(clip: np.ndarray, channels: int | None) -> Iterator[np.ndarray]:
+    return (to_channels(frame, channels) for frame in clip)
+
+
+_DAMAGE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
+
+def _npz_frames(path: Path) -> np.ndarray:
+    try:
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the file is empty")
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path}: not an .npz archive, or cut short")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if "frames" not in archive:
+                held = ", ".join(archive.files) or "nothing"
+                raise UserError(f"{path}: the archive has no array named frames (it has {held})")
+            return archive["frames"]
+    except _DAMAGE as error:
+        raise UserError(f"{path}: cannot be read: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

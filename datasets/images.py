@@ -1,0 +1,101 @@
+"""Single images in and out, and the one place where OpenCV is imported.
+
+Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sqair.errors import UserError
+
+
+@cache
+def opencv() -> Any:
+    """The ``cv2`` module, imported when it is first needed and told to keep its decoders' chatter to itself.
+
+    Raises:
+        UserError: OpenCV or a system library that it needs is not installed.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(
+            f"OpenCV cannot be imported ({error}): install opencv-python-headless, "
+            "or the system packages libgl1 and libglib2.0-0"
+        ) from error
+    return cv2
+
+
+def encode_png(frame: np.ndarray) -> bytes:
+    """``frame`` (uint8, ``[H, W]`` or RGB ``[H, W, 3]``) as the bytes of a PNG file."""
+    check_frame(frame)
+    cv2 = opencv()
+    ok, data = cv2.imencode(".png", frame if frame.ndim == 2 else cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    if not ok:
+        raise RuntimeError(f"OpenCV could not encode a frame of shape {frame.shape} as PNG")
+    return data.tobytes()
+
+
+def write_png(path: str | Path, frame: np.ndarray) -> None:
+    """Write ``frame`` (uint8, ``[H, W]`` or RGB ``[H, W, 3]``) as a PNG, which is there whole or not at all.
+
+    Raises:
+        UserError: the folder does not exist or cannot be written.
+    """
+    write_bytes(path, encode_png(frame))
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """The image as uint8 ``[H, W]`` if the file is grey, else RGB ``[H, W, 3]``; alpha is dropped.
+
+    Raises:
+        UserError: the file is missing, empty, or not an image that OpenCV can decode.
+    """
+    cv2 = opencv()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    if not data:
+        raise UserError(f"{path}: the file is empty")
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)
+    if image is None:
+        raise UserError(f"{path}: not an image that can be decoded")
+    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def check_frame(frame: np.ndarray) -> None:
+    """Raise ValueError unless ``frame`` is uint8 ``[H, W]`` or ``[H, W, 3]`` with pixels in it."""
+    if frame.dtype != np.uint8 or frame.size == 0 or not (frame.ndim == 2 or frame.shape[2:] == (3,)):
+        raise ValueError(f"a frame is uint8 [H, W] or [H, W, 3], got {frame.dtype} {list(frame.shape)}")
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` under a temporary name and rename it, so that ``path`` is never half written."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def to_channels(frame: np.ndarray, channels: int | None) -> np.ndarray:
+    """``frame`` as grey ``[H, W]`` (1, BT.601 luma), RGB ``[H, W, 3]`` (3, grey repeated) or as is (None)."""
+    if channels is None or (frame.ndim == 2) == (channels == 1):
+        return frame
+    cv2 = opencv()
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB)
