@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -14,7 +14,8 @@ ALPHAS = np.arange(1, 20) / 20
 _EPS = np.finfo(float).eps
 
 
-class HotaCounts(NamedTuple):
+@dataclass(frozen=True)
+class HotaCounts:
     """What a clip adds to HOTA; OVERALL is the sum over clips.
 
     Attributes:
@@ -23,9 +24,12 @@ class HotaCounts(NamedTuple):
         boxes: number of boxes, ground truth and predictions together.
     """
 
-    tp: np.ndarray
-    association: np.ndarray
-    boxes: int
+    tp: np.ndarray = field(default_factory=lambda: np.zeros(len(ALPHAS)))
+    association: np.ndarray = field(default_factory=lambda: np.zeros(len(ALPHAS)))
+    boxes: int = 0
+
+    def __add__(self, other: HotaCounts) -> HotaCounts:
+        return HotaCounts(self.tp + other.tp, self.association + other.association, self.boxes + other.boxes)
 
 
 def count_hota(frames: Sequence[FramePair]) -> HotaCounts:
@@ -39,7 +43,7 @@ def count_hota(frames: Sequence[FramePair]) -> HotaCounts:
     boxes = int(gt_size.sum() + pred_size.sum())
     both = [(g, p, f.iou) for g, p, f in zip(gt_at, pred_at, frames, strict=True) if f.iou.size]
     if not both:
-        return HotaCounts(np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS)), boxes)
+        return HotaCounts(boxes=boxes)
     alignment = _alignment(both, gt_size, pred_size)
     pair, overlap = [], []
     for g, p, iou in both:

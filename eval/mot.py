@@ -1,8 +1,7 @@
 """MOT scores of tracks against ground truth. The matches are motmetrics'; the overlap and the sums are ours.
 
 motmetrics' accumulator follows the CLEAR rules: a pair that matched before stays matched while its overlap
-lasts, the rest is assigned anew in each frame. One accumulator serves one clip, so that ids may start again in
-the next.
+lasts, the rest is assigned anew in each frame. One accumulator serves one clip: ids start again in the next.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def score(
         ignore: leave out ground truth of score 0 and the predictions matched to it, as MOTChallenge does with
             its distractors; otherwise all ground truth is scored.
 
-    A share of nothing is NaN: a clip without objects has no MOTA, one without any box no IDF1 and no HOTA either,
-    but both have a count accuracy. OVERALL is computed from the summed counts of all clips, these included.
+    A share of nothing is NaN: a clip without objects has no MOTA, one without any box no IDF1 and no HOTA
+    either, but both have a count accuracy. OVERALL is computed from the summed counts of all clips.
 
     Raises:
         UserError: the names differ, there are no clips, or a box lies in a frame that the clip does not have.
@@ -65,6 +64,7 @@ def score(
 def count(frames: Sequence[FramePair], gate: float) -> Counts:
     """The counts of one clip, pairs matching from an overlap of ``gate``."""
     events = accumulate(frames, gate).events
+    assert events is not None
     kinds = events["Type"].cat.categories
     kind = events["Type"].cat.codes.to_numpy()
     who, hypothesis, distance = (events[column].to_numpy() for column in ("OId", "HId", "D"))

@@ -7,11 +7,9 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
-import numpy as np
-
-from sqair.eval.hota import ALPHAS, HotaCounts, hota
+from sqair.eval.hota import HotaCounts, hota
 
 COLUMNS = {
     "mota": "MOTA",
@@ -68,11 +66,10 @@ class Counts:
     mostly_tracked: int = 0
     mostly_lost: int = 0
     identity_matches: int = 0
-    hota: HotaCounts = HotaCounts(np.zeros(len(ALPHAS)), np.zeros(len(ALPHAS)), 0)
+    hota: HotaCounts = field(default_factory=HotaCounts)
 
     def __add__(self, other: Counts) -> Counts:
-        numbers = [getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "hota"]
-        return Counts(*numbers, HotaCounts(*(a + b for a, b in zip(self.hota, other.hota, strict=True))))
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def scores(self) -> dict[str, float]:
         """The scores by the keys of ``COLUMNS``; a share of nothing is NaN."""
@@ -115,26 +112,19 @@ class Scores:
     iou: float
     ignore: bool
 
-    def rows(self) -> dict[str, dict[str, float]]:
-        """The rows of clips, then ``OVERALL``."""
-        return {**self.clips, "OVERALL": self.overall}
-
     def table(self, *, most: int = 20, more: Mapping[str, dict[str, float]] | None = None) -> str:
-        """Plain text, OVERALL last; of more than ``most`` clips only the first and the last three.
-
-        ``more`` are further rows, shown below OVERALL.
-        """
+        """Text: the clips (of more than ``most`` the first and last three), OVERALL, the rows ``more``."""
         rows: list[tuple[str, dict[str, float] | None]] = list(self.clips.items())
         if len(rows) > most:
             rows = [*rows[:3], (f"... {len(rows) - 6} more", None), *rows[-3:]]
         return format_table([*rows, ("OVERALL", self.overall), *(more or {}).items()])
 
-    def csv(self) -> str:
-        """One line per clip, OVERALL last; NaN is an empty cell."""
+    def csv(self, *, more: Mapping[str, dict[str, float]] | None = None) -> str:
+        """One line per clip, then OVERALL, then the rows ``more``; NaN is an empty cell."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["clip", *COLUMNS])
-        for name, row in self.rows().items():
+        for name, row in [*self.clips.items(), ("OVERALL", self.overall), *(more or {}).items()]:
             writer.writerow([name, *("" if math.isnan(row[key]) else row[key] for key in COLUMNS)])
         return out.getvalue()
 
@@ -152,7 +142,7 @@ class Scores:
 
 
 def format_table(rows: list[tuple[str, dict[str, float] | None]]) -> str:
-    """Lines up the named rows under the headings of ``COLUMNS``; a row of None is empty, NaN shows as ``-``."""
+    """Lines up the named rows under the headings of ``COLUMNS``; a row None is empty, NaN shows as ``-``."""
     keys = [key for key in COLUMNS if key not in _NOT_IN_TABLE]
     cells = [["", *(COLUMNS[key] for key in keys)]]
     cells += [[name, *("" if row is None else _cell(key, row[key]) for key in keys)] for name, row in rows]

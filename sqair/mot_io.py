@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import math
 import os
 from pathlib import Path
@@ -67,6 +68,57 @@ def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
     write_text(path, "".join(lines))
 
 
+def list_mot(path: str | Path) -> dict[str, Path]:
+    """The MOTChallenge files at ``path`` by the names of their clips, in order of the names.
+
+    ``path`` is a file; a sequence (a folder with ``gt/gt.txt``), or a folder of sequences, each named by its
+    folder; or a folder of files ``NAME.txt``.
+
+    Raises:
+        UserError: there is no such path, it holds none of these, or one of its sequences has no ground truth.
+    """
+    path = Path(path)
+    if path.is_file():
+        return {_clip_name(path): path}
+    if not path.is_dir():
+        raise UserError(f"no such file or folder: {path}")
+    if (path / "gt" / "gt.txt").is_file():
+        return {_clip_name(path / "gt" / "gt.txt"): path / "gt" / "gt.txt"}
+    try:
+        folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
+        texts = sorted(path.glob("*.txt"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    sequences = [f for f in folders if any((f / part).exists() for part in ("gt", "img1", "seqinfo.ini"))]
+    for folder in sequences:
+        if not (folder / "gt" / "gt.txt").is_file():
+            raise UserError(f"{folder} is a sequence without gt/gt.txt")
+    files = [folder / "gt" / "gt.txt" for folder in sequences] or texts
+    if not files:
+        deeper = [folder for folder in folders if any(folder.glob("*/gt/gt.txt"))]
+        meant = f"; is {deeper[0]} meant?" if deeper else ""
+        raise UserError(f"{path} holds neither files NAME.txt nor sequences NAME/gt/gt.txt{meant}")
+    return {_clip_name(file): file for file in files}
+
+
+def read_length(path: str | Path) -> int | None:
+    """How many frames the ``seqinfo.ini`` of ``SEQ/gt/gt.txt`` promises; None without one.
+
+    Raises:
+        UserError: the ``seqinfo.ini`` is malformed.
+    """
+    path = Path(path)
+    info = path.parent.parent / "seqinfo.ini"
+    if path.parent.name != "gt" or not info.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(_read_text(info))
+        return parser.getint("Sequence", "seqLength")
+    except (configparser.Error, ValueError) as error:
+        raise UserError(f"{info} does not say seqLength, the number of frames, under [Sequence]") from error
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Writes a text file that appears whole or not at all. Raises UserError when it cannot be written."""
     path = Path(path)
@@ -77,6 +129,12 @@ def write_text(path: str | Path, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _clip_name(path: Path) -> str:
+    """``SEQ`` for ``SEQ/gt/gt.txt``, else the name of the file without ``.txt``."""
+    path = path.absolute()
+    return path.parent.parent.name if path.parent.name == "gt" and path.name == "gt.txt" else path.stem
 
 
 def _read_text(path: Path) -> str:

@@ -1,0 +1,100 @@
+"""The floor: what a tracker gets that looks for connected blobs and learns nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
+
+from sqair.eval.boxes import iou
+from sqair.tracks import Tracks
+
+_TOUCHING = np.ones((3, 3), dtype=int)
+
+
+def track_components(
+    frames: np.ndarray, *, threshold: int = 10, min_pixels: int = 16, min_iou: float = 0.01, max_age: int = 2
+) -> Tracks:
+    """Connected components of every frame, linked by overlap with where constant speed would bring them.
+
+    Args:
+        frames: ``[T, H, W]`` or ``[T, H, W, C]`` uint8.
+        threshold: what a pixel of an object exceeds, or by how much it differs from the background.
+        min_pixels: smaller components are dropped.
+        min_iou: overlap of a component with a track's predicted box from which they can be linked.
+        max_age: frames that a track may miss before it ends.
+
+    Returns:
+        Boxes tight around the components, all with score 1; frames in which a track was not seen have no row.
+    """
+    tracks: list[_Track] = []
+    rows: list[tuple[int, int, np.ndarray]] = []
+    born = 0
+    for t, mask in enumerate(foreground(frames, threshold)):
+        boxes = components(mask, min_pixels)
+        tracks = [track for track in tracks if t - track.seen <= max_age + 1]
+        overlap = iou(np.array([track.at(t) for track in tracks]), boxes)
+        linked = overlap >= min_iou
+        pairs = zip(*linear_sum_assignment(np.where(linked, overlap, 0), maximize=True), strict=True)
+        found = {int(j): tracks[i] for i, j in pairs if linked[i, j]}
+        for j, box in enumerate(boxes):
+            if j in found:
+                found[j].see(t, box)
+            else:
+                found[j] = _Track(born, t, box)
+                tracks.append(found[j])
+                born += 1
+            rows.append((t, found[j].id, box))
+    if not rows:
+        return Tracks.empty()
+    return Tracks(
+        np.array([r[0] for r in rows]), np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
+    )
+
+
+def foreground(frames: np.ndarray, threshold: int) -> np.ndarray:
+    """``[T, H, W]`` bool: where the objects of ``frames`` ([T, H, W] or [T, H, W, C] uint8) are.
+
+    Where most of the clip's median frame is black (at most ``threshold``), the objects are what is brighter
+    than the threshold. Otherwise the median frame is the background, and they are what differs more from it.
+    In colour, any channel will do.
+    """
+    frames = np.asarray(frames)
+    if frames.ndim == 3:
+        frames = frames[..., None]
+    if len(frames) == 0:
+        return np.zeros(frames.shape[:3], dtype=bool)
+    median = np.median(frames, axis=0).astype(np.int16)
+    if np.median(median.max(axis=-1)) <= threshold:
+        median = np.zeros_like(median)
+    return np.stack([(np.abs(frame - median) > threshold).any(axis=-1) for frame in frames])
+
+
+def components(mask: np.ndarray, min_pixels: int) -> np.ndarray:
+    """``[M, 4]``: boxes ``x, y, w, h`` of the components of ``mask`` ([H, W], bool); corners connect."""
+    label = np.zeros(mask.shape, dtype=np.int32)
+    ndimage.label(mask, structure=_TOUCHING, output=label)
+    size = np.bincount(label.ravel())[1:]
+    boxes = [
+        (across.start, down.start, across.stop - across.start, down.stop - down.start)
+        for (down, across), pixels in zip(ndimage.find_objects(label), size, strict=True)
+        if pixels >= min_pixels
+    ]
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+class _Track:
+    """The last box of a track, and how its centre moved from the box before to that."""
+
+    def __init__(self, name: int, frame: int, box: np.ndarray) -> None:
+        self.id, self.seen, self.box = name, frame, box
+        self.speed = np.zeros(2)
+
+    def at(self, frame: int) -> np.ndarray:
+        """The box ([4]) that constant speed leads to."""
+        return np.concatenate([self.box[:2] + self.speed * (frame - self.seen), self.box[2:]])
+
+    def see(self, frame: int, box: np.ndarray) -> None:
+        moved = (box[:2] + box[2:] / 2) - (self.box[:2] + self.box[2:] / 2)
+        self.speed = moved / (frame - self.seen)
+        self.seen, self.box = frame, box

@@ -1,0 +1,87 @@
+"""The ``sqair`` command: ``sqair COMMAND ...`` runs the module of that name in this folder.
+
+A command module defines ``Args``, a frozen dataclass with a docstring under each field, from which the flags
+and their help are made, and ``main(args: Args) -> None``. It may define ``expand(words) -> words``, which
+turns the words of the command line into others before they are parsed. Only the module that runs is imported.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import sqair
+from sqair.errors import UserError
+
+COMMANDS = {
+    "generate": "Make video of moving digits, with the truth about it.",
+    "train": "Train a model, from scratch or from a checkpoint.",
+    "track": "Follow the objects of a video.",
+    "score": "Compare tracks with ground truth.",
+    "demo": "All of it in a few minutes: generate, train, track, score, show.",
+    "bench": "Measure what a training step and a tracked frame cost.",
+}
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main() -> int:
+    """The console command. Returns the exit status."""
+    words = sys.argv[1:]
+    if not words:
+        print(_help(), file=sys.stderr)
+        return USAGE
+    if words[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if words[0] == "--version":
+        print(f"sqair {sqair.__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        print(f"error: unknown command {words[0]!r}{meant}: see sqair --help", file=sys.stderr)
+        return USAGE
+    return run(words[0], words[1:])
+
+
+def run(command: str, words: Sequence[str] | None = None) -> int:
+    """Runs one command with ``words`` (by default those of the process) and returns the exit status.
+
+    0; 2 for what the user got wrong, after a line that says it; 130 for Ctrl-C; 141 where nobody reads on.
+    """
+    import tyro
+
+    words = sys.argv[1:] if words is None else words
+    try:
+        module = importlib.import_module(f"sqair.scripts.{command}")
+        if hasattr(module, "expand"):
+            words = module.expand(words)
+        module.main(tyro.cli(module.Args, prog=f"sqair {command}", args=words))
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return 0
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        ["usage: sqair COMMAND [OPTIONS]", "", *lines, "", "sqair COMMAND --help lists its options."]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
