@@ -109,9 +109,9 @@ def _linear_weights(old: int, new: int) -> tuple[np.ndarray, int]:
 
 def _load_embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(_EMBEDDED) as data:
+        with _EMBEDDED.open("rb") as file, np.load(file) as data:
             images, labels = data["images"], data["labels"]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{_EMBEDDED} cannot be read ({error}): install the package again") from error
     order = np.argsort(np.random.PCG64(0).random_raw(len(images)), kind="stable")
     train, val = _EMBEDDED_SIZES["train"], _EMBEDDED_SIZES["val"]

@@ -18,7 +18,7 @@ The ``.npz`` holds these arrays, for N clips, T frames, K digits of a clip at mo
     presence    [N, T, K] bool          which digits these are
     labels      [N, K] int64            numerals, -1 where a clip has no such digit
     visibility  [N, T, K] float64       visible fraction of each digit's non-zero pixels; 0 where not present
-    truth_box   [N, T, K, 4] float64    x, y, w, h around the visible non-zero pixels; 0 where nothing is visible
+    truth_box   [N, T, K, 4] float64    x, y, w, h around the visible non-zero pixels; 0 where none is visible
     full_box    [N, T, K, 4] float64    x, y, w, h of the whole digit; 0 where not present
     source      text (JSON)             how the clips were made
 """
@@ -109,11 +109,12 @@ def write_npz(path: str | Path, chunks: Iterable[Clips], source: Mapping[str, ob
     """
     path = Path(path)
     parts = [_arrays(clips) for clips in chunks]
-    arrays = {key: np.concatenate([part[key] for part in parts]) for key in _ARRAYS}
+    arrays: dict[str, np.ndarray] = {key: np.concatenate([part[key] for part in parts]) for key in _ARRAYS}
+    arrays["source"] = np.array(json.dumps(dict(source or {})))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays, source=np.array(json.dumps(dict(source or {}))))
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
         os.replace(partial, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
@@ -128,18 +129,29 @@ def read_npz(path: str | Path) -> Clips:
         UserError: the file is missing, damaged, or lacks one of the arrays, or one has another type or shape.
     """
     try:
-        with np.load(path) as data:
-            arrays = {key: data[key] for key in _ARRAYS}
+        with Path(path).open("rb") as file, np.load(file) as data:
+            missing = [key for key in _ARRAYS if key not in data]
+            arrays = {key: data[key] for key in _ARRAYS if key not in missing}
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
-    except KeyError as error:
-        raise UserError(f"{path} has no array {error}: `sqair generate --format npz` writes all") from error
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        TypeError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise UserError(f"{path} is not a readable .npz file: make it again") from error
+    if missing:
+        raise UserError(f"{path} has no array {missing[0]!r}: `sqair generate --format npz` writes them all")
     _check(arrays, path)
     visible = arrays["visibility"] > 0
     truth = [_tracks(*of) for of in zip(visible, arrays["truth_box"], arrays["visibility"], strict=True)]
-    full = [_tracks(*of) for of in zip(arrays["presence"], arrays["full_box"], arrays["visibility"], strict=True)]
+    full = [
+        _tracks(*of) for of in zip(arrays["presence"], arrays["full_box"], arrays["visibility"], strict=True)
+    ]
     return Clips(arrays["frames"], arrays["count"], arrays["presence"], arrays["labels"], truth, full)
 
 

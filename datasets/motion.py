@@ -70,7 +70,9 @@ def _sqair_script(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.nda
     acceleration = _symmetric(draws.uniform("acceleration", 2 * k), recipe.acceleration)
     velocity = _symmetric(draws.uniform("velocity", 2 * k), recipe.speed) + acceleration
     velocity = np.clip(velocity, -recipe.speed, recipe.speed)
-    noise = recipe.acceleration_noise * draws.normal("noise", 2 * k * length).reshape(-1, k, length, 2)
+    noise = recipe.acceleration_noise * draws.normal("noise", 2 * k * length).reshape(
+        draws.count, k, length, 2
+    )
     position = accelerate(np.rint(start), velocity, acceleration, noise, canvas, recipe)
     return Scene(which, position, _constant_presence(which, length))
 
@@ -92,7 +94,7 @@ def _birth_death(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndar
         u = draws.uniform(f"place {attempt}", 5 * k)[waiting]
         chosen = pick_distinct(u[:, :k], len(size))
         room = canvas - size[chosen]
-        start = u[:, k : 3 * k].reshape(-1, k, 2) * room
+        start = u[:, k : 3 * k].reshape(len(u), k, 2) * room
         velocity = _symmetric(u[:, 3 * k :], recipe.speed)
         moved = reflect(start, velocity, room, time - first[waiting, None])
         fits = ~_collide_at_birth(moved, size[chosen], presence[waiting])
@@ -229,18 +231,20 @@ def pixel(position: np.ndarray) -> np.ndarray:
 def _lives(recipe: Recipe, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     """First frame of each digit and the frame after its last, ``[n, K]`` each, 0 where there is no digit.
 
-    The number of digits in a clip is uniform. A digit is there from the clip's beginning, and until its end,
-    with probability a half each; otherwise its first frame is uniform among those that leave it time to live,
-    and so is its last. All are drawn again until no frame has too many or too few.
+    The number of digits in a clip is uniform, up to as many as its length has time for. A digit is there
+    from the clip's beginning, and until its end, with probability a half each; otherwise its first frame is
+    uniform among those that leave it time to live, and so is its last. The frames (not the number of digits)
+    are drawn again until none has too many or too few.
     """
     k = recipe.max_digits or (recipe.max_objects + 1 if recipe.max_objects else 0)
     length, life = recipe.length, min(recipe.min_life, recipe.length)
-    number = recipe.min_objects + pick(draws.uniform("number", 1)[:, 0], k - recipe.min_objects + 1)
+    most = min(k, recipe.max_objects * (length // life))
+    number = recipe.min_objects + pick(draws.uniform("number", 1)[:, 0], most - recipe.min_objects + 1)
     first, last = np.zeros((len(number), k), np.int64), np.zeros((len(number), k), np.int64)
     waiting = np.arange(len(number))
     time = np.arange(length)[None, :, None]
     for attempt in range(ROUNDS):
-        u = draws.uniform(f"life {attempt}", 4 * k)[waiting].reshape(-1, 4, k)
+        u = draws.uniform(f"life {attempt}", 4 * k)[waiting].reshape(len(waiting), 4, k)
         begin = np.where(u[:, 0] < 0.5, 0, pick(u[:, 1], length - life + 1))
         end = np.where(u[:, 2] < 0.5, length, begin + life + pick(u[:, 3], length - life - begin + 1))
         there = np.arange(k) < number[waiting, None]
@@ -252,7 +256,7 @@ def _lives(recipe: Recipe, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
         if not len(waiting):
             return first, last
     raise UserError(
-        f"cannot show {recipe.min_objects} to {recipe.max_objects} at a time of up to {k} digits in "
+        f"cannot show {recipe.min_objects} to {recipe.max_objects} at a time of up to {most} digits in "
         f"{length} frames: lower min_objects or max_digits, or make the clip longer"
     )
 
@@ -278,7 +282,7 @@ def _count(recipe: Recipe, draws: Draws) -> np.ndarray:
 
 def _symmetric(u: np.ndarray, limit: float) -> np.ndarray:
     """``[n, 2 K]`` in [0, 1) to ``[n, K, 2]`` in [-limit, limit)."""
-    return ((2 * u - 1) * limit).reshape(len(u), -1, 2)
+    return ((2 * u - 1) * limit).reshape(len(u), u.shape[1] // 2, 2)
 
 
 def _constant_presence(which: np.ndarray, length: int) -> np.ndarray:

@@ -67,7 +67,7 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-def get_recipe(name: str, **overrides: object) -> Recipe:
+def get_recipe(name: str, /, **overrides: object) -> Recipe:
     """The recipe of that name, with some fields changed.
 
     Raises:

@@ -14,10 +14,10 @@ from sqair.errors import UserError
 
 @contextmanager
 def staged(root: str | Path, entries: Sequence[str], *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder to write into, of which ``entries`` (files or folders) move to ``root`` when the block ends well.
+    """A folder to write into, whose ``entries`` (files or folders) move to ``root`` when the block ends well.
 
-    When the block fails or is interrupted, ``root`` is as it was. With ``overwrite``, entries of the same name are
-    replaced as a whole, and whatever else is in ``root`` stays.
+    When the block fails or is interrupted, ``root`` is as it was. With ``overwrite``, entries of the same
+    name are replaced as a whole, and whatever else is in ``root`` stays.
 
     Raises:
         UserError: ``root`` holds something and ``overwrite`` is not set, or it cannot be written.
@@ -49,7 +49,7 @@ def staged(root: str | Path, entries: Sequence[str], *, overwrite: bool = False)
 
 
 def _replace(root: Path, entries: Sequence[str], new: Path, old: Path) -> None:
-    """Moves ``entries`` from ``new`` to ``root``, those that they replace to ``old``; moves all back on failure."""
+    """Moves ``entries`` from ``new`` to ``root`` and what they replace to ``old``, or on failure nothing."""
     moves: list[tuple[Path, Path]] = []
 
     def move(source: Path, target: Path) -> None:
