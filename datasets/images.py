@@ -99,3 +99,9 @@ def to_channels(frame: np.ndarray, channels: int | None) -> np.ndarray:
         return frame
     cv2 = opencv()
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY if channels == 1 else cv2.COLOR_GRAY2RGB)
+
+
+def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
+    """``frame`` as RGB ``[H * scale, W * scale, 3]``, every pixel a square; always a copy."""
+    check_frame(frame)
+    return to_channels(frame, 3).repeat(scale, axis=0).repeat(scale, axis=1)

@@ -33,6 +33,8 @@ __all__ = ["ClipSource", "TruncatedClip", "encode_png", "read_image", "read_sour
 DEFAULT_FPS = 10.0
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
 
+TEXT_SUFFIXES = {".txt", ".nfo", ".asc", ".ans", ".art", ".diz", ".ice", ".vt"}  # FFmpeg films a page of text
+
 
 class TruncatedClip(UserError):
     """A clip ended before the frames that it promised. It is raised after the last frame that is there.
@@ -208,10 +210,9 @@ def _open_video(path: Path) -> tuple[Any, containers.Container]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise UserError(
-            f"{path}: {'not a video' if container.complete else 'cut short or damaged'}: cannot be opened"
-        )
+    if path.suffix.lower() in TEXT_SUFFIXES or not capture.isOpened():
+        reason = "not a video" if container.complete else "cut short or damaged"
+        raise UserError(f"{path}: {reason}: cannot be opened")
     return capture, container
 
 

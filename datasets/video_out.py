@@ -1,0 +1,146 @@
+"""Video out: an ``.mp4`` that plays in a browser, or a ``.gif``.
+
+H.264 by PyAV where ``av`` is installed, else VP9 by OpenCV: its wheels have no H.264 encoder, and its MPEG-4
+plays in no browser.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from importlib import import_module
+from importlib.util import find_spec
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from sqair.datasets.images import enlarge, opencv
+from sqair.datasets.video import TruncatedClip
+from sqair.errors import UserError
+
+
+def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1) -> int:
+    """Write ``frames``, uint8 ``[H, W]`` or RGB ``[H, W, 3]`` of one shape, as ``.mp4``; return their number.
+
+    Each pixel is repeated ``scale`` times in both directions, and odd sizes are padded by one line. The file
+    appears under its name when it is whole. If ``frames`` ends in a :class:`TruncatedClip`, that is raised
+    again after the video of the frames before it has been written.
+
+    Raises:
+        UserError: the file cannot be written, there is no frame, or the encoder fails.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise UserError(f"{path}: videos are written as .mp4")
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise UserError(f"{path}: there are no frames to write")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
+    encoder = _h264 if _has_h264() else _vp9
+    count, truncated = 0, None
+    try:
+        partial.touch()
+        height, width = _prepare(first, scale).shape[:2]
+        with encoder(partial, width, height, fps) as write:
+            try:
+                for frame in chain([first], frames):
+                    if frame.shape != first.shape:
+                        raise ValueError(f"frame {count} is {frame.shape}, the first is {first.shape}")
+                    write(_prepare(frame, scale))
+                    count += 1
+            except TruncatedClip as error:
+                truncated = error
+        _check_written(path, partial, count)
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    if truncated is not None:
+        raise truncated
+    return count
+
+
+def write_gif(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1) -> int:
+    """Write ``frames`` (as in :func:`write_video`) as an endless ``.gif``; return their number.
+
+    All frames are held in memory, and the format has 256 colours: for short clips.
+
+    Raises:
+        UserError: the file cannot be written, there is no frame, or this OpenCV (before 4.11) writes no GIF.
+    """
+    path = Path(path)
+    cv2 = opencv()
+    if path.suffix.lower() != ".gif":
+        raise UserError(f"{path}: the name must end in .gif")
+    if not hasattr(cv2, "imwriteanimation"):
+        raise UserError(
+            f"{path}: OpenCV {cv2.__version__} writes no GIF: install opencv-python 4.11 or newer"
+        )
+    animation = cv2.Animation()
+    animation.frames = [cv2.cvtColor(enlarge(frame, scale), cv2.COLOR_RGB2BGR) for frame in frames]
+    animation.durations = np.full(len(animation.frames), round(1000 / fps), dtype=np.int32)
+    if not animation.frames:
+        raise UserError(f"{path}: there are no frames to write")
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.gif")
+    try:
+        partial.touch()
+        # the least dithering: less than a sixth of the default's error, and smaller files
+        if not cv2.imwriteanimation(str(partial), animation, [cv2.IMWRITE_GIF_DITHER, 3]):
+            raise UserError(f"{path}: OpenCV failed to write it")
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return len(animation.frames)
+
+
+def _prepare(frame: np.ndarray, scale: int) -> np.ndarray:
+    """RGB, enlarged, and padded to even sides by repeating the last row and column."""
+    image = enlarge(frame, scale)
+    return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+
+
+def _check_written(path: Path, partial: Path, count: int) -> None:
+    """OpenCV drops what it cannot encode without a word, so the frames in the file are counted."""
+    cv2 = opencv()
+    capture = cv2.VideoCapture(str(partial), cv2.CAP_FFMPEG)
+    written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    capture.release()
+    if written != count:
+        raise UserError(f"{path}: the encoder wrote {written} of {count} frames: is the disk full?")
+
+
+def _has_h264() -> bool:
+    return find_spec("av") is not None and "libx264" in import_module("av").codecs_available
+
+
+@contextmanager
+def _vp9(path: Path, width: int, height: int, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    cv2 = opencv()
+    fourcc = cv2.VideoWriter_fourcc(*"vp09")
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, fps, (width, height))
+    try:
+        if not writer.isOpened():
+            raise UserError(f"OpenCV {cv2.__version__} has no VP9 encoder: install av (pip install av)")
+        yield lambda frame: writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    finally:
+        writer.release()
+
+
+@contextmanager
+def _h264(path: Path, width: int, height: int, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+    av = import_module("av")
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.options = {"crf": "18"}
+        yield lambda frame: container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
