@@ -49,18 +49,18 @@ def main(args: Args) -> None:
     pred = {name: read_mot(pred_files[name]) if name in pred_files else Tracks.empty() for name in gt}
     if not any(map(len, gt.values())):
         raise UserError(f"{args.truth}: no ground truth at all, so there is nothing to score")
+
+    contenders = {"OVERALL": pred}
     lengths = {name: read_length(path) for name, path in truth_files.items()}
-    contenders = {"": pred}
-    source = args.frames_from or (str(args.truth) if has_images(args.truth) else None)
-    if source is not None and (args.floor or args.frames_from):
+    source = args.frames_from or (str(args.truth) if args.floor and has_images(args.truth) else None)
+    if source:
         floor, counted = walk_frames(source, list(gt), args.floor)
         lengths = {name: length or counted[name] for name, length in lengths.items()}
         if args.floor:
             contenders["floor"] = floor
-    guessed = [name for name, length in lengths.items() if length is None]
-    for name in guessed:
-        lengths[name] = max((int(t.frame[-1]) + 1 for t in (gt[name], pred[name]) if len(t)), default=0)
-    report(args, gt, contenders, {name: length or 0 for name, length in lengths.items()}, len(guessed))
+    guessed = sum(length is None for length in lengths.values())
+    known = {name: last_frame(gt[name], pred[name]) if n is None else n for name, n in lengths.items()}
+    report(args, gt, contenders, known, guessed)
 
 
 def prepare_output(output: Path | None, overwrite: bool) -> None:
@@ -119,6 +119,11 @@ def walk_frames(source: str, names: list[str], floor: bool) -> tuple[dict[str, T
     return tracks, lengths
 
 
+def last_frame(*clip: Tracks) -> int:
+    """How many frames there are up to the last box."""
+    return max((int(tracks.frame[-1]) + 1 for tracks in clip if len(tracks)), default=0)
+
+
 def report(
     args: Args,
     gt: Mapping[str, Tracks],
@@ -126,37 +131,39 @@ def report(
     lengths: Mapping[str, int],
     guessed: int,
 ) -> None:
-    """Scores every contender, the predictions being the one named ``""``; prints and writes the scores."""
+    """Scores the contenders, by the names of their rows (``OVERALL`` has clips too), prints and writes.
+
+    ``guessed`` is the number of clips whose length nothing says.
+    """
     from sqair.eval.mot import score
     from sqair.eval.scores import format_table, without_nan
 
-    ignored = sum(int((tracks.score == 0).sum()) for tracks in gt.values())
     scores = {who: score(gt, tracks, lengths, iou=args.iou) for who, tracks in contenders.items()}
-    others = {who: s.overall for who, s in scores.items() if who}
-    everything = {}
+    floor = {who: s.overall for who, s in scores.items() if who != "OVERALL"}
+    print(f"{len(gt)} clips, {sum(lengths.values())} frames; boxes match from IoU {args.iou:g}")
+    print(scores["OVERALL"].table(more=floor))
+
+    ignored = sum(int((tracks.score == 0).sum()) for tracks in gt.values())
+    with_ignored = {}
     if ignored:
         for who, tracks in contenders.items():
-            everything[who or "OVERALL"] = score(gt, tracks, lengths, iou=args.iou, ignore=False).overall
-
-    print(f"{len(gt)} clips, {sum(lengths.values())} frames; boxes match from IoU {args.iou:g}")
-    print(scores[""].table(more=others))
-    if ignored:
+            with_ignored[who] = score(gt, tracks, lengths, iou=args.iou, ignore=False).overall
         print(f"\nLeft out: {ignored} boxes to ignore, and the predictions that match them. With them:")
-        print(format_table(list(everything.items())))
+        print(format_table(list(with_ignored.items())))
     if guessed:
-        print(f"\n{guessed} clips end for this score with their last box: nothing says how long they are.")
-    if args.output is None:
-        return
-    named = {f"{who} with ignored boxes": row for who, row in everything.items()}
-    write_text(args.output / "scores.csv", scores[""].csv(more={**others, **named}))
-    summary = {
-        "ignored_boxes": ignored,
-        **{who: without_nan(row) for who, row in others.items()},
-        "with_ignored_boxes": {who.lower(): without_nan(row) for who, row in everything.items()},
-        **scores[""].as_dict(),
-    }
-    write_text(args.output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    print(f"\nwrote {args.output / 'scores.csv'} and scores.json")
+        print(f"\nNothing says how long {guessed} of the clips are: they end here with their last box.")
+
+    if args.output:
+        more = {**floor, **{f"{who} with ignored boxes": row for who, row in with_ignored.items()}}
+        write_text(args.output / "scores.csv", scores["OVERALL"].csv(more=more))
+        summary = {
+            **scores["OVERALL"].as_dict(),
+            "ignored_boxes": ignored,
+            **{who: without_nan(row) for who, row in floor.items()},
+            "with_ignored_boxes": {who.lower(): without_nan(row) for who, row in with_ignored.items()},
+        }
+        write_text(args.output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        print(f"\nWritten: {args.output / 'scores.csv'}, {args.output / 'scores.json'}")
 
 
 if __name__ == "__main__":
