@@ -102,3 +102,11 @@ def _remember(chunks: Iterator[Clips], kept: list[Clips]) -> Iterator[Clips]:
     for clips in chunks:
         kept.append(clips)
         yield clips
+
+
+if __name__ == "__main__":
+    import sys
+
+    from sqair.scripts.cli import run
+
+    sys.exit(run("generate"))

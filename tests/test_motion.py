@@ -138,18 +138,18 @@ def test_no_overlap_in_frame_0(name, most):
     assert overlap[:, 5].mean() > 0.03  # the check can see overlaps
 
 
-def placed_by_loop(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+def placed_by_loop(rng: np.random.Generator, n: int, side: int) -> tuple[np.ndarray, np.ndarray]:
     """Two digits and places per clip as the published script finds them, on a map of what is taken."""
     which, where = np.zeros((n, 2), int), np.zeros((n, 2, 2))
     for i in range(n):
         while True:
             which[i] = rng.choice(len(SIZES), 2, replace=False)
-            taken = np.zeros((50, 50), bool)
+            taken = np.zeros((side, side), bool)
             tries = 0
             for j in range(2):
                 while True:
                     w, h = SIZES[which[i, j]]
-                    where[i, j] = np.rint(rng.random(2) * (50 - SIZES[which[i, j]]))
+                    where[i, j] = np.rint(rng.random(2) * (side - SIZES[which[i, j]]))
                     x, y = where[i, j].astype(int)
                     free = not taken[y : y + h, x : x + w].any()
                     if free or tries == 5:
@@ -161,13 +161,15 @@ def placed_by_loop(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.nda
     return which, where
 
 
-def test_places_are_those_of_the_published_script():
-    recipe = get_recipe("sqair-script")
+@pytest.mark.parametrize("side", [50, 32])
+def test_places_are_those_of_the_published_script(side):
+    """Where it is crowded, how often a place is drawn before new digits are decides which are shown."""
+    recipe = get_recipe("sqair-script", height=side, width=side)
     number = np.full(4000, 2)
     which, where = place(
-        recipe, Draws("sqair-script", "train", 1, 0, 4000), number, SIZES, np.array([50, 50])
+        recipe, Draws("sqair-script", "train", 1, 0, 4000), number, SIZES, np.array([side, side])
     )
-    theirs_which, theirs = placed_by_loop(np.random.default_rng(0), 4000)
+    theirs_which, theirs = placed_by_loop(np.random.default_rng(0), 4000, side)
     where = np.rint(where)
     for ours, other in (
         (SIZES[which][:, :, 0].sum(1), SIZES[theirs_which][:, :, 0].sum(1)),
