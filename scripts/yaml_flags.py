@@ -28,7 +28,7 @@ def with_config(words: Sequence[str], args_type: type, flag: str = "--config") -
     """
     path = None
     for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == flag:
+        if word == flag and following:
             path = following
         elif word.startswith(f"{flag}="):
             path = word.partition("=")[2]
