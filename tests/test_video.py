@@ -1,10 +1,13 @@
 """Reading clips: what comes out of good sources, and the one line that every bad one gets."""
 
 import itertools
+import re
+import struct
 
 import numpy as np
 import pytest
 
+from sqair.datasets import video_out
 from sqair.datasets.images import opencv, read_image, to_channels, write_png
 from sqair.datasets.video import TruncatedClip, read_source
 from sqair.datasets.video_out import write_video
@@ -24,10 +27,11 @@ def moving_square(length: int = 12, height: int = 48, width: int = 64) -> np.nda
     return frames
 
 
-def write_lossless(path, frames, fps=12):
+def write(path, frames, codec="FFV1", fps=12):
+    """FFV1 is lossless."""
     cv2 = opencv()
     height, width = frames.shape[1:3]
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*"FFV1"), fps, (width, height))
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, (width, height))
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
@@ -80,7 +84,7 @@ def test_grey_is_bt601_luma():
 
 def test_lossless_video_comes_back_in_rgb_and_more_than_once(tmp_path):
     frames = moving_square()
-    write_lossless(tmp_path / "clip.avi", frames)
+    write(tmp_path / "clip.avi", frames)
     (clip,) = read_source(tmp_path / "clip.avi")
     assert (clip.name, clip.length, clip.fps, clip.size) == ("clip", 12, 12, (48, 64))
     for _ in range(2):
@@ -90,7 +94,7 @@ def test_lossless_video_comes_back_in_rgb_and_more_than_once(tmp_path):
 
 
 def test_video_is_streamed(tmp_path):
-    write_lossless(tmp_path / "clip.avi", moving_square())
+    write(tmp_path / "clip.avi", moving_square())
     frames = read_source(tmp_path / "clip.avi")[0].frames()
     assert len(list(itertools.islice(frames, 3))) == 3
     frames.close()  # type: ignore[attr-defined]
@@ -145,7 +149,7 @@ def test_motchallenge_folders(tmp_path):
 
 def test_glob_of_videos_is_a_clip_each(tmp_path):
     for name in ("b", "a"):
-        write_lossless(tmp_path / f"{name}.avi", moving_square(4))
+        write(tmp_path / f"{name}.avi", moving_square(4))
     assert [clip.name for clip in read_source(str(tmp_path / "*.avi"))] == ["a", "b"]
 
 
@@ -180,10 +184,10 @@ def test_empty_folders(tmp_path):
 @pytest.mark.parametrize("name", ["clip.avi", "clip.mp4", "clip.mkv"])
 def test_video_cut_short_gives_what_is_there_and_then_says_so(tmp_path, name):
     if name.endswith("mp4"):
-        pytest.importorskip("av")  # OpenCV writes the index last, and without it nothing can be read
+        pytest.importorskip("av")  # writes the index first; without it nothing can be read
         write_video(tmp_path / name, noise(40, 48, 64, 3), fps=12)
     else:
-        write_lossless(tmp_path / name, noise(40, 48, 64, 3))
+        write(tmp_path / name, noise(40, 48, 64, 3))
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) * 6 // 10])
     (clip,) = read_source(tmp_path / name)
@@ -195,12 +199,40 @@ def test_video_cut_short_gives_what_is_there_and_then_says_so(tmp_path, name):
     assert caught.value.frames == len(read)
 
 
-def test_video_without_its_index(tmp_path):
+def test_video_without_its_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_out, "_has_h264", lambda: False)  # OpenCV writes the index last
     write_video(tmp_path / "clip.mp4", moving_square(), fps=12)
     data = (tmp_path / "clip.mp4").read_bytes()
     for keep in (40, len(data) // 2, len(data) - 300):
         (tmp_path / "cut.mp4").write_bytes(data[:keep])
         assert message(tmp_path / "cut.mp4").endswith("cut.mp4: cut short or damaged: cannot be opened")
+
+
+@pytest.mark.parametrize(("name", "codec", "lost"), [("a.mp4", "vp09", 5000), ("a.webm", "VP90", 10**6)])
+def test_damage_that_leaves_the_container_whole(tmp_path, name, codec, lost):
+    """Frames that the decoder drops are missed in the MP4 by their number, in the WebM by its duration."""
+    write(tmp_path / name, moving_square(40) // 2 + noise(40, 48, 64, 3) // 4, codec)
+    assert len(list(read_source(tmp_path / name)[0].frames())) == 40
+    data = bytearray((tmp_path / name).read_bytes())
+    start, end = len(data) // 3, min(len(data) // 3 + lost, len(data))
+    data[start:end] = bytes(end - start)
+    (tmp_path / name).write_bytes(data)
+    if name == "a.mp4":
+        assert b"moov" in data, "the index at the end is whole"
+    assert re.search(r"damaged: only \d+ frames of the 40 that it promises", message(tmp_path / name))
+
+
+def test_video_trimmed_without_encoding_it_anew_is_whole(tmp_path):
+    """An edit list that shows only half of the frames makes their stored number no promise."""
+    write(tmp_path / "clip.mp4", moving_square(40), "vp09")
+    data = bytearray((tmp_path / "clip.mp4").read_bytes())
+    at = data.index(b"elst") + 12  # the first entry's duration, in the ticks of the whole film
+    (duration,) = struct.unpack_from(">I", data, at)
+    struct.pack_into(">I", data, at, duration // 2)
+    (tmp_path / "clip.mp4").write_bytes(data)
+    (clip,) = read_source(tmp_path / "clip.mp4")
+    assert clip.length is None
+    assert 15 < len(list(clip.frames())) < 25
 
 
 def test_video_with_a_header_and_no_frames(tmp_path):
