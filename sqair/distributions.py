@@ -19,6 +19,14 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
     @staticmethod
+    def around(start: Tensor, shift: Tensor, spread: Tensor, log_std: float) -> Gaussian:
+        """A posterior from raw network outputs: softly bounded, so that no update can throw it out of reach.
+
+        The mean is within 3 of ``start``, the log standard deviation within 3 of ``log_std``.
+        """
+        return Gaussian(start + 3 * torch.tanh(shift / 3), log_std + 3 * torch.tanh(spread / 3))
+
+    @staticmethod
     def standard(like: Tensor) -> Gaussian:
         return Gaussian(torch.zeros_like(like), torch.zeros_like(like))
 

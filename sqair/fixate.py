@@ -43,8 +43,8 @@ def most_salient(residual: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]
     return (cell + 0.5) * config.retina, value
 
 
-def _peak(score: Tensor) -> Tensor:
-    """The maximum of each map ``[M, h, w]``, as (x, y) in cells, refined by a parabola through its neighbours."""
+def _peak(score: Tensor) -> tuple[Tensor, Tensor]:
+    """The maximum of each map ``[M, h, w]``: (x, y) in cells, refined by a parabola, and its value."""
     m, height, width = score.shape
     index = score.flatten(1).argmax(1)
     y, x = (index // width).clamp(1, height - 2), (index % width).clamp(1, width - 2)
@@ -57,7 +57,7 @@ def _peak(score: Tensor) -> Tensor:
 
     dx = vertex(score[row, y, x - 1], score[row, y, x + 1])
     dy = vertex(score[row, y - 1, x], score[row, y + 1, x])
-    return torch.stack([x + dx, y + dy], -1)
+    return torch.stack([x + dx, y + dy], -1), centre
 
 
 class Matcher:
@@ -88,8 +88,11 @@ class Matcher:
         dx = (x - self.box[:, 0, None]) / std[:, 0, None]
         return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP)
 
-    def fixate(self, row: Tensor, clear: Tensor) -> Tensor:
-        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given prod (1 - g) of the others ``[R, C, h, w]``."""
+    def fixate(self, row: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given prod (1 - g) of the others ``[R, C, h, w]``.
+
+        The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
+        """
         config = self.config
         rest = self.retina[self.clip[row]] - 1 + clear
         images = torch.stack([rest * clear, clear**2], 1)
@@ -99,8 +102,8 @@ class Matcher:
         product = spectrum[:, 0] * self.patch_fft[row] - 0.5 * spectrum[:, 1] * self.power_fft[row]
         match = torch.fft.irfft2(product.sum(1), s=self.span)
         weight = config.retina**2 / config.likelihood_std**2
-        peak = _peak(weight * match + self.log_prior[row])
-        return (peak - (self.cells - 1) + self.cells / 2) * config.retina
+        peak, score = _peak(weight * match + self.log_prior[row])
+        return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
 
     def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects, those of one clip in turn, each explaining away what it matched.
@@ -112,13 +115,15 @@ class Matcher:
         size = self.retina.shape[-2:]
         explained = torch.zeros_like(self.retina)
         centre = torch.empty_like(self.box[:, :2])
+        match = torch.empty_like(centre[:, 0])
         own = self.retina.new_empty(len(self.clip), *self.retina.shape[1:])
         rank = rank_in_clip(self.clip)
         for r in range(int(rank.max()) + 1):
             row = (rank == r).nonzero()[:, 0]
-            centre[row] = self.fixate(row, explained[self.clip[row]].exp())
+            centre[row], match[row] = self.fixate(row, explained[self.clip[row]].exp())
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            own[row] = log_clear(write(self.glimpse[row], box, *size, self.config.retina))
+            image = log_clear(write(self.glimpse[row], box, *size, self.config.retina))
+            own[row] = image * (match[row] > 0)[:, None, None, None]
             explained.index_add_(0, self.clip[row], own[row])
         return centre, explained[self.clip] - own
 

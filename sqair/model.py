@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.discover import Discovery
-from sqair.distributions import gaussian_kl, geometric_logits, sample_bernoulli
+from sqair.distributions import gaussian_kl, geometric_logits
 from sqair.encoder import Appearance, Presence
 from sqair.fixate import to_retina
 from sqair.geometry import where_to_box, write
 from sqair.networks import Decoder
 from sqair.objects import Objects, Rows
+from sqair.presence import Inference
 from sqair.propagate import Posterior, Propagation
 from sqair.render import blend, gain, log_clear, log_likelihood
 
@@ -48,6 +49,28 @@ class Step:
     """``[M, C, H, W]``, what each object of ``objects`` adds to the canvas; no gradient."""
 
 
+class Scene:
+    """A frame being explained: what has been found so far. ``clear`` is log prod (1 - g) of it, [B, C, H, W]."""
+
+    def __init__(self, frame: Tensor, retina: Tensor) -> None:
+        self.frame, self.retina = frame, retina
+        self.clear = torch.zeros_like(frame)
+        self.rows: list[Rows] = []
+        self.alive: list[Objects] = []
+        self.images: list[Tensor] = []
+        self.unseen: Objects | None = None
+
+    def add(self, rows: Rows, objects: Objects, images: Tensor) -> None:
+        self.rows.append(rows)
+        self.alive.append(objects)
+        self.images.append(images)
+
+    def taken(self) -> Tensor:
+        """Objects of each clip so far, ``[B]``."""
+        clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
+        return torch.bincount(clip, minlength=len(self.frame))
+
+
 class SQAIR(nn.Module):
     """The model; ``forward`` explains clips, ``step`` one frame."""
 
@@ -64,12 +87,12 @@ class SQAIR(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
 
-    def forward(self, frames: Tensor, generator: torch.Generator | None = None) -> list[Step]:
-        """Explains clips ``[T, B, C, H, W]``; samples where a generator is given, else takes the modes."""
+    def forward(self, frames: Tensor, inference: Inference) -> list[Step]:
+        """Explains clips ``[T, B, C, H, W]``, frame by frame."""
         state = self.initial_state(frames.shape[1], frames)
         steps = []
         for frame in frames:
-            step, state = self.step(frame, state, generator)
+            step, state = self.step(frame, state, inference)
             steps.append(step)
         return steps
 
@@ -80,66 +103,66 @@ class SQAIR(nn.Module):
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(
             row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 4), none(0, 4),
-            none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse),
+            none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row,
         )  # fmt: skip
         return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device))
 
-    def step(self, frame: Tensor, state: State, generator: torch.Generator | None) -> tuple[Step, State]:
+    def step(self, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
         """Propagate, discover, render, score one ``frame [B, C, H, W]``."""
         config = self.config
-        clips = len(frame)
         with torch.no_grad():
             retina = to_retina(frame, config)
-        clear = frame.new_zeros(frame.shape)  # log prod (1 - g) of the objects found so far
-        rows: list[Rows] = []
-        alive: list[Objects] = []
-        images: list[Tensor] = []
-
-        if len(state.objects):
-            posterior = self.propagation(frame, retina, state.objects, generator)
-            glimpse, image = self.draw(posterior)
-            clear = blend(image, state.objects.clip, clips)
-            seen = self._infer_presence(frame, clear, posterior, state.objects.clip, image, False, None, generator)
-            clear = clear - blend((1 - seen.pres)[:, None, None, None] * image, state.objects.clip, clips)
-            kept = seen.pres.detach().bool()
-            moved = self._update(state.objects, posterior, glimpse)
-            rows.append(seen)
-            alive.append(moved.rows(kept))
-            images.append(image[kept])
-
-        limit = config.first_steps if state.first else config.later_steps
-        taken = torch.zeros(clips, dtype=torch.int64, device=frame.device)
-        for objects in alive:
-            taken = taken.index_add(0, objects.clip, torch.ones_like(objects.clip))
-        searching = (taken < config.slots).nonzero()[:, 0]
-        prior = geometric_logits(self.price, limit).to(frame)
+        scene = Scene(frame, retina)
         next_id = state.next_id
+        if len(state.objects):
+            self._propagate(scene, state.objects, inference)
+        next_id = self._discover(scene, next_id, config.first_steps if state.first else config.later_steps, inference)
+        canvas = -torch.expm1(scene.clear)
+        objects = Objects.concat(scene.alive) if scene.alive else state.objects
+        images = torch.cat(scene.images).detach() if scene.images else frame.new_zeros(0, *frame.shape[1:])
+        likelihood = log_likelihood(frame, canvas, config.likelihood_std)
+        carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
+        step = Step(canvas, likelihood, scene.rows, objects, -torch.expm1(images))
+        return step, State(carried, next_id, first=False)
+
+    def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
+        """Infers the objects of the last frame in this one and adds those that are there to the scene."""
+        posterior = self.propagation(scene.frame, scene.retina, objects, inference.generator)
+        glimpse, image = self.draw(posterior)
+        on = (objects.unseen == 0).to(image)
+        scene.clear = blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
+        rows = self._infer_presence(scene, posterior, objects.clip, image, on, None, None, inference)
+        scene.clear = blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
+        kept = rows.pres.detach().bool()
+        scene.add(rows, self._update(objects, posterior, glimpse).rows(kept), image[kept])
+        if inference.memory:
+            forgotten = kept | (objects.unseen >= inference.memory)
+            scene.unseen = self._imagine(objects, posterior).rows(~forgotten)
+
+    def _discover(self, scene: Scene, next_id: Tensor, limit: int, inference: Inference) -> Tensor:
+        """Looks for new objects, at most ``limit`` in each clip, until a clip has none; returns the next free ids."""
+        config, frame = self.config, scene.frame
+        memory = self.discovery.search.begin(scene.retina, to_retina(-torch.expm1(scene.clear.detach()), config))
+        hazard = geometric_logits(self.price, limit).to(frame)
+        searching = (scene.taken() < config.slots).nonzero()[:, 0]
         for i in range(limit):
-            if not len(searching):
-                break
-            explained = -torch.expm1(clear.detach())
-            posterior, clip = self.discovery(frame, retina, explained, searching, generator)
+            explained = -torch.expm1(scene.clear.detach())
+            posterior, clip, q_logit = self.discovery(
+                memory, frame, scene.retina, explained, searching, inference.generator
+            )
             if not len(clip):
                 break
             glimpse, image = self.draw(posterior)
-            seen = self._infer_presence(frame, clear, posterior, clip, image, True, prior[i], generator)
-            clear = clear + blend(seen.pres[:, None, None, None] * image, clip, clips)
-            found = seen.pres.detach().bool()
-            born = self._birth(posterior, glimpse, clip, next_id)
+            rows = self._infer_presence(
+                scene, posterior, clip, image, torch.zeros_like(image[:, 0, 0, 0]), hazard[i], q_logit, inference
+            )
+            scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
+            found = rows.pres.detach().bool()
+            scene.add(rows, self._birth(posterior, glimpse, clip, next_id).rows(found), image[found])
             next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
-            rows.append(seen)
-            alive.append(born.rows(found))
-            images.append(image[found])
-            taken = taken.index_add(0, clip[found], torch.ones_like(clip[found]))
             searching = clip[found]
-            searching = searching[taken[searching] < config.slots]
-
-        canvas = -torch.expm1(clear)
-        objects = Objects.concat(alive) if alive else state.objects
-        image = torch.cat(images).detach() if images else frame.new_zeros(0, *frame.shape[1:])
-        score = log_likelihood(frame, canvas, config.likelihood_std)
-        step = Step(canvas, score, rows, objects, -torch.expm1(image))
-        return step, State(objects, next_id, first=False)
+            searching = searching[scene.taken()[searching] < config.slots]
+        return next_id
 
     def draw(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
         """Object glimpses ``[M, C, G, G]``, and log(1 - g) of them in place ``[M, C, H, W]``."""
@@ -150,34 +173,32 @@ class SQAIR(nn.Module):
 
     def _infer_presence(
         self,
-        frame: Tensor,
-        clear: Tensor,
+        scene: Scene,
         posterior: Posterior,
         clip: Tensor,
         image: Tensor,
-        new: bool,
+        on: Tensor,
         p_logit: Tensor | None,
-        generator: torch.Generator | None,
+        q_logit: Tensor | None,
+        inference: Inference,
     ) -> Rows:
-        """q(z_pres) from the object's glimpse and from what it gains; ``clear`` includes the objects of propagation."""
+        """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.clear``."""
+        std = self.config.likelihood_std
+        new = p_logit is not None
         with torch.no_grad():
-            without = clear[clip] if new else clear[clip] - image
-            gained = gain(frame[clip], without.exp(), image, self.config.likelihood_std)
+            without = scene.clear[clip] - on[:, None, None, None] * image
+            gained = gain(scene.frame[clip], without.exp(), image, std)
         kl = gaussian_kl(posterior.q_where, posterior.p_where) + gaussian_kl(posterior.q_what, posterior.p_what)
         if p_logit is None:
             stay = self.config.stay_logit if self.config.temporal.presence else -self.price
             p_logit = gained.new_tensor(stay)
         p_logit = p_logit.expand_as(gained)
-        head = self.new_presence if new else self.old_presence
-        q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
-        pres = sample_bernoulli(q_logit.detach(), generator)
-        ratio = (
-            posterior.q_where.log_prob(posterior.where)
-            - posterior.p_where.log_prob(posterior.where)
-            + posterior.q_what.log_prob(posterior.what)
-            - posterior.p_what.log_prob(posterior.what)
-        )
-        return Rows(clip, torch.ones_like(pres), q_logit, p_logit, pres, kl, ratio, gained, new)
+        if q_logit is None:
+            head = self.new_presence if new else self.old_presence
+            q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
+        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior.log_ratio(), gained, new)
+        rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
+        return rows
 
     def _update(self, old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
         """The objects of propagation after this frame."""
@@ -193,7 +214,12 @@ class SQAIR(nn.Module):
             acceleration=seen * (velocity - old.velocity),
             hidden=self._recur(what, where, velocity, old.hidden),
             glimpse=glimpse.detach(),
+            unseen=torch.zeros_like(old.unseen),
         )
+
+    def _imagine(self, old: Objects, posterior: Posterior) -> Objects:
+        """Objects that are not seen, moved on as their prior expects."""
+        return replace(old, age=old.age + 1, where=posterior.p_where.mean, unseen=old.unseen + 1)
 
     def _birth(self, posterior: Posterior, glimpse: Tensor, clip: Tensor, next_id: Tensor) -> Objects:
         """The objects of discovery."""
@@ -202,7 +228,7 @@ class SQAIR(nn.Module):
         hidden = self.first_hidden.expand(len(clip), -1)
         hidden = self._recur(what, where, still, hidden)
         age = torch.zeros_like(where[:, 0])
-        return Objects(clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach())
+        return Objects(clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach(), torch.zeros_like(clip))
 
     def _recur(self, what: Tensor, where: Tensor, velocity: Tensor, hidden: Tensor) -> Tensor:
         if not self.config.temporal.hidden:

@@ -25,6 +25,7 @@ class Objects:
         velocity, acceleration: ``[M, 4]`` first and second differences of z_where.
         hidden: ``[M, hidden]`` recurrent state h.
         glimpse: ``[M, C, G, G]`` what it looked like when last drawn.
+        unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
     """
 
     clip: Tensor
@@ -36,6 +37,7 @@ class Objects:
     acceleration: Tensor
     hidden: Tensor
     glimpse: Tensor
+    unseen: Tensor
 
     def __len__(self) -> int:
         return self.clip.shape[0]
@@ -58,7 +60,7 @@ class Rows:
 
     Attributes:
         clip: ``[M]`` int64.
-        reach: ``[M]`` probability or indicator that the recursion got to this presence variable.
+        reach: ``[M]`` 1 where the object is part of the scene unless z_pres says otherwise.
         q_logit, p_logit: ``[M]`` posterior and prior log-odds of z_pres.
         pres: ``[M]`` the sampled z_pres.
         kl: ``[M]`` KL of z_what and z_where to their prior, closed form.

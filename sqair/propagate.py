@@ -32,6 +32,11 @@ class Posterior:
     p_what: Gaussian
     encoding: Tensor
 
+    def log_ratio(self) -> Tensor:
+        """log q - log p of the samples, ``[M]``."""
+        where = self.q_where.log_prob(self.where) - self.p_where.log_prob(self.where)
+        return where + self.q_what.log_prob(self.what) - self.p_what.log_prob(self.what)
+
 
 class MotionPrior(nn.Module):
     """p(z_where_t, spread of z_what_t | past): constant velocity, with learned gains and corrections."""
@@ -50,8 +55,8 @@ class MotionPrior(nn.Module):
         young = torch.exp(-objects.age)[:, None]
         past = torch.cat([objects.where, objects.velocity, objects.acceleration, ahead, young, objects.hidden], -1)
         shift, spread, fade = self.net(past).split([4, 4, self.config.z_what], -1)
-        where = Gaussian(ahead + 0.2 * shift, spread - 1.5)
-        what = Gaussian(objects.what, fade - 1.5)
+        where = Gaussian.around(ahead, 0.2 * shift, spread, -1.5)
+        what = Gaussian.around(objects.what, torch.zeros_like(fade), fade, -1.5)
         if not on.position:
             where = Gaussian.standard(objects.where)
         if not on.appearance:
@@ -100,4 +105,4 @@ class Propagation(nn.Module):
 
     def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
         shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)
-        return Gaussian(start + 0.5 * shift, spread - 2.5)
+        return Gaussian.around(start, 0.5 * shift, spread, -2.5)

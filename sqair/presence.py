@@ -1,0 +1,89 @@
+"""Who decides whether an object is there: q(z_pres) sampled, its mode, or its refinement against the frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sqair.distributions import sample_bernoulli
+from sqair.objects import Rows
+from sqair.render import blend, gain
+
+
+@dataclass
+class Inference:
+    """How the latents of a step are chosen: here the modes of the amortised posteriors."""
+
+    generator: torch.Generator | None = None
+    """Source of the samples of z_where, z_what and z_pres; None takes modes."""
+    memory: int = 0
+    """Frames for which an object that is not seen is remembered and may return under its id."""
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        """z_pres ``[M]`` in {0., 1.}.
+
+        Args:
+            rows: the objects inferred, with ``q_logit`` and ``gain``.
+            frame: ``[B, C, H, W]``; image: ``[M, C, H, W]``, log(1 - g) of the objects.
+            std: standard deviation of the likelihood.
+        """
+        return sample_bernoulli(rows.q_logit.detach(), self.generator)
+
+
+@dataclass
+class Sampled(Inference):
+    """Samples every posterior, as the bounds demand; discovery may be emboldened early in training."""
+
+    boldness: float = 0.0
+    """Share of discoveries that are accepted whatever q(z_pres) says, so that the decoder has something to learn."""
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        pres = super().decide(rows, frame, image, std)
+        if self.boldness > 0 and rows.new:
+            forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
+            pres = torch.maximum(pres, forced)
+        return pres
+
+
+@dataclass
+class Refined(Inference):
+    """Coordinate ascent on presence: an object stays while taking it out would cost the frame enough likelihood.
+
+    The gain of each object given the others is exact (render.gain), so no posterior has to be trusted. It is a
+    refinement at test time; the amortised posteriors are ``Inference``.
+    """
+
+    memory: int = 0
+    keep: float = 20.0
+    """Nats that an object must gain to be kept."""
+    back: float = 40.0
+    """Nats that a remembered object must gain to return."""
+    found: float = 60.0
+    """Nats that a new object must gain."""
+    sweeps: int = 3
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        if rows.new:
+            return ((rows.gain > self.found) & (rows.q_logit > 0)).to(rows.gain)
+        on = rows.reach.clone()
+        gains = rows.gain
+        for _ in range(self.sweeps):
+            drop = self._extreme((on > 0) & (gains < self.keep), -gains, rows.clip, len(frame))
+            add = self._extreme((on == 0) & (gains > self.back), gains, rows.clip, len(frame))
+            if not (drop | add).any():
+                break
+            on = torch.where(drop, 0.0, torch.where(add, 1.0, on))
+            clear = blend(on[:, None, None, None] * image, rows.clip, len(frame))[rows.clip]
+            without = clear - on[:, None, None, None] * image
+            gains = gain(frame[rows.clip], without.exp(), image, std)
+        return on
+
+    @staticmethod
+    def _extreme(candidate: Tensor, value: Tensor, clip: Tensor, clips: int) -> Tensor:
+        """The candidate of the largest value in each clip, as a mask ``[M]``."""
+        score = torch.where(candidate, value, -torch.inf)
+        best = torch.full((clips,), -torch.inf, dtype=value.dtype, device=value.device)
+        best = best.scatter_reduce(0, clip, score, "amax")
+        return candidate & (score == best[clip])

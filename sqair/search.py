@@ -1,0 +1,126 @@
+"""Where discovery looks: q(z_where) of an object not yet explained, by two networks of one interface.
+
+``begin`` starts the search in a frame and returns its memory; a call makes one step in some of the clips and
+returns the posterior of z_where, whether there is anything to see, and log-odds of presence (or None, where
+they are left to the object's own glimpse).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sqair.config import ModelConfig
+from sqair.distributions import Gaussian
+from sqair.encoder import GlimpseEncoder
+from sqair.fixate import most_salient
+from sqair.geometry import centre_to_where, read
+from sqair.networks import mlp
+
+
+class Found(NamedTuple):
+    """What a search step says of R clips: q(z_where) ``[R, 4]``, worth looking ``[R]``, presence log-odds or None."""
+
+    where: Gaussian
+    worth: Tensor
+    q_logit: Tensor | None
+
+
+class ResidualSearch(nn.Module):
+    """Looks where the frame is least explained so far, and infers z_where from the context of that fixation."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.context = GlimpseEncoder(config)
+        self.where = mlp(config.features, 128, 8, last_gain=0.1)
+
+    def begin(self, retina: Tensor, explained: Tensor) -> None:
+        """Nothing to remember: every step looks at the residual afresh."""
+
+    def forward(self, memory: None, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+        """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
+        config = self.config
+        retina, explained = retina[clip], explained[clip]
+        with torch.no_grad():
+            centre, salience = most_salient(retina - explained, config)
+            window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
+            glimpse = read(torch.cat([retina, explained], 1), window, config.glimpse, config.retina)
+            start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
+        shift, spread = self.where(self.context(glimpse)).chunk(2, -1)
+        return Found(Gaussian.around(start, 0.5 * shift, spread, -2.5), salience > config.saliency_threshold, None)
+
+
+@dataclass
+class Controller:
+    """The recurrent search's state: features of the frame and h, of which ``attended`` is a part."""
+
+    cells: Tensor
+    """``[B, F, A]`` features of the A cells of the frame."""
+    ink: Tensor
+    position: Tensor
+    """``[A, 2]`` their centres in z_where units."""
+    hidden: Tensor
+    """``[B, hidden]``."""
+    attended: Tensor
+    """``[B, 1, h, w]`` how much each cell has been attended to."""
+
+
+class RecurrentSearch(nn.Module):
+    """R of equation (5): omega^i, h^i = R(x, h^(i-1)), with a learnable h^0 and attention over the frame.
+
+    h depends on the frame alone, never on a latent: all parameters could be computed before anything is sampled.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.features = 32
+        self.look = nn.Sequential(
+            nn.Conv2d(2 * config.channels + 2, 16, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(16, self.features, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(self.features, self.features, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.query = nn.Linear(config.hidden, self.features)
+        self.bright = nn.Parameter(torch.full((1, config.channels, 5, 5), 15.0 / 25))
+        self.inhibit = nn.Parameter(torch.full((1, 1, 5, 5), 15.0))
+        self.first = nn.Parameter(torch.zeros(config.hidden))
+        self.recurrent = nn.GRUCell(self.features + 2, config.hidden)
+        self.omega = mlp(self.features + config.hidden, 128, 9, last_gain=0.1)
+
+    def begin(self, retina: Tensor, explained: Tensor) -> Controller:
+        """Features of the frames ``retina`` and of what propagation explains of them, both ``[B, C, h, w]``."""
+        config = self.config
+        ramp = [torch.linspace(-1, 1, n, device=retina.device) for n in retina.shape[-2:]]
+        grid = torch.stack(torch.meshgrid(*ramp, indexing="ij")).flip(0).expand(len(retina), -1, -1, -1)
+        cells = self.look(torch.cat([retina, explained, grid], 1))
+        height, width = cells.shape[-2:]
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        centre = (torch.stack([x, y], -1).view(-1, 2).to(retina) * 2 + 0.5) * config.retina
+        clips = len(retina)
+        hidden = self.first.expand(clips, -1)
+        attended = retina.new_zeros(clips, 1, height, width)
+        ink = F.conv2d((retina - explained)[:, :, ::2, ::2] if False else F.avg_pool2d(retina, 2, ceil_mode=True), self.bright, padding=2)
+        return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended)
+
+    def forward(self, memory: Controller, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+        """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
+        query = self.query(memory.hidden)
+        tired = F.conv2d(memory.attended, self.inhibit.relu(), padding=2).flatten(1)
+        attention = ((query[:, None] @ memory.cells)[:, 0] + memory.ink - tired).softmax(-1)
+        seen = (memory.cells @ attention[:, :, None])[:, :, 0]
+        centre = attention @ memory.position
+        memory.attended = memory.attended + attention.view_as(memory.attended)
+        memory.hidden = self.recurrent(torch.cat([seen, centre], -1), memory.hidden)
+        omega = self.omega(torch.cat([seen, memory.hidden], -1))[clip]
+        shift, spread, q_logit = omega.split([4, 4, 1], -1)
+        start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
+        worth = torch.ones_like(clip, dtype=torch.bool)
+        return Found(Gaussian.around(start, 0.5 * shift, spread, -2.5), worth, q_logit[:, 0] + 1)
