@@ -1,7 +1,9 @@
 """MOT scores of tracks against ground truth. The matches are motmetrics'; the overlap and the sums are ours.
 
 motmetrics' accumulator follows the CLEAR rules: a pair that matched before stays matched while its overlap
-lasts, the rest is assigned anew in each frame. One accumulator serves one clip: ids start again in the next.
+lasts, the rest is assigned anew in each frame. It remembers pairs over gaps, TrackEval only from one frame to
+the next: where predictions compete for an object that was lost, their switches can differ. One accumulator
+serves one clip, because ids start again in the next.
 """
 
 from __future__ import annotations

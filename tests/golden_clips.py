@@ -24,6 +24,8 @@ def _tracks(rows: list[list[int]]) -> Tracks:
 
 GT = {name: _tracks(clip["gt"]) for name, clip in zip(NAMES, _GOLDEN["clips"], strict=True)}
 PRED = {name: _tracks(clip["pred"]) for name, clip in zip(NAMES, _GOLDEN["clips"], strict=True)}
+DOUBLED = [name for name, clip in zip(NAMES, _GOLDEN["clips"], strict=True) if clip["doubled"]]
+"""Clips in which several predictions compete for the same object."""
 LENGTHS: dict[str, int] = {name: clip["length"] for name, clip in zip(NAMES, _GOLDEN["clips"], strict=True)}
 
 

@@ -227,6 +227,9 @@ def test_score_takes_frames_from_an_archive(tmp_path: Path, capsys: pytest.Captu
     assert "2 clips, 16 frames" in out
     assert "Nothing says" not in out
     assert "floor" in out
+    write_tree(tmp_path / "tree", {"000000": square(6), "000001": Tracks.empty()}, length=7)
+    assert run_score("--truth", tmp_path / "tree", *words[2:], "--frames-from", tmp_path / "clips.npz") == 0
+    assert "2 clips, 14 frames" in capsys.readouterr().out, "seqinfo.ini has the last word"
     np.savez(tmp_path / "other.npz", frames=frames[:1])
     assert run_score(*words, "--frames-from", tmp_path / "other.npz") == 2
     assert "no frames of clip 000001" in capsys.readouterr().err

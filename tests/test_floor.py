@@ -69,6 +69,7 @@ def test_corners_connect_and_small_components_are_dropped() -> None:
     mask[1:3, 1:3] = mask[3:5, 3:6] = True
     mask[8, 9:12] = True
     assert components(mask, 1).tolist() == [[1, 1, 5, 4], [9, 8, 3, 1]]
+    assert len(components(mask, 3)) == 2
     assert components(mask, 4).tolist() == [[1, 1, 5, 4]]
     assert components(mask, 11).shape == (0, 4)
 

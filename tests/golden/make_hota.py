@@ -21,11 +21,11 @@ CLEAR_FIELDS = ("MOTA", "MOTP", "IDSW", "CLR_FP", "CLR_FN", "Frag", "CLR_Re", "C
 Row = tuple[int, int, int, int, int, int]
 
 
-def random_clip(rng: np.random.Generator) -> tuple[list[Row], list[Row], int]:
+def random_clip(rng: np.random.Generator, doubles: float) -> tuple[list[Row], list[Row], int]:
     """Ground truth and predictions as rows (frame, id, x, y, w, h) from 0, and the number of frames.
 
-    Objects come, move and go. Predictions are noisy, get lost for a while, swap ids, begin new ids, and some
-    are of nothing.
+    Objects come, move and go. Predictions are noisy, get lost for a while, swap ids, begin new ids, some are
+    of nothing, and a share ``doubles`` is there twice, under one of two other ids.
     """
     length, objects = int(rng.integers(4, 16)), int(rng.integers(1, 6))
     noise, miss, swap, extra = (
@@ -48,6 +48,9 @@ def random_clip(rng: np.random.Generator) -> tuple[list[Row], list[Row], int]:
         for k in alive:
             box = np.round([*(start[k] + speed[k] * t), *size[k]]).astype(int)
             gt.append((t, k, *box.tolist()))
+            if rng.random() < doubles:
+                doubled = box + np.round(rng.normal(0, noise, 4)).astype(int)
+                pred.append((t, 2000 + 2 * k + int(rng.integers(2)), *doubled.tolist()))
             if rng.random() < miss:
                 if rng.random() < 0.3:
                     name[k] = name.max() + 1
@@ -87,16 +90,17 @@ def numbers(clear: dict, identity: dict, hota: dict) -> dict[str, float]:
 def main() -> None:
     metrics = [CLEAR({"PRINT_CONFIG": False}), Identity({"PRINT_CONFIG": False}), HOTA()]
     rng = np.random.default_rng(20)
-    clips = [random_clip(rng) for _ in range(CLIPS)]
-    clips.append((clips[0][0], [], clips[0][2]))
-    clips.append(([], clips[0][1], clips[0][2]))
+    plain = [random_clip(rng, 0) for _ in range(CLIPS // 2)]
+    plain += [(plain[0][0], [], plain[0][2]), ([], plain[0][1], plain[0][2])]
+    doubled = [random_clip(rng, 0.6) for _ in range(CLIPS // 2)]
+    clips = plain + doubled
     results = [[m.eval_sequence(trackeval_data(*clip)) for m in metrics] for clip in clips]
     overall = [
         m.combine_sequences({str(k): r[i] for k, r in enumerate(results)}) for i, m in enumerate(metrics)
     ]
     stored = [
-        {"length": length, "gt": gt, "pred": pred, "expected": numbers(*result)}
-        for (gt, pred, length), result in zip(clips, results, strict=True)
+        {"doubled": i >= len(plain), "length": length, "gt": gt, "pred": pred, "expected": numbers(*result)}
+        for i, ((gt, pred, length), result) in enumerate(zip(clips, results, strict=True))
     ]
     lines = ",\n".join(json.dumps(clip, separators=(",", ":")) for clip in stored)
     text = f'{{"overall": {json.dumps(numbers(*overall))},\n"clips": [\n{lines}\n]}}\n'
