@@ -13,8 +13,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from trackeval.datasets._base_dataset import _BaseDataset
-from trackeval.metrics import CLEAR, HOTA, Identity
+from trackeval.datasets._base_dataset import _BaseDataset  # pyright: ignore[reportMissingImports]
+from trackeval.metrics import CLEAR, HOTA, Identity  # pyright: ignore[reportMissingImports]
 
 CLIPS = 40
 CLEAR_FIELDS = ("MOTA", "MOTP", "IDSW", "CLR_FP", "CLR_FN", "Frag", "CLR_Re", "CLR_Pr")
