@@ -71,3 +71,44 @@ class ModelConfig:
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """The four temporal dependencies."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the curriculum: clips of one length."""
+
+    length: int
+    """Frames T of each clip."""
+    steps: int
+    """Optimisation steps."""
+    clips: int
+    """Clips B per step."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The schedule, the optimiser and the estimator."""
+
+    seed: int = 0
+    """Seed of the weights, the data order and all samples: the same seed repeats a run exactly on one machine."""
+    stages: tuple[Stage, ...] = (Stage(1, 1500, 64), Stage(3, 250, 106), Stage(5, 250, 64), Stage(10, 250, 32))
+    """The curriculum; it starts with static AIR on single frames."""
+    learning_rate: float = 3e-3
+    """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""
+    final_rate: float = 0.02
+    """Share of the learning rate that is left at the end."""
+    clip_norm: float = 500.0
+    """Gradients of a larger norm (of the loss in nats per frame) are scaled down to it."""
+    estimator: str = "closed_form"
+    """How gradients get through z_pres: closed_form, score_function or vimco."""
+    particles: int = 1
+    """Particles K per clip; vimco needs at least 2."""
+    discovery_dropout: float = 0.5
+    """Share of later frames in which nothing is discovered, so that propagation learns to carry the objects."""
+    price: tuple[float, float] = (0.2, 0.07)
+    """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
+    this data is worth (fixate.object_nats): the geometric prior's success probability is exp(-price)."""
+    price_steps: int = 2000
+    """Steps over which the price goes from the first to the second."""
+    bold_steps: int = 300
+    """Steps over which first discoveries are accepted regardless of q(z_pres), with a share that falls from 1 to 0."""

@@ -12,7 +12,7 @@ from sqair.distributions import Gaussian
 from sqair.encoder import Appearance
 from sqair.fixate import to_retina
 from sqair.geometry import read, where_to_box
-from sqair.propagate import Posterior
+from sqair.objects import Posterior
 from sqair.search import RecurrentSearch, ResidualSearch
 
 

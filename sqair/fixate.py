@@ -60,6 +60,19 @@ def _peak(score: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x + dx, y + dy], -1), centre
 
 
+def object_nats(frames: Tensor, config: ModelConfig) -> float:
+    """How much log-likelihood there is to gain from a typical object of ``frames [N, C, H, W]``, nats.
+
+    The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
+    the median over frames that are not empty.
+    """
+    energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
+    side = min(int(config.context), *frames.shape[-2:])
+    local = F.avg_pool2d(energy, side, stride=2) * side**2
+    most = local.flatten(1).amax(1)
+    return float(most[most > 1.0].median()) if (most > 1.0).any() else 0.0
+
+
 class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 

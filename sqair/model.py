@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.discover import Discovery
-from sqair.distributions import gaussian_kl, geometric_logits
+from sqair.distributions import geometric_logits
 from sqair.encoder import Appearance, Presence
 from sqair.fixate import to_retina
 from sqair.geometry import where_to_box, write
 from sqair.networks import Decoder
-from sqair.objects import Objects, Rows
+from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
-from sqair.propagate import Posterior, Propagation
+from sqair.propagate import Propagation
 from sqair.render import blend, gain, log_clear, log_likelihood
 
 
@@ -116,7 +116,9 @@ class SQAIR(nn.Module):
         next_id = state.next_id
         if len(state.objects):
             self._propagate(scene, state.objects, inference)
-        next_id = self._discover(scene, next_id, config.first_steps if state.first else config.later_steps, inference)
+        if state.first or not inference.skips_discovery():
+            limit = config.first_steps if state.first else config.later_steps
+            next_id = self._discover(scene, next_id, limit, inference)
         canvas = -torch.expm1(scene.clear)
         objects = Objects.concat(scene.alive) if scene.alive else state.objects
         images = torch.cat(scene.images).detach() if scene.images else frame.new_zeros(0, *frame.shape[1:])
@@ -154,7 +156,7 @@ class SQAIR(nn.Module):
                 break
             glimpse, image = self.draw(posterior)
             rows = self._infer_presence(
-                scene, posterior, clip, image, torch.zeros_like(image[:, 0, 0, 0]), hazard[i], q_logit, inference
+                scene, posterior, clip, image, torch.zeros_like(image[:, 0, 0, 0]), hazard[i], q_logit, inference, i == 0
             )
             scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
             found = rows.pres.detach().bool()
@@ -181,6 +183,7 @@ class SQAIR(nn.Module):
         p_logit: Tensor | None,
         q_logit: Tensor | None,
         inference: Inference,
+        first: bool = False,
     ) -> Rows:
         """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.clear``."""
         std = self.config.likelihood_std
@@ -188,7 +191,7 @@ class SQAIR(nn.Module):
         with torch.no_grad():
             without = scene.clear[clip] - on[:, None, None, None] * image
             gained = gain(scene.frame[clip], without.exp(), image, std)
-        kl = gaussian_kl(posterior.q_where, posterior.p_where) + gaussian_kl(posterior.q_what, posterior.p_what)
+        kl = posterior.kl()
         if p_logit is None:
             stay = self.config.stay_logit if self.config.temporal.presence else -self.price
             p_logit = gained.new_tensor(stay)
@@ -196,7 +199,7 @@ class SQAIR(nn.Module):
         if q_logit is None:
             head = self.new_presence if new else self.old_presence
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
-        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior.log_ratio(), gained, new)
+        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, new, first)
         rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
         return rows
 

@@ -11,6 +11,33 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from sqair.distributions import Gaussian, gaussian_kl
+
+
+@dataclass
+class Posterior:
+    """Priors and posteriors of z_where ``[M, 4]`` and z_what ``[M, D]`` in one frame, and their samples.
+
+    ``encoding [M, features]`` is of the object's own glimpse.
+    """
+
+    where: Tensor
+    what: Tensor
+    q_where: Gaussian
+    p_where: Gaussian
+    q_what: Gaussian
+    p_what: Gaussian
+    encoding: Tensor
+
+    def kl(self) -> Tensor:
+        """KL of both to their priors, ``[M]``."""
+        return gaussian_kl(self.q_where, self.p_where) + gaussian_kl(self.q_what, self.p_what)
+
+    def log_ratio(self) -> Tensor:
+        """log q - log p of the samples, ``[M]``."""
+        where = self.q_where.log_prob(self.where) - self.p_where.log_prob(self.where)
+        return where + self.q_what.log_prob(self.what) - self.p_what.log_prob(self.what)
+
 
 @dataclass
 class Objects:
@@ -64,9 +91,10 @@ class Rows:
         q_logit, p_logit: ``[M]`` posterior and prior log-odds of z_pres.
         pres: ``[M]`` the sampled z_pres.
         kl: ``[M]`` KL of z_what and z_where to their prior, closed form.
-        log_ratio: ``[M]`` log q - log p of the sampled z_what and z_where.
+        posterior: of z_what and z_where, with their samples.
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         new: True for rows of discovery, False for propagation.
+        first: True for the first discovery step of a frame.
     """
 
     clip: Tensor
@@ -75,6 +103,7 @@ class Rows:
     p_logit: Tensor
     pres: Tensor
     kl: Tensor
-    log_ratio: Tensor
+    posterior: Posterior
     gain: Tensor
     new: bool
+    first: bool

@@ -31,17 +31,26 @@ class Inference:
         """
         return sample_bernoulli(rows.q_logit.detach(), self.generator)
 
+    def skips_discovery(self) -> bool:
+        """Whether to look for no new objects in a later frame."""
+        return False
+
 
 @dataclass
 class Sampled(Inference):
     """Samples every posterior, as the bounds demand; discovery may be emboldened early in training."""
 
     boldness: float = 0.0
-    """Share of discoveries that are accepted whatever q(z_pres) says, so that the decoder has something to learn."""
+    """Share of first discoveries accepted whatever q(z_pres) says, so that the decoder has something to learn."""
+    dropout: float = 0.0
+    """Share of later frames without discovery: propagation has to carry the objects."""
+
+    def skips_discovery(self) -> bool:
+        return self.dropout > 0 and float(torch.rand((), generator=self.generator)) < self.dropout
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         pres = super().decide(rows, frame, image, std)
-        if self.boldness > 0 and rows.new:
+        if self.boldness > 0 and rows.first:
             forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
             pres = torch.maximum(pres, forced)
         return pres

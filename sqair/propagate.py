@@ -6,8 +6,6 @@ section 7 of the seed each have their switch here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -17,25 +15,7 @@ from sqair.encoder import Appearance, GlimpseEncoder
 from sqair.fixate import Matcher
 from sqair.geometry import centre_to_where, read, where_to_box
 from sqair.networks import mlp
-from sqair.objects import Objects
-
-
-@dataclass
-class Posterior:
-    """Priors and posteriors of z_where and z_what of M objects in one frame, and their samples."""
-
-    where: Tensor
-    what: Tensor
-    q_where: Gaussian
-    p_where: Gaussian
-    q_what: Gaussian
-    p_what: Gaussian
-    encoding: Tensor
-
-    def log_ratio(self) -> Tensor:
-        """log q - log p of the samples, ``[M]``."""
-        where = self.q_where.log_prob(self.where) - self.p_where.log_prob(self.where)
-        return where + self.q_what.log_prob(self.what) - self.p_what.log_prob(self.what)
+from sqair.objects import Objects, Posterior
 
 
 class MotionPrior(nn.Module):

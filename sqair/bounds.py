@@ -1,0 +1,92 @@
+"""The bounds: what the terms of a pass over clips add up to.
+
+A pass gives, for every clip, the log-likelihood of its frames and the latents that were inferred. Put together
+they are the single-sample bound log w = log p(x, z) - log q(z | x), equation (7); the same with closed-form KLs
+where they exist, equations (8) to (10); and, over K particles, the importance-weighted bound of Burda et al.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sqair.distributions import bernoulli_kl, bernoulli_log_prob
+from sqair.model import Step
+from sqair.objects import Rows
+
+
+class Terms:
+    """Terms of the bound of B clips, each summed over frames and objects, ``[B]``, in nats; computed when asked for."""
+
+    def __init__(self, steps: list[Step]) -> None:
+        self.steps = steps
+        self.rows = [rows for step in steps for rows in step.rows]
+
+    def _sum(self, values: list[Tensor]) -> Tensor:
+        """Adds up a value of each object, given per ``self.rows``, over the objects of each clip."""
+        total = torch.zeros_like(self.log_likelihood)
+        if not values:
+            return total
+        return total.index_add(0, torch.cat([r.clip for r in self.rows]), torch.cat(values))
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """log p(x | z)."""
+        return torch.stack([step.log_likelihood for step in self.steps]).sum(0)
+
+    @cached_property
+    def kl_presence(self) -> Tensor:
+        """KL of each presence variable that was reached, given what was sampled before it."""
+        return self._sum([bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows])
+
+    @cached_property
+    def kl_z(self) -> Tensor:
+        """KL of z_what and z_where of the objects that are there."""
+        return self._sum([r.pres * r.kl for r in self.rows])
+
+    @cached_property
+    def log_ratio_z(self) -> Tensor:
+        """log q - log p of the sampled z_what and z_where of the objects that are there."""
+        return self._sum([r.pres * r.posterior.log_ratio() for r in self.rows])
+
+    @cached_property
+    def log_q_presence(self) -> Tensor:
+        """log q of the sampled presence variables."""
+        return self._sum([bernoulli_log_prob(r.q_logit, r.pres.detach()) for r in self.rows])
+
+    @cached_property
+    def log_p_presence(self) -> Tensor:
+        """log p of the sampled presence variables."""
+        return self._sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows])
+
+    @property
+    def elbo(self) -> Tensor:
+        """log p(x | z) - KL(n) - KL(z | n) along the sampled presences: the seed's form, (8) and (10)."""
+        return self.log_likelihood - self.kl_presence - self.kl_z
+
+    @property
+    def log_weight(self) -> Tensor:
+        """log p(x, z) - log q(z | x) of the sample, equation (7) before the expectation."""
+        return self.log_likelihood + self.log_p_presence - self.log_q_presence - self.log_ratio_z
+
+    def summary(self) -> dict[str, float]:
+        """Means per frame of the bound and its parts, nats."""
+        names = ("elbo", "log_likelihood", "kl_presence", "kl_z")
+        return {name: float(getattr(self, name).detach().mean()) / len(self.steps) for name in names}
+
+
+def iwae(log_weight: Tensor) -> Tensor:
+    """The importance-weighted bound ``[B]`` of ``log_weight [K, B]``."""
+    return log_weight.logsumexp(0) - math.log(len(log_weight))
+
+
+def local_presence_gain(rows: Rows) -> Tensor:
+    """What the bound gains if the object is there, all else as sampled, ``[M]``; no gradient.
+
+    The exact derivative of the expected bound in q(z_pres = 1) for the last object of the last frame; for the
+    others it leaves out what their presence changes later.
+    """
+    return rows.gain - rows.kl.detach()

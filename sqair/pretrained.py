@@ -1,0 +1,232 @@
+"""Weights to publish and to track with: a folder of ``config.json`` and ``model.safetensors``, data only.
+
+``config.json`` holds the format version, the ModelConfig, the price of an object, the SHA-256 of
+``model.safetensors``, free information such as the command that trained it, and a checksum of all that.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import reprlib
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from sqair.checkpoint import usable_device
+from sqair.config import ModelConfig
+from sqair.durable import standing, write_folder
+from sqair.errors import UserError
+from sqair.model import SQAIR
+
+FORMAT = 1
+CONFIG, TENSORS = "config.json", "model.safetensors"
+BUILT_IN = Path(__file__).parent / "weights"
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class _Card:
+    """What ``config.json`` says, beside its own checksum."""
+
+    format: int
+    model: ModelConfig
+    price: float
+    sha256: str
+    info: dict
+
+
+def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any]) -> None:
+    """Writes ``model`` as a weights folder; a process killed meanwhile leaves the old weights or the new.
+
+    Args:
+        folder: made if need be; weights that it holds are replaced.
+        model: on any device.
+        info: what else to remember, made of JSON types: the training command, the seed, scores.
+
+    Raises:
+        TypeError: ``info`` holds what JSON cannot.
+        UserError: the folder cannot be written, or holds other files, which would be lost.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
+    data = safetensors.torch.save(tensors)
+    card = _Card(FORMAT, model.config, float(model.price), hashlib.sha256(data).hexdigest(), info)
+    entries = json.loads(json.dumps(dataclasses.asdict(card)))
+    text = json.dumps({**entries, "checksum": _checksum(entries)}, indent=2) + "\n"
+    write_folder(folder, {TENSORS: data, CONFIG: text.encode()})
+
+
+def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
+    """The model that ``save_weights`` was given, bit for bit, ready to track with.
+
+    ``folder`` is a weights folder, a run's folder with a folder ``weights`` in it, or, where there is no such
+    folder, the name of built-in weights (``pretrained_names``). Nothing in it is executed.
+
+    Raises:
+        UserError: there are no weights there, a file is missing, cut short or damaged, or the two files or
+            this version of the model do not belong together.
+    """
+    device = usable_device(device)
+    try:
+        found = _locate(folder)
+        with open(found / CONFIG, "rb") as config, open(found / TENSORS, "rb") as weights:
+            text, data = config.read(), weights.read()
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    card = _parse(text, found / CONFIG)
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise UserError(f"{found / TENSORS} is cut short, damaged, or not what {CONFIG} was saved with")
+    model = _build_model(card, found / CONFIG)
+    _fill(model, data, found / TENSORS)
+    model.price = card.price
+    return model.to(device).eval()
+
+
+def pretrained(name: str) -> Path:
+    """The folder of the built-in weights ``name``. Raises UserError, with the names there are, on another."""
+    names = pretrained_names()
+    if name not in names:
+        raise UserError(f"no built-in weights {name!r}; there are: {', '.join(names) or 'none'}")
+    return BUILT_IN / name
+
+
+def pretrained_names() -> list[str]:
+    """Names of the weights that ship with the package."""
+    return sorted(path.parent.name for path in BUILT_IN.glob(f"*/{CONFIG}"))
+
+
+def config_from_dict(cls: type[Config], mapping: Any, where: str = "configuration") -> Config:
+    """The inverse of ``dataclasses.asdict``: every field is given, nothing else is, and types are right.
+
+    Fields may be bool, int, float (an int will do), str, dict, Literal, dataclasses, tuples of these (a list
+    will do), and any of these or None.
+
+    Raises:
+        UserError: a key is unknown, missing, or its value has a wrong type; names the key, after ``where``.
+    """
+    return _convert(cls, mapping, where, "")
+
+
+def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
+    origin, args = get_origin(hint), get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return _convert_fields(hint, value, where, f"{key}." if key else "")
+    if origin is Literal and any(type(value) is type(choice) and value == choice for choice in args):
+        return value
+    if origin is tuple and isinstance(value, (list, tuple)):
+        hints = (args[0],) * len(value) if args[-1] is Ellipsis else args
+        if len(hints) == len(value):
+            pairs = enumerate(zip(hints, value, strict=True))
+            return tuple(_convert(h, v, where, f"{key}[{i}]") for i, (h, v) in pairs)
+    if origin in (Union, types.UnionType):
+        (other,) = (arg for arg in args if arg is not types.NoneType)
+        return None if value is None else _convert(other, value, where, key)
+    if hint is float and type(value) is int and abs(value) < 2**53:
+        return float(value)
+    if type(value) is hint:
+        return value
+    expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
+    raise UserError(f"{where}: {key or 'the whole'} is {reprlib.repr(value)} where {expected} is expected")
+
+
+def _convert_fields(cls: Any, mapping: Mapping[str, Any], where: str, prefix: str) -> Any:
+    names = [field.name for field in dataclasses.fields(cls)]
+    for key in mapping:
+        if key not in names:
+            raise UserError(f"{where}: unknown key {reprlib.repr(f'{prefix}{key}')}")
+    for name in names:
+        if name not in mapping:
+            raise UserError(f"{where}: the key {prefix + name!r} is missing")
+    hints = get_type_hints(cls)
+    return cls(**{name: _convert(hints[name], mapping[name], where, f"{prefix}{name}") for name in names})
+
+
+def _locate(folder: str | Path) -> Path:
+    """The folder that holds the two files."""
+    path = Path(folder)
+    for candidate in (path / "weights", path):
+        found = standing(candidate)
+        if any((found / name).exists() for name in (CONFIG, TENSORS)):
+            return found
+    if path.is_dir():
+        raise UserError(f"{path} holds no weights ({CONFIG} and {TENSORS}), nor a folder weights that does")
+    if path.exists():
+        raise UserError(f"{path} is a file: give the folder that holds {CONFIG} and {TENSORS}")
+    if path.name != str(folder):
+        raise UserError(f"no such weights folder: {path}")
+    return pretrained(path.name)
+
+
+def _parse(text: bytes, path: Path) -> _Card:
+    try:
+        entries = json.loads(text)
+        checksum = entries.pop("checksum", None) if isinstance(entries, dict) else None
+        intact = checksum == _checksum(entries)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is cut short or damaged: it is not JSON") from error
+    if not isinstance(entries, dict):
+        raise UserError(f"{path} is not the configuration of a model")
+    version = entries.get("format")
+    if type(version) is int and version > FORMAT:
+        raise UserError(f"{path} has format {version}, newer than {FORMAT} of this sqair: update sqair")
+    card = config_from_dict(_Card, entries, str(path))
+    if checksum is None:
+        raise UserError(f"{path}: the key 'checksum' is missing")
+    if card.format != FORMAT or not intact:
+        raise UserError(f"{path} is damaged or was edited: its checksum does not match")
+    return card
+
+
+def _checksum(entries: Any) -> str:
+    """SHA-256 of what the JSON says, however it is laid out."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def _build_model(card: _Card, path: Path) -> SQAIR:
+    """An untrained model; the state of torch's random generator stays as it was."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return SQAIR(card.model)
+    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} describes a model that cannot be built: {reason}") from error
+
+
+def _fill(model: SQAIR, data: bytes, path: Path) -> None:
+    """Copies the tensors of a file into ``model``, which must have the same ones, in the file's precision."""
+    try:
+        tensors = safetensors.torch.load(data)
+    except Exception as error:  # a malformed header also makes it raise KeyError and more
+        raise UserError(f"{path} is not a file of safetensors") from error
+    model.to(next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32))
+    targets = _tensors(model)
+    other = f"{path} is of another configuration than {CONFIG}"
+    for name, target in targets.items():
+        if name not in tensors:
+            raise UserError(f"{other}: it has no tensor {name}")
+        tensor = tensors.pop(name)
+        if tensor.shape != target.shape or tensor.dtype != target.dtype:
+            has, wants = (f"{str(t.dtype)[6:]} {list(t.shape)}" for t in (tensor, target))
+            raise UserError(f"{other}: its tensor {name} is {has}, the model's is {wants}")
+        with torch.no_grad():
+            target.copy_(tensor)
+    if tensors:
+        raise UserError(f"{other}: the model has no tensor {min(tensors)}")
+
+
+def _tensors(model: SQAIR) -> dict[str, Tensor]:
+    """Parameters and buffers by name, each under its first name only."""
+    named: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if id(tensor) not in seen:
+            named[name] = tensor
+            seen.add(id(tensor))
+    return named

@@ -1,0 +1,176 @@
+"""Training: the curriculum, the optimiser and the annealed prior, one step at a time.
+
+    trainer = Trainer(ModelConfig(), TrainConfig(), clips)
+    for metrics in trainer.run():
+        print(metrics["step"], metrics["elbo"])
+
+``sqair train`` wraps this with data, logs, pictures and checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sqair.bounds import Terms
+from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.errors import UserError
+from sqair.estimators import Baseline, get_estimator
+from sqair.fixate import object_nats
+from sqair.model import SQAIR
+from sqair.presence import Sampled
+
+
+class ClipSource(Protocol):
+    """Where training clips come from: clip ``index`` is the same whenever it is asked for."""
+
+    length: int
+    """Frames of a clip."""
+
+    def __call__(self, start: int, count: int) -> np.ndarray:
+        """Clips ``start`` to ``start + count``: uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``."""
+        ...
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message names the step and the tensor."""
+
+
+def to_frames(clips: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]`` to float ``[T, N, C, H, W]`` in [0, 1]."""
+    frames = torch.from_numpy(np.ascontiguousarray(clips)).to(device)
+    frames = frames[:, :, None] if frames.ndim == 4 else frames.permute(0, 1, 4, 2, 3)
+    return frames.transpose(0, 1).float().div_(255)
+
+
+class Trainer:
+    """A training run: model, optimiser, random state and position in the curriculum."""
+
+    def __init__(
+        self, model_config: ModelConfig, config: TrainConfig, source: ClipSource, device: torch.device | str = "cpu"
+    ) -> None:
+        self.config, self.source, self.device = config, source, torch.device(device)
+        self.estimate = get_estimator(config.estimator)
+        too_long = max(stage.length for stage in config.stages)
+        if too_long > source.length:
+            raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.model = SQAIR(model_config).to(self.device)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        self.baseline = Baseline()
+        self.step = 0
+        self.next_clip = 0
+        self.object_nats: float | None = None
+
+    @property
+    def total_steps(self) -> int:
+        return sum(stage.steps for stage in self.config.stages)
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Trains to the end, yielding the metrics of every step.
+
+        Raises:
+            TrainingError: a loss or a gradient is not finite; the model is as it was before that step.
+        """
+        while self.step < self.total_steps:
+            yield self.train_step()
+
+    def stage(self) -> Stage:
+        """The stage of the curriculum that the next step belongs to."""
+        done = 0
+        for stage in self.config.stages:
+            done += stage.steps
+            if self.step < done:
+                return stage
+        return self.config.stages[-1]
+
+    def batch(self, stage: Stage) -> Tensor:
+        """Frames ``[T, B, C, H, W]``: windows of the clips that come next; single frames come from few clips."""
+        windows = min(self.source.length // stage.length, 4)
+        count = -(-stage.clips // windows)
+        clips = self.source(self.next_clip, count)
+        self.next_clip += count
+        spare = self.source.length - windows * stage.length
+        random = np.random.default_rng([self.config.seed, self.step])
+        starts = np.sort(random.integers(0, spare + 1, (windows, count)), 0) + np.arange(windows)[:, None] * stage.length
+        frame = starts.T.reshape(-1)[: stage.clips, None] + np.arange(stage.length)
+        clip = np.repeat(np.arange(count), windows)[: stage.clips, None]
+        return to_frames(clips[clip, frame], self.device)
+
+    def train_step(self) -> dict[str, float]:
+        """One step of the optimiser; returns its metrics."""
+        config, stage = self.config, self.stage()
+        progress = self.step / self.total_steps
+        rate = config.learning_rate * max(config.final_rate, (1 - progress) ** 1.5)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.price = self._price()
+        frames = self.batch(stage)
+        boldness = max(0.0, 1 - self.step / config.bold_steps) if config.bold_steps else 0.0
+        sampled = Sampled(self.generator, boldness=boldness, dropout=config.discovery_dropout)
+        steps = self.model(frames.repeat(1, config.particles, 1, 1, 1), sampled)
+        terms = Terms(steps)
+        loss = self.estimate(terms, config.particles, self.baseline) / stage.length
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = self._clip_gradients(loss)
+        self.optimizer.step()
+        self.step += 1
+        return self._metrics(terms, stage, float(loss.detach()), norm, rate)
+
+    def _clip_gradients(self, loss: Tensor) -> float:
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        if torch.isfinite(norm) and torch.isfinite(loss):
+            return float(norm)
+        bad = [name for name, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
+        what = f"the gradient of {bad[0]}" if bad else "the loss"
+        raise TrainingError(f"step {self.step}: {what} is not finite; lower --learning-rate or check the frames")
+
+    def _price(self) -> float:
+        """The annealed price of an object, nats; what an object is worth is measured on the first clips."""
+        if self.object_nats is None:
+            clips = to_frames(self.source(0, 100), self.device)
+            self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
+        start, end = self.config.price
+        return self.object_nats * (start + (end - start) * min(1.0, self.step / self.config.price_steps))
+
+    def _metrics(self, terms: Terms, stage: Stage, loss: float, norm: float, rate: float) -> dict[str, float]:
+        objects = sum(len(step.objects) for step in terms.steps) / (stage.length * stage.clips * self.config.particles)
+        return {
+            "step": self.step,
+            "length": stage.length,
+            "loss": loss,
+            **terms.summary(),
+            "objects": objects,
+            "price": self.model.price,
+            "gradient_norm": norm,
+            "learning_rate": rate,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs to go on bit for bit; plain values and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "step": self.step,
+            "next_clip": self.next_clip,
+            "object_nats": self.object_nats,
+            "price": self.model.price,
+            "baseline": [self.baseline.value, self.baseline.empty],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores what ``state_dict`` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.step, self.next_clip = state["step"], state["next_clip"]
+        self.object_nats, self.model.price = state["object_nats"], state["price"]
+        self.baseline.value, self.baseline.empty = state["baseline"]
