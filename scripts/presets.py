@@ -1,0 +1,91 @@
+"""Named presets: a few settings each, over the one configuration of ``sqair train``.
+
+A setting is decided by the last of these that says anything: the defaults, the recipe, the preset, the YAML
+file of ``--config``, the words that were typed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from sqair.datasets.recipes import Recipe, get_recipe
+from sqair.errors import UserError
+from sqair.scripts.yaml_flags import flag_words, read_flags
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "moving-mnist": {},
+    "quick": {"train": {"stages": ["1x600x64", "3x100x106", "5x100x64", "10x100x32"], "price_steps": 800}},
+    "sqair-script": {"recipe": "sqair-script"},
+    "birth-death": {"recipe": "birth-death"},
+    "static-air": {
+        "data": {"length": 1},
+        "model": {"discovery": "recurrent"},
+        "train": {"stages": ["1x4000x64"]},
+    },
+    "tiny": {
+        "model": {"hidden": 16, "features": 16, "z_what": 8},
+        "train": {"stages": ["1x4x8", "3x4x4"]},
+        "validate_every": 4,
+        "validation_clips": 3,
+    },
+}
+"""Settings by preset, nested as in a YAML file. ``tiny`` is for tests: it learns nothing."""
+
+
+def with_presets(words: Sequence[str], args_type: type) -> list[str]:
+    """``words`` with those of the recipe, the preset and the YAML file put first, all of which they may name.
+
+    With ``--resume`` and none of ``--config``, ``--preset`` and ``--recipe``, the YAML file is the run's own.
+
+    Raises:
+        UserError: no such recipe, preset, file or run, or a key or value in the file is wrong.
+    """
+    config = _value(words, "--config")
+    if config is None and "--resume" in words and not any(_value(words, f) for f in ("--preset", "--recipe")):
+        config = _run_config(_value(words, "--output"))
+    words = [*(read_flags(config, args_type) if config else []), *words]
+    if preset := _value(words, "--preset"):
+        words = [*flag_words(get_preset(preset), args_type, f"preset {preset}"), *words]
+    if recipe := _value(words, "--recipe"):
+        words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
+    return words
+
+
+def get_preset(name: str) -> Mapping[str, Any]:
+    """The settings of a preset. Raises UserError, with the names there are, on another."""
+    if name not in PRESETS:
+        near = difflib.get_close_matches(name, PRESETS, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UserError(f"unknown preset {name!r}{meant}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def _value(words: Sequence[str], flag: str) -> str | None:
+    """What the last ``flag VALUE`` or ``flag=VALUE`` says."""
+    value = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == flag and following:
+            value = following
+        elif word.startswith(f"{flag}="):
+            value = word.partition("=")[2]
+    return value
+
+
+def _run_config(output: str | None) -> Path | None:
+    """``config.yaml`` of the run in the folder ``output``."""
+    if output is None:
+        return None
+    path = Path(output) / "config.yaml"
+    if not path.is_file():
+        raise UserError(f"there is no run to resume in {output}: it has no config.yaml")
+    return path
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What ``recipe`` says that is not the default."""
+    changed = (f for f in fields(recipe) if f.name != "name" and getattr(recipe, f.name) != f.default)
+    return {f.name: getattr(recipe, f.name) for f in changed}

@@ -1,0 +1,116 @@
+"""The files of a training run, and what may be done to a folder that holds one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import sqair
+from sqair.checkpoint import load_checkpoint, save_checkpoint
+from sqair.durable import write_file
+from sqair.errors import UserError
+
+ENTRIES = ("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures", "weights", "tensorboard")
+"""All that a run writes. ``--overwrite`` removes these and nothing else."""
+
+_MATTER = ("recipe", "data", "model", "train")
+"""The settings that a checkpoint depends on."""
+
+
+class RunFolder:
+    """A run's folder: its settings, metrics and checkpoint."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder, self.settings = folder, settings
+        self.pictures = folder / "pictures"
+        self.weights = folder / "weights"
+        self.checkpoint = folder / "checkpoint.pt"
+        self.metrics = folder / "metrics.jsonl"
+
+    def create(self, overwrite: bool) -> None:
+        """Makes the folder ready for a new run; with ``overwrite`` in place of an earlier one.
+
+        Raises:
+            UserError: it holds anything and ``overwrite`` is not set, or it cannot be written.
+        """
+        folder = self.folder
+        try:
+            if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise UserError(
+                    f"{folder} exists: choose another --output, or add --resume to go on with the run in it "
+                    "or --overwrite to replace it"
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in (folder / entry for entry in ENTRIES):
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            self.pictures.mkdir()
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}") from error
+        text = yaml.safe_dump(dict(self.settings), sort_keys=False, default_flow_style=None, width=100)
+        head = f"# sqair {sqair.__version__}; repeats the run: sqair train --config THIS --output ANOTHER FOLDER\n"
+        write_file(folder / "config.yaml", (head + text).encode())
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Writes the checkpoint, whole or not at all. Raises UserError when it cannot be written."""
+        save_checkpoint(self.checkpoint, {**state, "settings": flatten(self.settings)})
+
+    def load(self) -> dict[str, Any]:
+        """What ``save`` was given.
+
+        Raises:
+            UserError: there is no checkpoint, it is cut short or damaged, or it is of other settings.
+        """
+        if not self.checkpoint.exists():
+            raise UserError(f"there is nothing to resume in {self.folder}: it has no checkpoint.pt")
+        state = load_checkpoint(self.checkpoint)
+        saved, wanted = state.get("settings", {}), flatten(self.settings)
+        for key in sorted(saved.keys() | wanted.keys()):
+            if key.partition(".")[0] in _MATTER and saved.get(key) != wanted.get(key):
+                raise UserError(
+                    f"{self.checkpoint} is of another configuration: its {key} is {saved.get(key)}, "
+                    f"not {wanted.get(key)}"
+                )
+        return state
+
+    def rewind(self, step: int) -> None:
+        """Drops the metrics of steps after ``step``, which a run that was killed may have left behind."""
+        kept = [json.dumps(line) + "\n" for line in read_metrics(self.metrics) if line["step"] <= step]
+        write_file(self.metrics, "".join(kept).encode())
+
+    def log(self, kind: str, metrics: Mapping[str, float]) -> None:
+        """Adds a line to metrics.jsonl. Raises UserError when it cannot be written."""
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"kind": kind, **metrics}) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.metrics}: {error.strerror}") from error
+
+
+def read_metrics(path: str | Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; a last line that was cut short is left out. An absent file has none."""
+    lines = []
+    path = Path(path)
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines
+
+
+def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    return dict(_flatten(settings, ""))
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,159 @@
+"""Train a model on generated video.
+
+sqair train --output runs/mine                               the default: moving-mnist, 5 CPU-minutes
+sqair train --output runs/fast --preset quick --train.seed 3
+sqair train --output runs/wide --data.width 70 --data.max-objects 3
+sqair train --output runs/mine --resume                      goes on where the run was stopped
+sqair train --output runs/again --config runs/mine/config.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.datasets.recipes import Recipe
+from sqair.errors import UserError
+from sqair.scripts.presets import with_presets
+
+
+def _read_stages(words: list[str]) -> tuple[Stage, ...]:
+    try:
+        stages = tuple(Stage(*map(int, word.split("x"))) for word in words)
+    except (TypeError, ValueError) as error:
+        raise ValueError("a stage is LENGTHxSTEPSxCLIPS, such as 10x250x32") from error
+    if not stages or min(min(stage.length, stage.steps, stage.clips) for stage in stages) < 1:
+        raise ValueError("a stage has at least one frame, one step and one clip")
+    return stages
+
+
+def _write_stages(stages: tuple[Stage, ...]) -> list[str]:
+    return [f"{stage.length}x{stage.steps}x{stage.clips}" for stage in stages]
+
+
+_STAGES = tyro.constructors.PrimitiveConstructorSpec(
+    nargs="*",
+    metavar="LENGTHxSTEPSxCLIPS ...",
+    instance_from_str=_read_stages,
+    is_instance=lambda value: isinstance(value, tuple) and all(isinstance(v, Stage) for v in value),
+    str_from_instance=_write_stages,
+)
+
+
+@dataclass(frozen=True)
+class Training(TrainConfig):
+    """The schedule, the optimiser and the estimator."""
+
+    stages: Annotated[tuple[Stage, ...], _STAGES] = TrainConfig.stages
+    """The curriculum: frames of a clip, steps of the optimiser and clips per step of each stage."""
+
+
+@dataclass(frozen=True)
+class Data(Recipe):
+    """The video to train on; --recipe sets what differs from moving-mnist."""
+
+    name: tyro.conf.Suppress[str] = "moving-mnist"
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a model on generated video, from scratch or from a checkpoint."""
+
+    output: Path
+    """Folder of the run: config.yaml, metrics.jsonl, pictures/, checkpoint.pt and, at the end, weights/."""
+    preset: str = "moving-mnist"
+    """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
+    recipe: str = "moving-mnist"
+    """The kind of video: moving-mnist, sqair-script or birth-death."""
+    config: Path | None = None
+    """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
+    resume: bool = False
+    """Go on from the checkpoint in the output folder, bit for bit as if the run had not been stopped."""
+    overwrite: bool = False
+    """Replace the run in the output folder."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where to compute; by default on a GPU if there is one."""
+    threads: int = 1
+    """Threads of one operation; with tensors as small as these more are not faster."""
+    validate_every: int = 150
+    """Steps between two looks at the validation clips, with a picture each; 0 only at the end."""
+    validation_clips: int = 50
+    """Clips of validation digits, always the same ones."""
+    log_every: int = 10
+    """Steps between two lines of metrics.jsonl."""
+    save_seconds: float = 30.0
+    """Seconds between two checkpoints."""
+    data: Data = field(default_factory=Data)
+    """The video."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    """The model; its canvas is the video's."""
+    train: Training = field(default_factory=Training)
+    """The training."""
+
+
+def expand(words: Sequence[str]) -> list[str]:
+    """The words of the recipe, the preset and the YAML file, and then those typed."""
+    return with_presets(words, Args)
+
+
+def parse(words: Sequence[str]) -> Args:
+    """The arguments that ``sqair train WORDS`` runs with. Raises UserError as ``main`` does."""
+    return tyro.cli(Args, prog="sqair train", args=expand(words))
+
+
+def main(args: Args) -> None:
+    """Trains; afterwards ``args.output`` holds the run.
+
+    Raises:
+        UserError: a setting is wrong, the folder is taken or cannot be written, the checkpoint is damaged or
+            of another configuration, or a loss or gradient is not finite (the last checkpoint stays).
+        SystemExit: SIGTERM (status 0) or Ctrl-C (130) ended the training; the checkpoint was saved.
+    """
+    from sqair.scripts.training import train
+
+    if args.resume and args.overwrite:
+        raise UserError("--resume goes on with the run that --overwrite removes: give one of them")
+    for name in ("threads", "validation_clips", "log_every"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: it must be at least 1")
+    train(replace(args, model=_fit_model(args)))
+
+
+def recipe_of(args: Args) -> Recipe:
+    """What video the model is trained on."""
+    return Recipe(**{**asdict(args.data), "name": args.recipe})
+
+
+def settings(args: Args) -> dict:
+    """All that a run depends on, as plain values nested as in a YAML file, to be repeated by --config."""
+    nested = asdict(args)
+    for key in ("output", "config", "resume", "overwrite", "device"):
+        del nested[key]
+    del nested["data"]["name"]
+    nested["train"]["stages"] = _write_stages(args.train.stages)
+    nested["train"]["price"] = list(args.train.price)
+    return nested
+
+
+def _fit_model(args: Args) -> ModelConfig:
+    """The model with the canvas of the video, unless it was given another one on purpose."""
+    model, default = args.model, ModelConfig()
+    for side in ("height", "width"):
+        wanted, given = getattr(args.data, side), getattr(model, side)
+        if given not in (wanted, getattr(default, side)):
+            raise UserError(f"--model.{side} is {given}, but the video's is {wanted}: leave it out")
+        model = replace(model, **{side: wanted})
+    return model
+
+
+if __name__ == "__main__":
+    import sys
+
+    from sqair.scripts.cli import run
+
+    sys.exit(run("train"))

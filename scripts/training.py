@@ -1,0 +1,196 @@
+"""The training loop of ``sqair train``: steps, validation, pictures, metrics and checkpoints."""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sqair.datasets.generate import make_clips
+from sqair.datasets.images import write_png
+from sqair.datasets.recipes import Recipe
+from sqair.errors import UserError
+from sqair.memory import keep_freed_memory
+from sqair.pretrained import save_weights
+from sqair.scripts.run_folder import RunFolder
+from sqair.scripts.train import Args, recipe_of, settings
+from sqair.scripts.validation import Validation
+from sqair.train import Trainer, TrainingError
+
+
+class Generated:
+    """Training clips of a recipe, made as they are asked for."""
+
+    def __init__(self, recipe: Recipe, seed: int) -> None:
+        self.recipe, self.seed, self.length = recipe, seed, recipe.length
+
+    def __call__(self, start: int, count: int) -> np.ndarray:
+        return make_clips(self.recipe, "train", self.seed, start, count, truth=False).frames
+
+
+class Interrupts:
+    """Within it, SIGTERM and Ctrl-C only leave a note; the second of them acts as it would have."""
+
+    def __init__(self) -> None:
+        self.caught: int | None = None
+
+    def __enter__(self) -> Interrupts:
+        may = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGINT) if may else ()
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.caught = number
+        self.__exit__(None, None, None)
+
+
+class Session:
+    """A run in progress. ``cpu`` is the process time of training, without validation, pictures and saving."""
+
+    def __init__(self, args: Args) -> None:
+        self.args = args
+        self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        recipe = recipe_of(args)
+        self.run = RunFolder(args.output, settings(args))
+        self.trainer = Trainer(args.model, args.train, Generated(recipe, args.train.seed), self.device)
+        self.validation = Validation(recipe, args.validation_clips, self.device)
+        self.cpu = 0.0
+        self.bound = self.count = float("nan")
+        self.frames = [stage.length * stage.clips for stage in args.train.stages for _ in range(stage.steps)]
+
+    def begin(self) -> None:
+        """Makes the run's folder, or goes back to its checkpoint."""
+        if not self.args.resume:
+            self.run.create(self.args.overwrite)
+            return
+        state = self.run.load()
+        self.trainer.load_state_dict(state["trainer"])
+        self.cpu, self.bound, self.count = state["cpu_seconds"], state["bound"], state["count"]
+        self.run.rewind(self.trainer.step)
+
+    def save(self) -> None:
+        state = {"trainer": self.trainer.state_dict(), "cpu_seconds": self.cpu}
+        self.run.save({**state, "bound": self.bound, "count": self.count})
+
+    def step(self) -> dict[str, float]:
+        """One step of training, its metrics with the CPU-seconds so far."""
+        began = time.process_time()
+        metrics = self.trainer.train_step()
+        self.cpu += time.process_time() - began
+        first = self.bound != self.bound
+        self.bound = metrics["elbo"] if first else 0.95 * self.bound + 0.05 * metrics["elbo"]
+        return {**metrics, "cpu_seconds": round(self.cpu, 3)}
+
+    def validate(self) -> dict[str, float]:
+        """Scores on the validation clips, with a picture of some."""
+        step = self.trainer.step
+        metrics, steps = self.validation.measure(self.trainer.model)
+        self.count = metrics["count_accuracy"]
+        write_png(self.run.pictures / f"{step:06d}.png", self.validation.picture(self.trainer.model, steps))
+        return {"step": step, **metrics, "cpu_seconds": round(self.cpu, 3)}
+
+    def due(self, every: int) -> bool:
+        """Whether something done ``every`` so many steps, and at the end, is to be done after this one."""
+        step = self.trainer.step
+        return step == self.trainer.total_steps or (every > 0 and step % every == 0)
+
+    def status(self) -> str:
+        trainer = self.trainer
+        return f"step {trainer.step}/{trainer.total_steps}  bound {self.bound:.1f}  count {self.count:.3f}"
+
+
+def train(args: Args) -> None:
+    """Runs ``sqair train``; see ``sqair.scripts.train.main``."""
+    keep_freed_memory()
+    torch.set_num_threads(args.threads)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here")
+    session = Session(args)
+    session.begin()
+    with Interrupts() as interrupts:
+        try:
+            _loop(session, interrupts)
+        except TrainingError as error:
+            kept = f"the checkpoint of an earlier step is {session.run.checkpoint}"
+            where = kept if session.run.checkpoint.exists() else "there is no checkpoint yet"
+            raise UserError(f"{error}; {where}") from error
+        session.save()
+    if interrupts.caught is not None:
+        resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
+        saved = f"saved {session.run.checkpoint}"
+        print(f"stopped after step {session.trainer.step}; {saved}, go on with: {resume}")
+        raise SystemExit(130 if interrupts.caught == signal.SIGINT else 0)
+    _finish(session)
+
+
+def _loop(session: Session, interrupts: Interrupts) -> None:
+    """Trains to the end or until a signal."""
+    args, trainer = session.args, session.trainer
+    board = _tensorboard(session.run, trainer.step)
+    saved = time.monotonic()
+    done = sum(session.frames[: trainer.step])
+    with tqdm(total=sum(session.frames), initial=done, unit="frame", unit_scale=True, disable=None) as bar:
+        while trainer.step < trainer.total_steps and interrupts.caught is None:
+            metrics = session.step()
+            if session.due(args.log_every):
+                _log(session.run, board, "train", metrics)
+            bar.update(session.frames[trainer.step - 1])
+            if session.due(args.validate_every):
+                _log(session.run, board, "validation", session.validate())
+                if bar.disable:
+                    print(f"{session.status()}  {session.cpu:.0f} CPU-seconds", flush=True)
+            bar.set_description_str(session.status(), refresh=False)
+            if time.monotonic() - saved > args.save_seconds:
+                session.save()
+                saved = time.monotonic()
+    if board is not None:
+        board.close()
+
+
+def _finish(session: Session) -> None:
+    """Writes the weights and says how it went."""
+    args, model = session.args, session.trainer.model
+    info = {
+        "settings": settings(args),
+        "cpu_seconds": round(session.cpu, 1),
+        "steps": session.trainer.step,
+        "validation_count_accuracy": session.count,
+    }
+    save_weights(session.run.weights, model, info)
+    print(
+        f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: "
+        f"bound {session.bound:.1f} nats a frame, count accuracy {session.count:.3f} "
+        f"on {args.validation_clips} validation clips (not refined)"
+    )
+    print(
+        f"{args.output} holds weights/, pictures/ and metrics.jsonl; use it by sqair track --model {args.output}"
+    )
+
+
+def _tensorboard(run: RunFolder, step: int) -> Any:
+    """A writer of TensorBoard's event files, where TensorBoard is installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run.folder / "tensorboard"), purge_step=step or None)
+
+
+def _log(run: RunFolder, board: Any, kind: str, metrics: dict[str, float]) -> None:
+    run.log(kind, metrics)
+    if board is not None:
+        for name, value in metrics.items():
+            board.add_scalar(f"{kind}/{name}", value, int(metrics["step"]))
