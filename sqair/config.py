@@ -69,6 +69,8 @@ class ModelConfig:
     """Prior log-odds that an object of the last frame is still there."""
     discovery: Literal["residual", "recurrent"] = "residual"
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
+    discovery_feedback: bool = False
+    """The recurrent network sees the latents that it led to, as in AIR; otherwise the frame alone, as in the seed."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """The four temporal dependencies."""
 

@@ -19,12 +19,12 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
     @staticmethod
-    def around(start: Tensor, shift: Tensor, spread: Tensor, log_std: float) -> Gaussian:
+    def around(start: Tensor, shift: Tensor, spread: Tensor, log_std: float, reach: float = 3.0) -> Gaussian:
         """A posterior from raw network outputs: softly bounded, so that no update can throw it out of reach.
 
-        The mean is within 3 of ``start``, the log standard deviation within 3 of ``log_std``.
+        The mean is within ``reach`` of ``start``, the log standard deviation within 3 of ``log_std``.
         """
-        return Gaussian(start + 3 * torch.tanh(shift / 3), log_std + 3 * torch.tanh(spread / 3))
+        return Gaussian(start + reach * torch.tanh(shift / reach), log_std + 3 * torch.tanh(spread / 3))
 
     @staticmethod
     def standard(like: Tensor) -> Gaussian:

@@ -34,7 +34,7 @@ class Appearance(nn.Module):
         """``[M, 2C, G, G]`` to features ``[M, features]`` and q(z_what)."""
         encoding = self.encoder(glimpse)
         mean, log_std = self.head(encoding).chunk(2, -1)
-        return encoding, Gaussian.around(torch.zeros_like(mean), mean, log_std, -1.0)
+        return encoding, Gaussian.around(torch.zeros_like(mean), mean, log_std, -1.0, reach=20.0)
 
 
 class Presence(nn.Module):

@@ -15,7 +15,6 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
-from sqair.objects import Objects
 from sqair.render import log_clear
 
 _JUMP = 8.0
@@ -76,16 +75,21 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
 class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 
-    def __init__(self, retina: Tensor, objects: Objects, prior: Gaussian, config: ModelConfig) -> None:
-        """``retina`` is ``[B, C, h, w]``; ``prior`` is the prior of z_where, ``[M, 4]``."""
-        self.retina, self.config, self.clip, self.glimpse = retina, config, objects.clip, objects.glimpse
+    def __init__(self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig) -> None:
+        """
+        Args:
+            retina: ``[B, C, h, w]``.
+            clip: ``[M]``, the clip of each object; glimpse: ``[M, C, G, G]``, what it looks like.
+            prior: of z_where, ``[M, 4]``.
+        """
+        self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
         h, w = retina.shape[-2:]
         self.cells = int(-(-config.max_size // config.retina))
         self.span = (h + self.cells - 1, w + self.cells - 1)
         self.box = where_to_box(prior.mean, config)
         middle = torch.full_like(self.box[:, :2], self.cells * config.retina / 2)
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
-        patch = write(objects.glimpse, patch_box, self.cells, self.cells, config.retina)
+        patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.patch_fft = torch.fft.rfft2(patch, s=self.span).conj()
         self.power_fft = torch.fft.rfft2(patch**2, s=self.span).conj()
         self.log_prior = self._log_prior(prior)

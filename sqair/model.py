@@ -47,6 +47,8 @@ class Step:
     objects: Objects
     images: Tensor
     """``[M, C, H, W]``, what each object of ``objects`` adds to the canvas; no gradient."""
+    confidence: Tensor
+    """``[M]``, q(z_pres = 1) of each object of ``objects``; no gradient."""
 
 
 class Scene:
@@ -58,12 +60,16 @@ class Scene:
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.images: list[Tensor] = []
+        self.confidence: list[Tensor] = []
         self.unseen: Objects | None = None
 
     def add(self, rows: Rows, objects: Objects, images: Tensor) -> None:
+        """Adds those of the inferred ``objects [M]`` that are there; ``images [M, C, H, W]`` is log(1 - g)."""
+        kept = rows.pres.detach().bool()
         self.rows.append(rows)
-        self.alive.append(objects)
-        self.images.append(images)
+        self.alive.append(objects.rows(kept))
+        self.images.append(images[kept].detach())
+        self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
 
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
@@ -114,29 +120,32 @@ class SQAIR(nn.Module):
             retina = to_retina(frame, config)
         scene = Scene(frame, retina)
         next_id = state.next_id
-        if len(state.objects):
+        carries = config.temporal.any()
+        if carries and len(state.objects):
             self._propagate(scene, state.objects, inference)
-        if state.first or not inference.skips_discovery():
-            limit = config.first_steps if state.first else config.later_steps
-            next_id = self._discover(scene, next_id, limit, inference)
+        if state.first or not carries:
+            next_id = self._discover(scene, next_id, config.first_steps, inference)
+        elif not inference.skips_discovery():
+            next_id = self._discover(scene, next_id, config.later_steps, inference)
         canvas = -torch.expm1(scene.clear)
         objects = Objects.concat(scene.alive) if scene.alive else state.objects
-        images = torch.cat(scene.images).detach() if scene.images else frame.new_zeros(0, *frame.shape[1:])
+        images = torch.cat([frame.new_zeros(0, *frame.shape[1:]), *scene.images])
+        confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
-        step = Step(canvas, likelihood, scene.rows, objects, -torch.expm1(images))
+        step = Step(canvas, likelihood, scene.rows, objects, -torch.expm1(images), confidence)
         return step, State(carried, next_id, first=False)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
         posterior = self.propagation(scene.frame, scene.retina, objects, inference.generator)
-        glimpse, image = self.draw(posterior)
+        moved, image = self.moved(objects, posterior)
         on = (objects.unseen == 0).to(image)
         scene.clear = blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
         rows = self._infer_presence(scene, posterior, objects.clip, image, on, None, None, inference)
         scene.clear = blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
         kept = rows.pres.detach().bool()
-        scene.add(rows, self._update(objects, posterior, glimpse).rows(kept), image[kept])
+        scene.add(rows, moved, image)
         if inference.memory:
             forgotten = kept | (objects.unseen >= inference.memory)
             scene.unseen = self._imagine(objects, posterior).rows(~forgotten)
@@ -154,13 +163,14 @@ class SQAIR(nn.Module):
             )
             if not len(clip):
                 break
-            glimpse, image = self.draw(posterior)
+            born, image = self.born(posterior, clip, next_id)
             rows = self._infer_presence(
                 scene, posterior, clip, image, torch.zeros_like(image[:, 0, 0, 0]), hazard[i], q_logit, inference, i == 0
             )
+            self.discovery.search.sampled(memory, clip, posterior, rows.pres)
             scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
             found = rows.pres.detach().bool()
-            scene.add(rows, self._birth(posterior, glimpse, clip, next_id).rows(found), image[found])
+            scene.add(rows, born, image)
             next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
             searching = clip[found]
             searching = searching[scene.taken()[searching] < config.slots]
@@ -203,8 +213,17 @@ class SQAIR(nn.Module):
         rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
         return rows
 
+    def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Tensor]:
+        """Objects of the last frame with new latents, and their log(1 - g) ``[M, C, H, W]``."""
+        glimpse, image = self.draw(posterior)
+        return self._update(old, posterior, glimpse), image
+
+    def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Tensor]:
+        """New objects in the clips ``clip [M]``, and their log(1 - g) ``[M, C, H, W]``."""
+        glimpse, image = self.draw(posterior)
+        return self._birth(posterior, glimpse, clip, next_id), image
+
     def _update(self, old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
-        """The objects of propagation after this frame."""
         where, what = posterior.where.detach(), posterior.what.detach()
         velocity = where - old.where
         seen = (old.age > 0).to(where.dtype)[:, None]
@@ -221,8 +240,9 @@ class SQAIR(nn.Module):
         )
 
     def _imagine(self, old: Objects, posterior: Posterior) -> Objects:
-        """Objects that are not seen, moved on as their prior expects."""
-        return replace(old, age=old.age + 1, where=posterior.p_where.mean, unseen=old.unseen + 1)
+        """The objects of the last frame after they were not seen in this one: moved on as their prior expects."""
+        expected = replace(posterior, where=posterior.p_where.mean, what=old.what)
+        return replace(self._update(old, expected, old.glimpse), unseen=old.unseen + 1)
 
     def _birth(self, posterior: Posterior, glimpse: Tensor, clip: Tensor, next_id: Tensor) -> Objects:
         """The objects of discovery."""

@@ -6,6 +6,8 @@ section 7 of the seed each have their switch here.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -30,6 +32,9 @@ class MotionPrior(nn.Module):
     def forward(self, objects: Objects) -> tuple[Gaussian, Gaussian]:
         """Priors of z_where ``[M, 4]`` and z_what ``[M, D]``."""
         on = self.config.temporal
+        if not on.position:
+            still = torch.zeros_like(objects.where)
+            objects = replace(objects, where=still, velocity=still, acceleration=still)
         step = self.gain[0] * objects.velocity + self.gain[1] * objects.acceleration
         ahead = objects.where + step
         young = torch.exp(-objects.age)[:, None]
@@ -63,7 +68,7 @@ class Propagation(nn.Module):
         config = self.config
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
-            centre, others = Matcher(retina, objects, p_where, config).run()
+            centre, others = Matcher(retina, objects.clip, self._template(objects), p_where, config).run()
             explained = -torch.expm1(others)
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
@@ -82,6 +87,14 @@ class Propagation(nn.Module):
             gate = torch.sigmoid(self.gate(torch.cat([encoding, objects.hidden], -1)) - 1)
             q_what = Gaussian(gate * q_what.mean + (1 - gate) * objects.what, q_what.log_std)
         return Posterior(where, q_what.sample(generator), q_where, p_where, q_what, p_what, encoding)
+
+    def _template(self, objects: Objects) -> Tensor:
+        """What to look for ``[M, C, G, G]``: the objects as they were, or a blob where appearance is not carried."""
+        if self.config.temporal.appearance:
+            return objects.glimpse
+        ramp = torch.linspace(-2, 2, self.config.glimpse).to(objects.glimpse)
+        blob = torch.exp(-(ramp[:, None] ** 2 + ramp**2) / 2)
+        return blob.expand_as(objects.glimpse)
 
     def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
         shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)

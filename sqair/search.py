@@ -20,6 +20,7 @@ from sqair.encoder import GlimpseEncoder
 from sqair.fixate import most_salient
 from sqair.geometry import centre_to_where, read
 from sqair.networks import mlp
+from sqair.objects import Posterior
 
 
 class Found(NamedTuple):
@@ -42,6 +43,9 @@ class ResidualSearch(nn.Module):
     def begin(self, retina: Tensor, explained: Tensor) -> None:
         """Nothing to remember: every step looks at the residual afresh."""
 
+    def sampled(self, memory: None, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+        """The latents of a step, for those who want to know."""
+
     def forward(self, memory: None, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
         """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
         config = self.config
@@ -62,18 +66,22 @@ class Controller:
     cells: Tensor
     """``[B, F, A]`` features of the A cells of the frame."""
     ink: Tensor
+    """``[B, A]`` attention that a cell draws by its brightness alone."""
     position: Tensor
     """``[A, 2]`` their centres in z_where units."""
     hidden: Tensor
     """``[B, hidden]``."""
     attended: Tensor
     """``[B, 1, h, w]`` how much each cell has been attended to."""
+    latents: Tensor
+    """``[B, D + 5]`` z_what, z_where and z_pres of the last step; stays 0 without feedback."""
 
 
 class RecurrentSearch(nn.Module):
     """R of equation (5): omega^i, h^i = R(x, h^(i-1)), with a learnable h^0 and attention over the frame.
 
-    h depends on the frame alone, never on a latent: all parameters could be computed before anything is sampled.
+    Without ``discovery_feedback`` h depends on the frame alone, never on a latent: all parameters could be computed
+    before anything is sampled. With it h sees the latents of the step before, as in AIR.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -92,7 +100,7 @@ class RecurrentSearch(nn.Module):
         self.bright = nn.Parameter(torch.full((1, config.channels, 5, 5), 15.0 / 25))
         self.inhibit = nn.Parameter(torch.full((1, 1, 5, 5), 15.0))
         self.first = nn.Parameter(torch.zeros(config.hidden))
-        self.recurrent = nn.GRUCell(self.features + 2, config.hidden)
+        self.recurrent = nn.GRUCell(self.features + 2 + config.z_what + 5, config.hidden)
         self.omega = mlp(self.features + config.hidden, 128, 9, last_gain=0.1)
 
     def begin(self, retina: Tensor, explained: Tensor) -> Controller:
@@ -107,8 +115,15 @@ class RecurrentSearch(nn.Module):
         clips = len(retina)
         hidden = self.first.expand(clips, -1)
         attended = retina.new_zeros(clips, 1, height, width)
-        ink = F.conv2d((retina - explained)[:, :, ::2, ::2] if False else F.avg_pool2d(retina, 2, ceil_mode=True), self.bright, padding=2)
-        return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended)
+        latents = retina.new_zeros(clips, config.z_what + 5)
+        ink = F.conv2d(F.avg_pool2d(retina, 2, ceil_mode=True), self.bright, padding=2)
+        return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended, latents)
+
+    def sampled(self, memory: Controller, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+        """Takes the latents of a step in the clips ``clip [R]`` into the next one's input."""
+        if self.config.discovery_feedback:
+            latents = torch.cat([posterior.what, posterior.where, pres[:, None]], -1)
+            memory.latents = torch.zeros_like(memory.latents).index_add(0, clip, latents)
 
     def forward(self, memory: Controller, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
         """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
@@ -118,7 +133,7 @@ class RecurrentSearch(nn.Module):
         seen = (memory.cells @ attention[:, :, None])[:, :, 0]
         centre = attention @ memory.position
         memory.attended = memory.attended + attention.view_as(memory.attended)
-        memory.hidden = self.recurrent(torch.cat([seen, centre], -1), memory.hidden)
+        memory.hidden = self.recurrent(torch.cat([seen, centre, memory.latents], -1), memory.hidden)
         omega = self.omega(torch.cat([seen, memory.hidden], -1))[clip]
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]

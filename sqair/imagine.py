@@ -1,0 +1,73 @@
+"""The model without a frame: samples from the prior, and what it expects to come after some observed frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
+from sqair.model import SQAIR, State
+from sqair.objects import Objects, Posterior
+from sqair.presence import Inference
+from sqair.render import blend
+
+
+@torch.no_grad()
+def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *, price: float = 0.7) -> Tensor:
+    """Clips from the prior: mean images ``[T, B, C, H, W]``.
+
+    Args:
+        price: of an object in the first frame's count prior, nats; later frames bring no new object. Under the
+            price of training, which is there to keep scenes sparse, nearly all scenes would be empty.
+    """
+    config = model.config
+    like = model.first_hidden.new_zeros(clips, config.channels, config.height, config.width)
+    counts = torch.multinomial(
+        geometric_log_prob(price, config.first_steps).exp(), clips, replacement=True, generator=generator
+    ).to(like.device)
+    clip = torch.repeat_interleave(torch.arange(clips, device=like.device), counts)
+    what = Gaussian.standard(like.new_zeros(len(clip), config.z_what)).sample(generator)
+    where = Gaussian.standard(like.new_zeros(len(clip), 4)).sample(generator)
+    prior = Gaussian.standard(where), Gaussian.standard(what)
+    drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
+    objects, image = model.born(drawn, clip, torch.zeros_like(counts))
+    frames = [canvas(image, clip, clips)]
+    for _ in range(length - 1):
+        objects, image = evolve(model, objects, generator)
+        frames.append(canvas(image, objects.clip, clips))
+    return torch.stack(frames)
+
+
+@torch.no_grad()
+def predict(
+    model: SQAIR, observed: Tensor, horizon: int, generator: torch.Generator | None = None
+) -> tuple[Tensor, list[Objects]]:
+    """What comes after ``observed [T, B, C, H, W]``: mean images ``[horizon, B, C, H, W]`` and objects of each frame.
+
+    Observed frames are explained with the modes of the posteriors; then the prior goes on alone, by its means or,
+    with a generator, by samples.
+    """
+    state: State = model.initial_state(observed.shape[1], observed)
+    for frame in observed:
+        _, state = model.step(frame, state, Inference())
+    frames, objects, expected = [], state.objects, []
+    for _ in range(horizon):
+        objects, image = evolve(model, objects, generator)
+        frames.append(canvas(image, objects.clip, observed.shape[1]))
+        expected.append(objects)
+    return torch.stack(frames), expected
+
+
+def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) -> tuple[Objects, Tensor]:
+    """One frame of the prior: objects that stay ``[M]``, moved, and their log(1 - g) ``[M, C, H, W]``."""
+    p_where, p_what = model.propagation.prior(objects)
+    where, what = p_where.sample(generator), p_what.sample(generator)
+    stays = sample_bernoulli(torch.full_like(objects.age, model.config.stay_logit), generator).bool()
+    drawn = Posterior(where, what, p_where, p_where, p_what, p_what, what)
+    moved, image = model.moved(objects, drawn)
+    return moved.rows(stays), image[stays]
+
+
+def canvas(image: Tensor, clip: Tensor, clips: int) -> Tensor:
+    """The mean images ``[B, C, H, W]`` of objects drawn as log(1 - g) ``[M, C, H, W]``."""
+    return -torch.expm1(blend(image, clip, clips))

@@ -1,0 +1,157 @@
+"""The tracker: frames in, tracks out.
+
+    tracker = Tracker.from_pretrained("moving-mnist")
+    for frame in video:
+        tracks = tracker.update(frame)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sqair.config import ModelConfig
+from sqair.errors import UserError
+from sqair.geometry import top_left_box, where_to_box
+from sqair.model import SQAIR, Step
+from sqair.presence import Inference, Refined
+from sqair.tracks import Tracks
+from sqair.train import to_frames
+
+BoxKind = Literal["ink", "patch"]
+
+_EXPLAINED, _INK = 0.1, 0.02
+"""A pixel is visible ink of an object that adds more than the first to it, where the frame is above the second."""
+
+
+def ink_boxes(images: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes tight around the visible ink that each object explains.
+
+    Args:
+        images: ``[M, C, H, W]``, what each object adds to the canvas.
+        frames: ``[M, C, H, W]``, the frame that it is in.
+
+    Returns:
+        Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
+    """
+    mask = (images.amax(1) > _EXPLAINED) & (frames.amax(1) > _INK)
+    rows, columns = mask.any(2), mask.any(1)
+
+    def span(line: Tensor) -> tuple[Tensor, Tensor]:
+        first = line.to(torch.uint8).argmax(1)
+        return first, line.shape[1] - line.flip(1).to(torch.uint8).argmax(1) - first
+
+    (y, h), (x, w) = span(rows), span(columns)
+    return torch.stack([x, y, w, h], -1).float(), rows.any(1)
+
+
+def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box: BoxKind) -> list[Tracks]:
+    """Tracks of one explained ``frame [B, C, H, W]``, the clip's ``number``-th, one for each of the B clips."""
+    objects = step.objects
+    boxes = top_left_box(where_to_box(objects.where, config))
+    if box == "ink":
+        tight, any_ink = ink_boxes(step.images, frame[objects.clip])
+        boxes = torch.where(any_ink[:, None], tight, boxes)
+    clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))
+    tracks = []
+    for b in range(len(frame)):
+        mine = clip == b
+        tracks.append(Tracks(np.full(mine.sum(), number), ids[mine], boxes[mine], score[mine]))
+    return tracks
+
+
+def inference(refine: bool, memory: int) -> Inference:
+    """How the tracker chooses latents: refined presence with a memory, or the amortised posteriors alone."""
+    return Refined(memory=memory) if refine else Inference()
+
+
+class Tracker:
+    """Follows the objects of one video, a frame at a time, in memory that does not grow with the video."""
+
+    def __init__(
+        self,
+        model: SQAIR,
+        *,
+        box: BoxKind = "ink",
+        refine: bool = True,
+        memory: int = 30,
+    ) -> None:
+        """
+        Args:
+            model: a trained model.
+            box: ``ink``, tight around the object's visible ink as the model explains it, or ``patch``, the box of
+                z_where.
+            refine: decide presence by what each object gains (presence.Refined); otherwise by the amortised
+                posterior.
+            memory: frames for which an object that is not seen keeps its id; needs ``refine``.
+        """
+        self.model, self.box = model.eval(), box
+        self.inference = inference(refine, memory)
+        self.reset()
+
+    @staticmethod
+    def from_pretrained(folder: str | Path, **options) -> Tracker:
+        """A tracker from a run, a weights folder, or the name of a model that ships with the package."""
+        from sqair.checkpoint import load_weights
+
+        return Tracker(load_weights(folder), **options)
+
+    def reset(self) -> None:
+        """Forgets everything: the next frame is the first of another video."""
+        self.frame = 0
+        self.last: Step | None = None
+        self._state = None
+
+    @torch.no_grad()
+    def update(self, frame: np.ndarray) -> Tracks:
+        """Tracks of the next frame, uint8 ``[H, W]`` or ``[H, W, C]``; ``Tracks.frame`` counts from 0.
+
+        Raises:
+            UserError: the frame is not uint8 or of another size than the model's.
+        """
+        check_frames(frame[None, None], self.model.config)
+        image = to_frames(frame[None, None], next(self.model.parameters()).device)[0]
+        if self._state is None:
+            self._state = self.model.initial_state(1, image)
+        self.last, self._state = self.model.step(image, self._state, self.inference)
+        tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
+        self.frame += 1
+        return tracks
+
+
+@torch.no_grad()
+def track_clips(
+    model: SQAIR, clips: np.ndarray, *, box: BoxKind = "ink", refine: bool = True, memory: int = 30, batch: int = 64
+) -> list[Tracks]:
+    """Tracks clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, many at a time: one Tracks for each.
+
+    The options are those of ``Tracker``; ``batch`` clips go through the model together.
+    """
+    check_frames(clips, model.config)
+    model.eval()
+    found: list[Tracks] = []
+    for start in range(0, len(clips), batch):
+        frames = to_frames(clips[start : start + batch], next(model.parameters()).device)
+        state = model.initial_state(frames.shape[1], frames)
+        parts = []
+        for number, frame in enumerate(frames):
+            step, state = model.step(frame, state, inference(refine, memory))
+            parts.append(step_tracks(step, frame, number, model.config, box))
+        found += [Tracks.concat(list(clip)) for clip in zip(*parts, strict=True)]
+    return found
+
+
+def check_frames(clips: np.ndarray, config: ModelConfig) -> None:
+    """Raises UserError unless ``clips`` is uint8 ``[N, T, H, W(, C)]`` of the model's size and channels."""
+    if clips.dtype != np.uint8:
+        raise UserError(f"frames must be uint8, not {clips.dtype}")
+    channels = clips.shape[4] if clips.ndim == 5 else 1
+    if clips.ndim not in (4, 5) or channels != config.channels:
+        raise UserError(f"the model takes frames of {config.channels} channel(s), these have {channels}")
+    if clips.shape[2:4] != (config.height, config.width):
+        height, width = clips.shape[2:4]
+        raise UserError(f"the model takes frames of {config.width}x{config.height} pixels, these have {width}x{height}")
