@@ -52,7 +52,7 @@ class RunFolder:
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror}") from error
         text = yaml.safe_dump(dict(self.settings), sort_keys=False, default_flow_style=None, width=100)
-        head = f"# sqair {sqair.__version__}; repeats the run: sqair train --config THIS --output ANOTHER FOLDER\n"
+        head = f"# sqair {sqair.__version__}: sqair train --config THIS_FILE --output NEW_FOLDER repeats it\n"
         write_file(folder / "config.yaml", (head + text).encode())
 
     def save(self, state: Mapping[str, Any]) -> None:

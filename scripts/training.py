@@ -176,7 +176,8 @@ def _finish(session: Session) -> None:
         f"on {args.validation_clips} validation clips (not refined)"
     )
     print(
-        f"{args.output} holds weights/, pictures/ and metrics.jsonl; use it by sqair track --model {args.output}"
+        f"{args.output} holds weights/, pictures/ and metrics.jsonl; "
+        f"track with it: sqair track --model {args.output}"
     )
 
 

@@ -1,0 +1,70 @@
+"""Follow the objects of a video.
+
+    sqair track --source clip.mp4 --output tracks --overlay
+    sqair track --source clips.npz --model runs/mine --output tracks --box patch
+
+writes ``NAME.txt``, MOTChallenge rows, for each clip, and with ``--overlay`` the video ``NAME.mp4``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from sqair.errors import UserError
+
+
+@dataclass(frozen=True)
+class Args:
+    """Follow the objects of a video, or of many clips."""
+
+    source: str
+    """A video, a folder of images, a glob, or an .npz of frames [N, T, H, W] or [N, T, H, W, 3]."""
+    output: Path
+    """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
+    model: str = "moving-mnist"
+    """A run's folder, a folder of weights, or the name of a model that ships with the package."""
+    box: Literal["ink", "patch"] = "ink"
+    """Boxes tight around the object's visible ink as the model explains it, or those of its glimpse."""
+    overlay: bool = False
+    """Also write videos with the tracks drawn over the frames."""
+    refine: bool = True
+    """Check presence against what each object explains; otherwise trust the amortised posteriors."""
+    memory: int = 30
+    """Frames for which an object that is not seen keeps its id; needs --refine."""
+    overwrite: bool = False
+    """Replace files of the same names in the output folder; other files in it stay."""
+    show: bool = False
+    """Show the tracks in a window as they are made; Escape closes it."""
+    device: Literal["cpu", "cuda"] | None = None
+    """Where to compute; by default on a GPU if there is one."""
+    threads: int = 1
+    """Threads of one operation; with tensors as small as these more are not faster."""
+
+
+def main(args: Args) -> None:
+    """Tracks every clip of the source.
+
+    Raises:
+        UserError: the source, the model or the output folder is no good, or frames are not of the model's
+            kind; nothing is written. If a video ends before the frames that it promised, the tracks up to
+            there are written first.
+    """
+    from sqair.scripts.tracking import track
+
+    if args.memory < 0:
+        raise UserError(f"--memory is {args.memory}: it must be 0 or more")
+    if args.threads < 1:
+        raise UserError(f"--threads is {args.threads}: it must be at least 1")
+    if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
+        raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
+    track(args)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from sqair.scripts.cli import run
+
+    sys.exit(run("track"))

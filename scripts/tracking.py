@@ -1,0 +1,185 @@
+"""The work of ``sqair track``: clips in, files of rows and overlay videos out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sqair.config import ModelConfig
+from sqair.datasets.images import opencv, to_channels
+from sqair.datasets.overlay import overlay
+from sqair.datasets.staging import staged
+from sqair.datasets.video import ClipSource, TruncatedClip, read_source
+from sqair.datasets.video_out import write_video
+from sqair.errors import UserError
+from sqair.memory import keep_freed_memory
+from sqair.model import SQAIR
+from sqair.mot_io import write_mot
+from sqair.pretrained import load_weights
+from sqair.scripts.track import Args
+from sqair.tracker import Tracker, track_clips
+from sqair.tracks import Tracks
+
+BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
+"""Most clips of an archive, and most pixels of all their frames, that are tracked together."""
+CHUNK = 500
+ESCAPE = 27
+
+
+def track(args: Args) -> None:
+    """Runs ``sqair track``; see ``sqair.scripts.track.main``."""
+    keep_freed_memory()
+    torch.set_num_threads(args.threads)
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no GPU here")
+    if args.show and not _has_display():
+        raise UserError("--show: there is no display here; --overlay writes videos instead")
+    clips = read_source(args.source)
+    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_sizes(clips, model.config)
+    entries = [
+        f"{clip.name}{kind}" for clip in clips for kind in ((".txt", ".mp4") if args.overlay else (".txt",))
+    ]
+    lengths = [clip.length for clip in clips]
+    total = None if None in lengths else sum(n or 0 for n in lengths)
+    truncated = None
+    began = time.monotonic()
+    with staged(args.output, entries, overwrite=args.overwrite) as stage:
+        with tqdm(total=total, unit="frame", disable=None) as bar:
+            if _fit_together(clips, model.config) and not args.show:
+                done = _track_archive(args, model, clips, stage, bar)
+            else:
+                done = 0
+                for clip in clips:
+                    frames, error = _track_stream(args, model, clip, stage, bar)
+                    done, truncated = done + frames, truncated or error
+    rate = done / (time.monotonic() - began)
+    print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    if truncated is not None:
+        raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
+
+
+def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
+    """Raises UserError, which names the sizes, if the frames of a clip are not of the model's size."""
+    for clip in clips:
+        if clip.size != (config.height, config.width):
+            has, takes = f"{clip.size[1]}x{clip.size[0]}", f"{config.width}x{config.height}"
+            raise UserError(
+                f"{clip.path}: frames are {has} pixels, the model takes {takes}: scale the video, "
+                "or train a model with --data.width and --data.height"
+            )
+
+
+def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
+    """The frames of ``clip`` as the model takes them: ``[H, W]`` for one channel, ``[H, W, 3]`` for three.
+
+    Colour becomes grey for a grey model. Raises UserError where the model sees colour and a frame has none,
+    and as ``ClipSource.frames`` does.
+    """
+    for frame in clip.frames():
+        if config.channels == 3 and frame.ndim == 2:
+            raise UserError(f"{clip.path}: frames are grey, but the model was trained on colour")
+        yield to_channels(frame, config.channels)
+
+
+def _fit_together(clips: Sequence[ClipSource], config: ModelConfig) -> bool:
+    """Whether the clips are those of one archive, of a length that allows for tracking many at a time."""
+    archive = all(clip.path.suffix.lower() == ".npz" for clip in clips)
+    return archive and _pixels(clips[0], config) <= BATCH_PIXELS
+
+
+def _pixels(clip: ClipSource, config: ModelConfig) -> int:
+    return (clip.length or 0) * clip.size[0] * clip.size[1] * config.channels
+
+
+def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm) -> int:
+    """Tracks clips of one length, many at a time; returns the number of frames."""
+    size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
+    done = 0
+    for start in range(0, len(clips), size):
+        batch = clips[start : start + size]
+        frames = np.stack([np.stack(list(fitted(clip, model.config))) for clip in batch])
+        found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
+        for clip, images, tracks in zip(batch, frames, found, strict=True):
+            write_mot(stage / f"{clip.name}.txt", tracks)
+            if args.overlay:
+                pictures = overlay(images, map(tracks.at, range(len(images))))
+                write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
+            done += len(images)
+            bar.update(len(images))
+    return done
+
+
+def _track_stream(
+    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm
+) -> tuple[int, TruncatedClip | None]:
+    """Tracks one clip frame by frame; returns the number of frames, and what cut it short.
+
+    Frames and pictures are let go at once, and rows take 80 bytes each.
+    """
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    chunks, rows = [], []
+
+    def tracked(frames: Iterable[np.ndarray]) -> Iterator[Tracks]:
+        for frame in frames:
+            rows.append(tracker.update(frame))
+            yield rows[-1]
+            if len(rows) == CHUNK:
+                chunks.append(Tracks.concat(rows))
+                rows.clear()
+            bar.update()
+
+    frames = fitted(clip, model.config)
+    truncated = None
+    try:
+        if not (args.overlay or args.show):
+            for _ in tracked(frames):
+                pass
+        else:
+            drawn, fed = tee(frames)
+            pictures = overlay(drawn, tracked(fed))
+            pictures = _show(pictures, clip.name) if args.show else pictures
+            if args.overlay:
+                write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
+            else:
+                for _ in pictures:
+                    pass
+    except TruncatedClip as error:
+        truncated = error
+    write_mot(stage / f"{clip.name}.txt", Tracks.concat([*chunks, *rows]))
+    return tracker.frame, truncated
+
+
+def _show(pictures: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
+    """Passes the pictures on, showing each in a window until Escape is pressed."""
+    cv2 = opencv()
+    is_open = True
+    try:
+        for picture in pictures:
+            if is_open:
+                cv2.imshow(name, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                if cv2.waitKey(1) == ESCAPE:
+                    cv2.destroyWindow(name)
+                    is_open = False
+            yield picture
+    except cv2.error as error:
+        raise UserError(f"--show: this OpenCV opens no windows ({error.err}): use --overlay") from error
+    if is_open:
+        cv2.destroyWindow(name)
+
+
+def _has_display() -> bool:
+    """Whether a window can be opened: OpenCV kills the process where there is no display."""
+    return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
