@@ -129,7 +129,7 @@ class Matcher:
             Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations,
             on the retina, ``[M, C, h, w]``.
         """
-        size = self.retina.shape[-2:]
+        height, width = self.retina.shape[-2:]
         explained = torch.zeros_like(self.retina)
         centre = torch.empty_like(self.box[:, :2])
         match = torch.empty_like(centre[:, 0])
@@ -139,7 +139,7 @@ class Matcher:
             row = (rank == r).nonzero()[:, 0]
             centre[row], match[row] = self.fixate(row, explained[self.clip[row]].exp())
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            image = log_clear(write(self.glimpse[row], box, *size, self.config.retina))
+            image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
             own[row] = image * (match[row] > 0)[:, None, None, None]
             explained.index_add_(0, self.clip[row], own[row])
         return centre, explained[self.clip] - own

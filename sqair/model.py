@@ -165,7 +165,15 @@ class SQAIR(nn.Module):
                 break
             born, image = self.born(posterior, clip, next_id)
             rows = self._infer_presence(
-                scene, posterior, clip, image, torch.zeros_like(image[:, 0, 0, 0]), hazard[i], q_logit, inference, i == 0
+                scene,
+                posterior,
+                clip,
+                image,
+                torch.zeros_like(image[:, 0, 0, 0]),
+                hazard[i],
+                q_logit,
+                inference,
+                i == 0,
             )
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
             scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
@@ -209,6 +217,7 @@ class SQAIR(nn.Module):
         if q_logit is None:
             head = self.new_presence if new else self.old_presence
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
+        assert q_logit is not None
         rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, new, first)
         rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
         return rows
@@ -251,7 +260,9 @@ class SQAIR(nn.Module):
         hidden = self.first_hidden.expand(len(clip), -1)
         hidden = self._recur(what, where, still, hidden)
         age = torch.zeros_like(where[:, 0])
-        return Objects(clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach(), torch.zeros_like(clip))
+        return Objects(
+            clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach(), torch.zeros_like(clip)
+        )
 
     def _recur(self, what: Tensor, where: Tensor, velocity: Tensor, hidden: Tensor) -> Tensor:
         if not self.config.temporal.hidden:

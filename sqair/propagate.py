@@ -61,9 +61,7 @@ class Propagation(nn.Module):
         self.where = mlp(config.features + config.hidden + 8, 128, 8, last_gain=0.1)
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
-    def forward(
-        self, frame: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
-    ) -> Posterior:
+    def forward(self, frame: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None) -> Posterior:
         """``frame [B, C, H, W]`` and its ``retina [B, C, h, w]``; ``objects`` as the last frame left them."""
         config = self.config
         p_where, p_what = self.prior(objects)

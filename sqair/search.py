@@ -8,7 +8,7 @@ they are left to the object's own glimpse).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,13 +40,13 @@ class ResidualSearch(nn.Module):
         self.context = GlimpseEncoder(config)
         self.where = mlp(config.features, 128, 8, last_gain=0.1)
 
-    def begin(self, retina: Tensor, explained: Tensor) -> None:
+    def begin(self, retina: Tensor, explained: Tensor) -> Any:
         """Nothing to remember: every step looks at the residual afresh."""
 
-    def sampled(self, memory: None, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+    def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """The latents of a step, for those who want to know."""
 
-    def forward(self, memory: None, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
         """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
         config = self.config
         retina, explained = retina[clip], explained[clip]
@@ -103,7 +103,7 @@ class RecurrentSearch(nn.Module):
         self.recurrent = nn.GRUCell(self.features + 2 + config.z_what + 5, config.hidden)
         self.omega = mlp(self.features + config.hidden, 128, 9, last_gain=0.1)
 
-    def begin(self, retina: Tensor, explained: Tensor) -> Controller:
+    def begin(self, retina: Tensor, explained: Tensor) -> Any:
         """Features of the frames ``retina`` and of what propagation explains of them, both ``[B, C, h, w]``."""
         config = self.config
         ramp = [torch.linspace(-1, 1, n, device=retina.device) for n in retina.shape[-2:]]
@@ -119,13 +119,13 @@ class RecurrentSearch(nn.Module):
         ink = F.conv2d(F.avg_pool2d(retina, 2, ceil_mode=True), self.bright, padding=2)
         return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended, latents)
 
-    def sampled(self, memory: Controller, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+    def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """Takes the latents of a step in the clips ``clip [R]`` into the next one's input."""
         if self.config.discovery_feedback:
             latents = torch.cat([posterior.what, posterior.where, pres[:, None]], -1)
             memory.latents = torch.zeros_like(memory.latents).index_add(0, clip, latents)
 
-    def forward(self, memory: Controller, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
         """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
         query = self.query(memory.hidden)
         tired = F.conv2d(memory.attended, self.inhibit.relu(), padding=2).flatten(1)

@@ -1,8 +1,8 @@
 """The tracker: frames in, tracks out.
 
-    tracker = Tracker.from_pretrained("moving-mnist")
-    for frame in video:
-        tracks = tracker.update(frame)
+tracker = Tracker.from_pretrained("moving-mnist")
+for frame in video:
+    tracks = tracker.update(frame)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from sqair.errors import UserError
 from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, Step
 from sqair.presence import Inference, Refined
+from sqair.pretrained import load_weights
 from sqair.tracks import Tracks
 from sqair.train import to_frames
 
@@ -89,15 +90,14 @@ class Tracker:
                 posterior.
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
         """
-        self.model, self.box = model.eval(), box
+        self.model = model.eval()
+        self.box: BoxKind = box
         self.inference = inference(refine, memory)
         self.reset()
 
     @staticmethod
     def from_pretrained(folder: str | Path, **options) -> Tracker:
         """A tracker from a run, a weights folder, or the name of a model that ships with the package."""
-        from sqair.checkpoint import load_weights
-
         return Tracker(load_weights(folder), **options)
 
     def reset(self) -> None:

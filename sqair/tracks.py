@@ -67,5 +67,8 @@ class Tracks:
         if not parts:
             return Tracks.empty()
         return Tracks(
-            *(np.concatenate([getattr(p, name) for p in parts]) for name in ("frame", "id", "box", "score", "visibility"))
+            *(
+                np.concatenate([getattr(p, name) for p in parts])
+                for name in ("frame", "id", "box", "score", "visibility")
+            )
         )

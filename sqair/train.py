@@ -61,7 +61,9 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = SQAIR(model_config).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.optimizer = torch.optim.Adam(
+            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+        )
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.baseline = Baseline()
         self.step = 0
@@ -98,7 +100,9 @@ class Trainer:
         self.next_clip += count
         spare = self.source.length - windows * stage.length
         random = np.random.default_rng([self.config.seed, self.step])
-        starts = np.sort(random.integers(0, spare + 1, (windows, count)), 0) + np.arange(windows)[:, None] * stage.length
+        starts = (
+            np.sort(random.integers(0, spare + 1, (windows, count)), 0) + np.arange(windows)[:, None] * stage.length
+        )
         frame = starts.T.reshape(-1)[: stage.clips, None] + np.arange(stage.length)
         clip = np.repeat(np.arange(count), windows)[: stage.clips, None]
         return to_frames(clips[clip, frame], self.device)
