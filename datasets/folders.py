@@ -6,7 +6,7 @@ The folders are laid out so that TrackEval and CVAT read them unchanged::
                      gt/gt.txt               boxes of the visible ink, conf 0 for those to be ignored
                      gt/full.txt             the same rows for whole digits, of all that are present
                      gt/digits.txt           id,numeral
-                     gt/labels.txt           the class's name
+                     gt/labels.txt           the classes' names: 1 is a digit, 8 one too little visible to be scored
                      seqinfo.ini
     ROOT/NAME/source.json                    how the clips were made
     ROOT/seqmaps/NAME.txt                    the clips' names
@@ -52,6 +52,8 @@ _ARRAYS = {
     "full_box": (np.float64, "NTK4"),
 }
 
+_CLASSES = ("digit", *(f"unused{i}" for i in range(2, 8)), "ignored")
+
 
 def mot_entries(name: str) -> list[str]:
     """What :func:`write_mot_folder` makes in its root."""
@@ -93,7 +95,7 @@ def _write_clip(folder: Path, clips: Clips, i: int) -> None:
     write_mot(folder / "gt" / "full.txt", clips.full[i], truth=True)
     numerals = [f"{k},{label}\n" for k, label in enumerate(clips.labels[i].tolist(), start=1) if label >= 0]
     (folder / "gt" / "digits.txt").write_text("".join(numerals))
-    (folder / "gt" / "labels.txt").write_text("digit\n")
+    (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in _CLASSES))
     length, height, width = clips.frames[i].shape
     (folder / "seqinfo.ini").write_text(
         f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate={FRAME_RATE}\nseqLength={length}\n"

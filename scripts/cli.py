@@ -23,7 +23,9 @@ COMMANDS = {
     "score": "Compare tracks with ground truth.",
     "demo": "All of it in a few minutes: generate, train, track, score, show.",
     "bench": "Measure what a training step and a tracked frame cost.",
+    "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
+EXPERIMENTS = ("bars",)
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -46,7 +48,16 @@ def main() -> int:
         meant = f" (did you mean {near[0]!r}?)" if near else ""
         print(f"error: unknown command {words[0]!r}{meant}: see sqair --help", file=sys.stderr)
         return USAGE
+    if words[0] == "experiments":
+        return _run_experiment(words[1:])
     return run(words[0], words[1:])
+
+
+def _run_experiment(words: Sequence[str]) -> int:
+    if not words or words[0] not in EXPERIMENTS:
+        print(f"error: name an experiment, one of {', '.join(EXPERIMENTS)}: sqair experiments NAME", file=sys.stderr)
+        return USAGE
+    return run(f"experiments.{words[0]}", words[1:])
 
 
 def run(command: str, words: Sequence[str] | None = None) -> int:
@@ -61,7 +72,7 @@ def run(command: str, words: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"sqair.scripts.{command}")
         if hasattr(module, "expand"):
             words = module.expand(words)
-        module.main(tyro.cli(module.Args, prog=f"sqair {command}", args=words))
+        module.main(tyro.cli(module.Args, prog=f"sqair {command.replace('.', ' ')}", args=words))
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -55,16 +55,21 @@ def read_mot(path: str | Path) -> Tracks:
 
 
 def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
-    """Writes result rows, or with ``truth`` ground-truth rows (class 1), all of them or none.
+    """Writes result rows, or with ``truth`` ground-truth rows, all of them or none.
 
-    Numbers are written to the sixth decimal. Raises UserError when the file cannot be written.
+    Ground truth to be scored is of class 1; rows of score 0 are of MOTChallenge's class 8, distractors, so that
+    TrackEval too leaves out the predictions matched to them. Numbers are written to the sixth decimal.
+
+    Raises:
+        UserError: the file cannot be written.
     """
     lines = []
     for frame, name, (x, y, w, h), score, visibility in zip(
         tracks.frame, tracks.id, tracks.box, tracks.score, tracks.visibility, strict=True
     ):
         start = ",".join([str(frame + 1), str(name + 1), *map(_short, (x + 1, y + 1, w, h, score))])
-        lines.append(f"{start},1,{_short(visibility)}\n" if truth else f"{start},-1,-1,-1\n")
+        kind = 1 if score > 0 else 8
+        lines.append(f"{start},{kind},{_short(visibility)}\n" if truth else f"{start},-1,-1,-1\n")
     write_text(path, "".join(lines))
 
 
