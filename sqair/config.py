@@ -107,7 +107,9 @@ class TrainConfig:
     """Particles K per clip; vimco needs at least 2."""
     discovery_dropout: float = 0.5
     """Share of later frames in which nothing is discovered, so that propagation learns to carry the objects."""
-    price: tuple[float, float] = (0.2, 0.07)
+    jitter: float = 0.15
+    """Noise on z_where of some carried objects, in its units, so that propagation learns to pull drifted boxes back."""
+    price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
     this data is worth (fixate.object_nats): the geometric prior's success probability is exp(-price)."""
     price_steps: int = 2000

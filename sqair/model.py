@@ -89,7 +89,7 @@ class SQAIR(nn.Module):
         self.decoder = Decoder(config.z_what, config.channels, config.glimpse, bias=-1.0)
         self.new_presence = Presence(config, bias=1.0)
         self.old_presence = Presence(config, bias=3.0)
-        self.recurrent = nn.GRUCell(config.z_what + 8, config.hidden)
+        self.recurrent = nn.GRUCell(config.z_what + 6, config.hidden)
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
 
@@ -108,7 +108,7 @@ class SQAIR(nn.Module):
         none = like.new_zeros
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(
-            row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 4), none(0, 4),
+            row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 2), none(0, 2),
             none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row,
         )  # fmt: skip
         return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device))
@@ -134,7 +134,7 @@ class SQAIR(nn.Module):
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
         step = Step(canvas, likelihood, scene.rows, objects, -torch.expm1(images), confidence)
-        return step, State(carried, next_id, first=False)
+        return step, State(inference.carry(carried), next_id, first=False)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
@@ -234,7 +234,7 @@ class SQAIR(nn.Module):
 
     def _update(self, old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
         where, what = posterior.where.detach(), posterior.what.detach()
-        velocity = where - old.where
+        velocity = (where - old.where)[:, :2]
         seen = (old.age > 0).to(where.dtype)[:, None]
         return replace(
             old,
@@ -256,7 +256,7 @@ class SQAIR(nn.Module):
     def _birth(self, posterior: Posterior, glimpse: Tensor, clip: Tensor, next_id: Tensor) -> Objects:
         """The objects of discovery."""
         where, what = posterior.where.detach(), posterior.what.detach()
-        still = torch.zeros_like(where)
+        still = torch.zeros_like(where[:, :2])
         hidden = self.first_hidden.expand(len(clip), -1)
         hidden = self._recur(what, where, still, hidden)
         age = torch.zeros_like(where[:, 0])

@@ -49,7 +49,7 @@ class Objects:
         age: ``[M]`` float, frames since its discovery.
         what: ``[M, D]`` z_what.
         where: ``[M, 4]`` z_where, in units of its prior (geometry.py).
-        velocity, acceleration: ``[M, 4]`` first and second differences of z_where.
+        velocity, acceleration: ``[M, 2]`` first and second differences of the position in z_where.
         hidden: ``[M, hidden]`` recurrent state h.
         glimpse: ``[M, C, G, G]`` what it looked like when last drawn.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.

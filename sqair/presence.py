@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from sqair.distributions import sample_bernoulli
-from sqair.objects import Rows
+from sqair.distributions import Gaussian, sample_bernoulli
+from sqair.objects import Objects, Rows
 from sqair.render import blend, gain
+
+JITTERED = 0.3
+"""Share of the objects of a frame that jitter moves."""
 
 
 @dataclass
@@ -35,6 +38,10 @@ class Inference:
         """Whether to look for no new objects in a later frame."""
         return False
 
+    def carry(self, objects: Objects) -> Objects:
+        """The objects as the next frame gets them."""
+        return objects
+
 
 @dataclass
 class Sampled(Inference):
@@ -44,6 +51,16 @@ class Sampled(Inference):
     """Share of first discoveries accepted whatever q(z_pres) says, so that the decoder has something to learn."""
     dropout: float = 0.0
     """Share of later frames without discovery: propagation has to carry the objects."""
+
+    jitter: float = 0.0
+    """Noise on z_where of carried objects, in its units: propagation learns to pull a box back that has drifted."""
+
+    def carry(self, objects: Objects) -> Objects:
+        if not self.jitter:
+            return objects
+        noise = Gaussian.standard(objects.where).sample(self.generator) * self.jitter
+        hit = torch.zeros_like(objects.age).bernoulli_(JITTERED, generator=self.generator)
+        return replace(objects, where=objects.where + hit[:, None] * noise)
 
     def skips_discovery(self) -> bool:
         return self.dropout > 0 and float(torch.rand((), generator=self.generator)) < self.dropout

@@ -21,26 +21,28 @@ from sqair.objects import Objects, Posterior
 
 
 class MotionPrior(nn.Module):
-    """p(z_where_t, spread of z_what_t | past): constant velocity, with learned gains and corrections."""
+    """p(z_where_t, z_what_t | past): constant velocity with learned gains and corrections; size and appearance stay."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.net = mlp(4 * 4 + 1 + config.hidden, 128, 4 + 4 + config.z_what, last_gain=0.1)
+        self.net = mlp(4 + 2 * 3 + 1 + config.hidden, 128, 2 + 4 + config.z_what, last_gain=0.1)
         self.gain = nn.Parameter(torch.tensor([0.9, 0.0]))
 
     def forward(self, objects: Objects) -> tuple[Gaussian, Gaussian]:
         """Priors of z_where ``[M, 4]`` and z_what ``[M, D]``."""
         on = self.config.temporal
         if not on.position:
-            still = torch.zeros_like(objects.where)
-            objects = replace(objects, where=still, velocity=still, acceleration=still)
+            still = torch.zeros_like(objects.velocity)
+            objects = replace(objects, where=torch.zeros_like(objects.where), velocity=still, acceleration=still)
         step = self.gain[0] * objects.velocity + self.gain[1] * objects.acceleration
-        ahead = objects.where + step
+        place, size = objects.where.chunk(2, -1)
+        ahead = place + step
         young = torch.exp(-objects.age)[:, None]
         past = torch.cat([objects.where, objects.velocity, objects.acceleration, ahead, young, objects.hidden], -1)
-        shift, spread, fade = self.net(past).split([4, 4, self.config.z_what], -1)
-        where = Gaussian.around(ahead, 0.2 * shift, spread, -1.5)
+        shift, spread, fade = self.net(past).split([2, 4, self.config.z_what], -1)
+        moved = torch.cat([ahead + 0.2 * shift, size], -1)
+        where = Gaussian.around(moved, torch.zeros_like(moved), spread, -1.5)
         what = Gaussian.around(objects.what, torch.zeros_like(fade), fade, -1.5)
         if not on.position:
             where = Gaussian.standard(objects.where)
