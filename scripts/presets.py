@@ -27,6 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train": {"stages": ["1x4000x64"]},
     },
     "tiny": {
+        "data": {"min_objects": 1},
         "model": {"hidden": 16, "features": 16, "z_what": 8},
         "train": {"stages": ["1x4x8", "3x4x4"]},
         "validate_every": 4,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import tee
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +34,8 @@ CHUNK = 500
 ESCAPE = 27
 
 
-def track(args: Args) -> None:
-    """Runs ``sqair track``; see ``sqair.scripts.track.main``."""
+def track(args: Args) -> float:
+    """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -45,9 +45,7 @@ def track(args: Args) -> None:
     clips = read_source(args.source)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
-    entries = [
-        f"{clip.name}{kind}" for clip in clips for kind in ((".txt", ".mp4") if args.overlay else (".txt",))
-    ]
+    entries = [f"{clip.name}{kind}" for clip in clips for kind in ((".txt", ".mp4") if args.overlay else (".txt",))]
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     truncated = None
@@ -65,6 +63,7 @@ def track(args: Args) -> None:
     print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
+    return rate
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
@@ -121,41 +120,63 @@ def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage:
 def _track_stream(
     args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm
 ) -> tuple[int, TruncatedClip | None]:
-    """Tracks one clip frame by frame; returns the number of frames, and what cut it short.
-
-    Frames and pictures are let go at once, and rows take 80 bytes each.
-    """
+    """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
-    chunks, rows = [], []
-
-    def tracked(frames: Iterable[np.ndarray]) -> Iterator[Tracks]:
-        for frame in frames:
-            rows.append(tracker.update(frame))
-            yield rows[-1]
-            if len(rows) == CHUNK:
-                chunks.append(Tracks.concat(rows))
-                rows.clear()
-            bar.update()
-
     frames = fitted(clip, model.config)
+    found = Found()
     truncated = None
     try:
-        if not (args.overlay or args.show):
-            for _ in tracked(frames):
-                pass
-        else:
-            drawn, fed = tee(frames)
-            pictures = overlay(drawn, tracked(fed))
+        if args.overlay or args.show:
+            pictures = _draw(frames, tracker, found, bar)
             pictures = _show(pictures, clip.name) if args.show else pictures
             if args.overlay:
                 write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
             else:
-                for _ in pictures:
-                    pass
+                deque(pictures, maxlen=0)
+        else:
+            for frame in frames:
+                found.add(tracker.update(frame))
+                bar.update()
     except TruncatedClip as error:
         truncated = error
-    write_mot(stage / f"{clip.name}.txt", Tracks.concat([*chunks, *rows]))
+    write_mot(stage / f"{clip.name}.txt", found.all())
     return tracker.frame, truncated
+
+
+class Found:
+    """The rows of a clip, gathered frame by frame; 80 bytes each."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Tracks] = []
+        self._rows: list[Tracks] = []
+
+    def add(self, rows: Tracks) -> None:
+        self._rows.append(rows)
+        if len(self._rows) == CHUNK:
+            self._chunks.append(Tracks.concat(self._rows))
+            self._rows.clear()
+
+    def all(self) -> Tracks:
+        return Tracks.concat([*self._chunks, *self._rows])
+
+
+def _draw(frames: Iterator[np.ndarray], tracker: Tracker, found: Found, bar: tqdm) -> Iterator[np.ndarray]:
+    """The frames with their tracks, as they are tracked. One frame is held at a time."""
+    latest: deque[np.ndarray] = deque(maxlen=1)
+
+    def taken() -> Iterator[np.ndarray]:
+        for frame in frames:
+            latest.append(frame)
+            yield frame
+
+    def tracked() -> Iterator[Tracks]:
+        while True:  # overlay takes a frame and then its tracks, until there are no more frames
+            rows = tracker.update(latest[0])
+            found.add(rows)
+            bar.update()
+            yield rows
+
+    return overlay(taken(), tracked())
 
 
 def _show(pictures: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sqair.bounds import Terms
 from sqair.datasets.generate import make_clips
-from sqair.datasets.overlay import draw_tracks
 from sqair.datasets.recipes import Recipe
 from sqair.model import SQAIR, Step
 from sqair.presence import Inference, Sampled
+from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.tracker import step_tracks
 from sqair.train import to_frames
 
 SEED = 0
-SHOWN, COLUMNS, SCALE, GAP = 3, 10, 3, 6
+BANDS, COLUMNS = 3, 10
 
 
 class Validation:
@@ -53,43 +52,15 @@ class Validation:
         return {**summary, **accuracy}, steps
 
     def picture(self, model: SQAIR, steps: list[Step]) -> np.ndarray:
-        """Some clips: frames with boxes, over the model's canvases. RGB ``[H, W, 3]``."""
-        length = len(steps)
-        columns = np.unique(np.linspace(0, length - 1, min(length, COLUMNS)).round().astype(int))
-        clips = self._shown(len(columns))
-        boxes = {t: step_tracks(steps[t], self.frames[t], int(t), model.config, "ink") for t in columns}
-        rows = []
-        for group in clips:
-            cells = [(clip, t) for clip in group for t in columns]
-            above = [draw_tracks(self.pixels[clip, t], boxes[t][clip], scale=SCALE) for clip, t in cells]
-            below = [enlarged(steps[t].canvas[clip]) for clip, t in cells]
-            rows.append(_stack([_stack(above, 1, 2), _stack(below, 1, 2)], 0, 2))
-        return _stack(rows, 0, GAP)
-
-    def _shown(self, columns: int) -> list[list[int]]:
-        """Clips to show, those with most objects first: one to a row, or more where clips are short."""
+        """Clips with most objects: frames with boxes, over the model's canvases. RGB ``[H, W, 3]``."""
+        times = spread(len(steps), COLUMNS)
+        boxes = {t: step_tracks(steps[t], self.frames[t], t, model.config, "ink") for t in times}
         busiest = np.argsort(-self.most.max(1), kind="stable").tolist()
-        across = max(1, min(COLUMNS // columns, len(busiest)))
-        rows = min(SHOWN, len(busiest) // across)
-        return [busiest[row * across : (row + 1) * across] for row in range(rows)]
-
-
-def to_image(canvas: Tensor) -> np.ndarray:
-    """A canvas ``[C, H, W]`` in [0, 1] as uint8 ``[H, W]`` or ``[H, W, 3]``."""
-    image = (canvas.clamp(0, 1) * 255).round().byte().cpu().numpy()
-    return image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-
-
-def enlarged(canvas: Tensor) -> np.ndarray:
-    image = to_image(canvas)
-    image = image if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
-    return image.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
-
-
-def _stack(images: list[np.ndarray], axis: int, gap: int) -> np.ndarray:
-    """Images in a row (axis 1) or a column (axis 0), apart by ``gap`` grey pixels."""
-    shape = list(images[0].shape)
-    shape[axis] = gap
-    between = np.full(shape, 64, dtype=np.uint8)
-    parts = [part for image in images for part in (image, between)]
-    return np.concatenate(parts[:-1], axis=axis)
+        across = min(COLUMNS // len(times), len(busiest))
+        bands = []
+        for row in range(min(BANDS, len(busiest) // across)):
+            cells = [(clip, t) for clip in busiest[row * across : (row + 1) * across] for t in times]
+            frames = strip([self.pixels[cell] for cell in cells], [boxes[t][clip] for clip, t in cells])
+            canvases = strip([to_image(steps[t].canvas[clip]) for clip, t in cells])
+            bands.append(stack([frames, canvases]))
+        return stack(bands, gap=6)

@@ -1,0 +1,211 @@
+"""The page of ``sqair demo``, and the videos in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+import sqair
+from sqair.datasets.folders import read_npz
+from sqair.datasets.images import encode_png, enlarge
+from sqair.datasets.overlay import auto_scale, overlay, panel
+from sqair.datasets.staging import staged
+from sqair.datasets.video_out import write_video
+from sqair.eval.report import Report, line_chart
+from sqair.eval.scores import COLUMNS, Scores
+from sqair.pretrained import load_weights
+from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
+from sqair.scripts.pictures import spread, stack, strip, to_image
+from sqair.scripts.run_folder import read_metrics
+from sqair.tracker import Tracker
+from sqair.tracks import Tracks
+
+EACH = 2
+"""Clips shown of a kind."""
+FPS = 5.0
+MODEL = TRACKINGS["refined"][0]
+ERRORS = {"misses": "missed", "false_positives": "too many", "switches": "switched"}
+"""What a clip can have of errors, and what to call the boxes concerned."""
+SHOWN = ("mota", "idf1", "hota", "count_accuracy", "motp_iou", "recall", "precision", *ERRORS)
+
+
+class Explained(NamedTuple):
+    """A test clip, frame by frame: as it is ``[T, H, W]``, as the model renders it, and its tracks."""
+
+    name: str
+    frames: np.ndarray
+    canvases: list[np.ndarray]
+    tracks: list[Tracks]
+
+
+Videos = dict[str, dict[Path, Explained]]
+"""Clips with their videos, by their kind."""
+
+
+def make_videos(demo: Demo, scores: Mapping[str, Scores]) -> Videos:
+    """Writes videos/NAME.mp4 of some clips: input, what the model renders, tracks. Returns them by their kind."""
+    clips = read_npz(demo.archive)
+    model, folder = load_weights(demo.run), demo.output / "videos"
+    kinds = _choose(clips.count.max(1), scores[MODEL])
+    names = {i: f"{i:06d}" for chosen in kinds.values() for i in chosen}
+    shown = {i: _explain(Tracker(model), name, clips.frames[i]) for i, name in names.items()}
+    with staged(folder, [f"{name}.mp4" for name in names.values()], overwrite=demo.overwrite) as stage:
+        for clip in shown.values():
+            write_video(stage / f"{clip.name}.mp4", _panels(clip), FPS)
+    return {kind: {folder / f"{names[i]}.mp4": shown[i] for i in chosen} for kind, chosen in kinds.items()}
+
+
+def _choose(objects: np.ndarray, scores: Scores) -> dict[str, list[int]]:
+    """Clips to show by their kind; ``objects [N]`` is the most objects of each clip at a time."""
+    most = int(objects.max())
+    kinds = {}
+    for count in range(most, max(most - 2, 0), -1):
+        kind = f"The first clips with {count} object{'s' * (count > 1)}:"
+        kinds[kind] = np.flatnonzero(objects == count)[:EACH].tolist()
+    taken = {i for chosen in kinds.values() for i in chosen}
+    kinds["Of all others, the clips with the most errors:"] = [i for i in _ranked(scores) if i not in taken][:EACH]
+    return {kind: chosen for kind, chosen in kinds.items() if chosen}
+
+
+def _ranked(scores: Scores) -> list[int]:
+    """Clips that were not tracked perfectly, those with most errors first."""
+    errors = np.array([sum(row[key] for key in ERRORS) for row in scores.clips.values()])
+    return [i for i in np.argsort(-errors, kind="stable").tolist() if errors[i]]
+
+
+def _explain(tracker: Tracker, name: str, frames: np.ndarray) -> Explained:
+    canvases, tracks = [], []
+    for frame in frames:
+        tracks.append(tracker.update(frame))
+        assert tracker.last is not None
+        canvases.append(to_image(tracker.last.canvas[0]))
+    return Explained(name, frames, canvases, tracks)
+
+
+def _panels(clip: Explained) -> Iterator[np.ndarray]:
+    """Frames of the video: input, what the model renders, tracks, side by side."""
+    scale = auto_scale(*clip.frames.shape[1:3])
+    drawn = overlay(clip.frames, clip.tracks, scale=scale)
+    for frame, canvas, tracks in zip(clip.frames, clip.canvases, drawn, strict=True):
+        yield panel([enlarge(frame, scale), enlarge(canvas, scale), tracks], ["input", "model", "tracks"])
+
+
+def write_report(demo: Demo, scores: Mapping[str, Scores], rates: Mapping[str, float], videos: Videos) -> None:
+    """Writes report.html, one file that needs nothing else."""
+    metrics = read_metrics(demo.run / "metrics.jsonl")
+    steps = [line for line in metrics if line["kind"] == "train"]
+    looks = [line for line in metrics if line["kind"] == "validation"]
+    cpu = metrics[-1]["cpu_seconds"]
+    clips = len(scores[MODEL].clips)
+    report = Report(f"sqair demo: {demo.recipe.name}")
+    report.text(
+        f"A sequential AIR tracker was trained from scratch on generated video, without labels, for "
+        f"**{cpu:.0f} CPU-seconds**. It then tracked {clips} clips of digits that it had never seen."
+    )
+    _scores(report, scores)
+    _clips(report, scores[MODEL], videos)
+    _learning(report, demo, steps, looks)
+    _circumstances(report, demo, cpu, rates)
+    report.save(demo.output / "report.html")
+
+
+def _scores(report: Report, scores: Mapping[str, Scores]) -> None:
+    report.text("## Scores")
+    rows = [(name, *(of.overall[key] for key in SHOWN)) for name, of in scores.items()]
+    report.table(
+        rows,
+        ["", *(COLUMNS[key] for key in SHOWN)],
+        caption="All test clips pooled. A box matches from IoU 0.5 with the box around an object's visible ink. "
+        "Count is the share of frames with the right number of objects, FN are misses, FP false positives, IDs "
+        "identity switches.",
+    )
+    refined, amortised, raw = (name for name, _ in TRACKINGS.values())
+    report.text(
+        f"- **{refined}**: presence is checked against what each object explains of the frame, and objects "
+        "that are not seen are remembered for 30 frames; boxes are tight around the ink that the model explains\n"
+        f"- **{amortised}**: the modes of the learned posteriors, nothing else\n"
+        f"- **{raw}**: as the first, but with the boxes of z_where as they are\n"
+        f"- **{FLOOR}**: no model: connected components, linked by overlap at constant velocity"
+    )
+
+
+def _clips(report: Report, scores: Scores, videos: Videos) -> None:
+    report.text("## Clips\n\nFrom the left: the input, what the model renders from its latents, and the tracks.")
+    for kind, films in videos.items():
+        report.text(kind)
+        for path, clip in films.items():
+            row = scores.clips[clip.name]
+            errors = [f"{row[key]:.0f} {what}" for key, what in ERRORS.items() if row[key]]
+            boxes = f"{row['objects']:.0f} boxes, {', '.join(errors) or 'all right'}"
+            report.video(path.read_bytes(), f"Clip {clip.name}: {boxes}")
+    for clip in next(iter(videos.values()), {}).values():
+        times = spread(len(clip.frames), 10)
+        frames, canvases = [clip.frames[t] for t in times], [clip.canvases[t] for t in times]
+        tracks = strip(frames, [clip.tracks[t] for t in times])
+        report.text(f"Clip {clip.name} frame by frame: input, model, tracks.")
+        report.figure(encode_png(stack([strip(frames), strip(canvases), tracks])))
+
+
+def _learning(report: Report, demo: Demo, steps: Sequence[dict], looks: Sequence[dict]) -> None:
+    report.text(
+        "## Learning\n\n"
+        "The bound is the training objective, smoothed; it jumps where the curriculum goes on to longer clips. "
+        "The count is that of the learned posteriors, not refined, on validation clips."
+    )
+    bound = (_column(steps, "cpu_seconds"), _smooth(_column(steps, "elbo")))
+    report.figure(line_chart({"bound": bound}, "CPU-seconds of training", "bound, nats per frame"))
+    names = {"all frames": "count_accuracy", "first frames": "count_accuracy_first"}
+    count = {name: (_column(looks, "cpu_seconds"), _column(looks, key)) for name, key in names.items()}
+    report.figure(line_chart(count, "CPU-seconds of training", "count accuracy"))
+    pictures = sorted((demo.run / "pictures").glob("*.png"))
+    for path in [pictures[0], pictures[-1]][-len(pictures) :]:
+        report.text(f"Validation clips after {int(path.stem)} steps: tracks over what the model renders.")
+        report.figure(path.read_bytes())
+
+
+def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, float]) -> None:
+    wall, process = time.monotonic() - demo.began, time.process_time() - demo.cpu_began
+    speed = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    report.text(
+        "## How it was made\n\n"
+        f"- seed {demo.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
+        f"PyTorch {torch.__version__}, NumPy {np.__version__}\n"
+        f"- {_processor()}, {os.cpu_count()} cores, {platform.system()}; {_device()}\n"
+        f"- {cpu:.0f} CPU-seconds of training; the demo took {wall:.0f} seconds, {process:.0f} of a CPU\n"
+        f"- frames tracked per second: {speed}"
+    )
+    report.text("\n".join(f"- `{command}`" for command in demo.commands))
+
+
+def _processor() -> str:
+    """What the machine says its processor is."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        named = []
+    return (named or [platform.processor() or platform.machine()])[0]
+
+
+def _device() -> str:
+    return f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no GPU"
+
+
+def _column(lines: Sequence[dict], key: str) -> list[float]:
+    return [line[key] for line in lines]
+
+
+def _smooth(values: Sequence[float], share: float = 0.1) -> list[float]:
+    """A running mean in which each value counts ``share``."""
+    smooth, mean = [], values[0] if values else 0.0
+    for value in values:
+        mean += share * (value - mean)
+        smooth.append(mean)
+    return smooth
