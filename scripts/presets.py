@@ -18,8 +18,11 @@ from sqair.scripts.yaml_flags import flag_words, read_flags
 
 PRESETS: dict[str, dict[str, Any]] = {
     "moving-mnist": {},
-    "quick": {"train": {"stages": ["1x600x64", "3x100x106", "5x100x64", "10x100x32"], "price_steps": 800}},
-    "sqair-script": {"recipe": "sqair-script"},
+    "quick": {"train": {"stages": ["1x800x64", "3x90x106", "5x90x64", "10x90x32"], "price_steps": 900}},
+    "sqair-script": {
+        "recipe": "sqair-script",
+        "train": {"stages": ["1x2500x64", "3x400x106", "5x400x64", "10x500x32"], "price_steps": 3500},
+    },
     "birth-death": {"recipe": "birth-death"},
     "static-air": {
         "data": {"length": 1},

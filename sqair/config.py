@@ -93,7 +93,7 @@ class TrainConfig:
 
     seed: int = 0
     """Seed of the weights, the data order and all samples: the same seed repeats a run exactly on one machine."""
-    stages: tuple[Stage, ...] = (Stage(1, 1500, 64), Stage(3, 250, 106), Stage(5, 250, 64), Stage(10, 250, 32))
+    stages: tuple[Stage, ...] = (Stage(1, 1500, 64), Stage(3, 200, 106), Stage(5, 200, 64), Stage(10, 200, 32))
     """The curriculum; it starts with static AIR on single frames."""
     learning_rate: float = 3e-3
     """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""

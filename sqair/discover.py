@@ -13,6 +13,7 @@ from sqair.encoder import Appearance
 from sqair.fixate import to_retina
 from sqair.geometry import read, where_to_box
 from sqair.objects import Posterior
+from sqair.presence import Inference
 from sqair.search import RecurrentSearch, ResidualSearch
 
 
@@ -32,7 +33,7 @@ class Discovery(nn.Module):
         retina: Tensor,
         explained: Tensor,
         clip: Tensor,
-        generator: torch.Generator | None,
+        inference: Inference,
     ) -> tuple[Posterior, Tensor, Tensor | None]:
         """Infers one new object in each of the clips ``clip [R]``.
 
@@ -48,14 +49,14 @@ class Discovery(nn.Module):
         config = self.config
         with torch.no_grad():
             coarse = to_retina(explained, config)
-        found = self.search(memory, retina, coarse, clip)
+        found = self.search(memory, retina, coarse, clip, inference)
         worth = found.worth.nonzero()[:, 0]
         clip, q_where = clip[worth], Gaussian(found.where.mean[worth], found.where.log_std[worth])
-        where = q_where.sample(generator)
+        where = q_where.sample(inference.generator)
         with torch.no_grad():
             box = where_to_box(where, config)
             glimpse = read(torch.cat([frame[clip], explained[clip]], 1), box, config.glimpse)
         encoding, q_what = self.appearance(glimpse)
-        what = q_what.sample(generator)
+        what = q_what.sample(inference.generator)
         posterior = Posterior(where, what, q_where, Gaussian.standard(where), q_what, Gaussian.standard(what), encoding)
         return posterior, clip, None if found.q_logit is None else found.q_logit[worth]

@@ -34,10 +34,10 @@ def saliency(residual: Tensor) -> Tensor:
     return F.conv2d(ink, kernel.view(1, 1, 1, 3), padding=(0, 1))[:, 0]
 
 
-def most_salient(residual: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """The most salient point ``[B, 2]`` (x, y in pixels) and its saliency ``[B]``."""
-    value, index = saliency(residual).flatten(1).max(1)
-    width = residual.shape[-1]
+def most_salient(salience: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """The most salient point ``[B, 2]`` (x, y in pixels) of maps ``[B, h, w]``, and its salience ``[B]``."""
+    value, index = salience.flatten(1).max(1)
+    width = salience.shape[-1]
     cell = torch.stack([index % width, index // width], -1)
     return (cell + 0.5) * config.retina, value
 
@@ -125,29 +125,50 @@ class Matcher:
     def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects, those of one clip in turn, each explaining away what it matched.
 
+        Who comes first matters where objects are close: the faintest-first order is tried as well as the
+        brightest-first, and each clip keeps the one whose scores add up to more.
+
         Returns:
             Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations,
             on the retina, ``[M, C, h, w]``.
         """
-        height, width = self.retina.shape[-2:]
-        explained = torch.zeros_like(self.retina)
-        centre = torch.empty_like(self.box[:, :2])
-        match = torch.empty_like(centre[:, 0])
-        own = self.retina.new_empty(len(self.clip), *self.retina.shape[1:])
-        rank = rank_in_clip(self.clip)
-        for r in range(int(rank.max()) + 1):
-            row = (rank == r).nonzero()[:, 0]
-            centre[row], match[row] = self.fixate(row, explained[self.clip[row]].exp())
-            box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
-            own[row] = image * (match[row] > 0)[:, None, None, None]
-            explained.index_add_(0, self.clip[row], own[row])
+        energy = self.glimpse.flatten(1).sum(1)
+        rank = rank_in_clip(self.clip, energy)
+        centre, own, score = self._in_turn(rank)
+        company = torch.bincount(self.clip)[self.clip]
+        if (company > 1).any():
+            other_centre, other_own, other_score = self._in_turn(torch.where(company > 1, company - 1 - rank, -1))
+            gained = torch.zeros(len(self.retina)).to(score).index_add(0, self.clip, other_score - score)
+            better = (gained > 0)[self.clip] & (company > 1)
+            centre = torch.where(better[:, None], other_centre, centre)
+            own = torch.where(better[:, None, None, None], other_own, own)
+        explained = torch.zeros_like(self.retina).index_add(0, self.clip, own)
         return centre, explained[self.clip] - own
 
+    def _in_turn(self, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Fixates the objects in the order of ``rank [M]``; those of negative rank are left out.
 
-def rank_in_clip(clip: Tensor) -> Tensor:
-    """0 for the first row of each clip, 1 for the second, and so on: ``[M]``."""
-    order = torch.argsort(clip, stable=True)
+        Returns centres ``[M, 2]``, log(1 - g) there on the retina ``[M, C, h, w]``, and scores ``[M]``.
+        """
+        height, width = self.retina.shape[-2:]
+        explained = torch.zeros_like(self.retina)
+        centre = torch.zeros_like(self.box[:, :2])
+        score = torch.zeros_like(centre[:, 0])
+        own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
+        for r in range(int(rank.max()) + 1):
+            row = (rank == r).nonzero()[:, 0]
+            centre[row], score[row] = self.fixate(row, explained[self.clip[row]].exp())
+            box = torch.cat([centre[row], self.box[row, 2:]], -1)
+            image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
+            own[row] = image * (score[row] > 0)[:, None, None, None]
+            explained.index_add_(0, self.clip[row], own[row])
+        return centre, own, score
+
+
+def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
+    """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
+    order = torch.argsort(value, descending=True, stable=True)
+    order = order[torch.argsort(clip[order], stable=True)]
     ordered = clip[order]
     start = torch.searchsorted(ordered, ordered)
     rank = torch.empty_like(clip)

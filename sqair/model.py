@@ -158,9 +158,7 @@ class SQAIR(nn.Module):
         searching = (scene.taken() < config.slots).nonzero()[:, 0]
         for i in range(limit):
             explained = -torch.expm1(scene.clear.detach())
-            posterior, clip, q_logit = self.discovery(
-                memory, frame, scene.retina, explained, searching, inference.generator
-            )
+            posterior, clip, q_logit = self.discovery(memory, frame, scene.retina, explained, searching, inference)
             if not len(clip):
                 break
             born, image = self.born(posterior, clip, next_id)

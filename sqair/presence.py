@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.distributions import Gaussian, sample_bernoulli
@@ -37,6 +38,10 @@ class Inference:
     def skips_discovery(self) -> bool:
         """Whether to look for no new objects in a later frame."""
         return False
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
+        return salience
 
     def carry(self, objects: Objects) -> Objects:
         """The objects as the next frame gets them."""
@@ -89,6 +94,21 @@ class Refined(Inference):
     found: float = 60.0
     """Nats that a new object must gain."""
     sweeps: int = 3
+    """Most changes of mind about one clip."""
+    restarts: int = 8
+    """Ways in which the first frame of a clip is explained; the one of the best bound is kept."""
+    exploring: bool = False
+    """Whether this is a search over restarts: clip b * restarts + r looks where chance, for r > 0, tells it to."""
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        if not self.exploring:
+            return salience
+        noise = torch.rand(len(clip), 1, 4, 4, generator=self.chance).to(salience)
+        weight = F.interpolate(noise, salience.shape[-2:], mode="bilinear")[:, 0]
+        return torch.where((clip % self.restarts == 0)[:, None, None], salience, salience * weight)
+
+    def __post_init__(self) -> None:
+        self.chance = torch.Generator().manual_seed(0)
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         if rows.new:

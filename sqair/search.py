@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
-from sqair.fixate import most_salient
+from sqair.fixate import most_salient, saliency
 from sqair.geometry import centre_to_where, read
 from sqair.networks import mlp
 from sqair.objects import Posterior
+from sqair.presence import Inference
 
 
 class Found(NamedTuple):
@@ -46,12 +47,13 @@ class ResidualSearch(nn.Module):
     def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """The latents of a step, for those who want to know."""
 
-    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
         """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
         config = self.config
         retina, explained = retina[clip], explained[clip]
         with torch.no_grad():
-            centre, salience = most_salient(retina - explained, config)
+            salience = inference.attend(saliency(retina - explained), clip)
+            centre, salience = most_salient(salience, config)
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read(torch.cat([retina, explained], 1), window, config.glimpse, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
@@ -125,7 +127,7 @@ class RecurrentSearch(nn.Module):
             latents = torch.cat([posterior.what, posterior.where, pres[:, None]], -1)
             memory.latents = torch.zeros_like(memory.latents).index_add(0, clip, latents)
 
-    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor) -> Found:
+    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
         """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
         query = self.query(memory.hidden)
         tired = F.conv2d(memory.attended, self.inhibit.relu(), padding=2).flatten(1)

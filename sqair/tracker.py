@@ -7,6 +7,7 @@ for frame in video:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.geometry import top_left_box, where_to_box
-from sqair.model import SQAIR, Step
+from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
 from sqair.tracks import Tracks
@@ -63,6 +65,31 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
         mine = clip == b
         tracks.append(Tracks(np.full(mine.sum(), number), ids[mine], boxes[mine], score[mine]))
     return tracks
+
+
+def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
+    """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
+
+    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound.
+    """
+    if not (state.first and isinstance(inference, Refined) and inference.restarts > 1):
+        return model.step(frame, state, inference)
+    tries = inference.restarts
+    many = frame.repeat_interleave(tries, 0)
+    step, after = model.step(many, model.initial_state(len(many), many), replace(inference, exploring=True))
+    best = Terms([step]).elbo.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)
+    return _pick(step, after, best)
+
+
+def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
+    """The step and state of some of the clips, ``clips [B]``."""
+    place = torch.full_like(state.next_id, -1)
+    place[clips] = torch.arange(len(clips), device=clips.device)
+    kept = place[step.objects.clip] >= 0
+    objects = step.objects.rows(kept)
+    objects = replace(objects, clip=place[objects.clip])
+    picked = Step(step.canvas[clips], step.log_likelihood[clips], [], objects, step.images[kept], step.confidence[kept])
+    return picked, State(objects, state.next_id[clips], first=False)
 
 
 def inference(refine: bool, memory: int) -> Inference:
@@ -117,7 +144,7 @@ class Tracker:
         image = to_frames(frame[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)
-        self.last, self._state = self.model.step(image, self._state, self.inference)
+        self.last, self._state = explain(self.model, image, self._state, self.inference)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
         return tracks
@@ -139,7 +166,7 @@ def track_clips(
         state = model.initial_state(frames.shape[1], frames)
         parts = []
         for number, frame in enumerate(frames):
-            step, state = model.step(frame, state, inference(refine, memory))
+            step, state = explain(model, frame, state, inference(refine, memory))
             parts.append(step_tracks(step, frame, number, model.config, box))
         found += [Tracks.concat(list(clip)) for clip in zip(*parts, strict=True)]
     return found
