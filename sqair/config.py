@@ -116,3 +116,5 @@ class TrainConfig:
     """Steps over which the price goes from the first to the second."""
     bold_steps: int = 300
     """Steps over which first discoveries are accepted regardless of q(z_pres), with a share that falls from 1 to 0."""
+    bold_all: bool = False
+    """Whether that goes for all discoveries of a frame: the recurrent search has to be shown that there are more."""

@@ -54,6 +54,8 @@ class Sampled(Inference):
 
     boldness: float = 0.0
     """Share of first discoveries accepted whatever q(z_pres) says, so that the decoder has something to learn."""
+    bold_all: bool = False
+    """Whether that goes for all discoveries, not only the first of a frame."""
     dropout: float = 0.0
     """Share of later frames without discovery: propagation has to carry the objects."""
 
@@ -72,7 +74,7 @@ class Sampled(Inference):
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         pres = super().decide(rows, frame, image, std)
-        if self.boldness > 0 and rows.first:
+        if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
             forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
             pres = torch.maximum(pres, forced)
         return pres

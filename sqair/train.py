@@ -117,7 +117,13 @@ class Trainer:
         self.model.price = self._price()
         frames = self.batch(stage)
         boldness = max(0.0, 1 - self.step / config.bold_steps) if config.bold_steps else 0.0
-        sampled = Sampled(self.generator, boldness=boldness, dropout=config.discovery_dropout, jitter=config.jitter)
+        sampled = Sampled(
+            self.generator,
+            boldness=boldness,
+            bold_all=config.bold_all,
+            dropout=config.discovery_dropout,
+            jitter=config.jitter,
+        )
         steps = self.model(frames.repeat(1, config.particles, 1, 1, 1), sampled)
         terms = Terms(steps)
         loss = self.estimate(terms, config.particles, self.baseline) / stage.length
