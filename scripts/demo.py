@@ -13,7 +13,7 @@ import json
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -102,7 +102,7 @@ def main(args: Args) -> None:
     preset = args.preset or ("quick" if args.quick else args.recipe)
     recipe = get_recipe(args.recipe)
     get_preset(preset)
-    demo = Demo(args.output, recipe, args.seed, args.overwrite)
+    demo = Demo(args.output, recipe, args.seed, args.overwrite, [_command(args)])
     _prepare(args)
     seed, device = str(args.seed), ["--device", args.device] if args.device else []
 
@@ -145,6 +145,17 @@ def score_all(demo: Demo) -> Mapping[str, Any]:
     text = json.dumps({name: without_nan(row) for name, row in overall.items()}, indent=1, allow_nan=False)
     write_text(demo.output / "scores.json", text + "\n")
     return scores
+
+
+def _command(args: Args) -> str:
+    """The command that these arguments come from."""
+    words = ["sqair demo"]
+    for option in fields(args):
+        value = getattr(args, option.name)
+        if value != option.default:
+            flag = f"--{option.name.replace('_', '-')}"
+            words.append(flag if value is True else f"{flag} {shlex.quote(str(value))}")
+    return " ".join(words)
 
 
 def _prepare(args: Args) -> None:

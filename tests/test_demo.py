@@ -35,6 +35,7 @@ def test_the_page_holds_scores_and_videos_and_needs_nothing_else(out: Path) -> N
     pictures = sorted((out / "run" / "pictures").glob("*.png"))
     for picture in (pictures[0], pictures[-1]):
         assert base64.b64encode(picture.read_bytes()).decode() in page
+    assert f"<code>sqair demo --output {out} --preset tiny --clips 6 --seed 5</code>" in page
     for command in ("generate", "train", "track"):
         assert f"<code>sqair {command} " in page
     assert "--train.seed 5" in page

@@ -116,8 +116,7 @@ def test_looking_at_validation_clips_changes_nothing(whole: Path, tmp_path: Path
     assert (whole / "weights/model.safetensors").read_bytes() == (blind / "weights/model.safetensors").read_bytes()
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-@pytest.mark.parametrize("step", [2, 5])
+@pytest.mark.parametrize(("number", "status", "step"), [(signal.SIGTERM, 0, 2), (signal.SIGINT, 130, 5)])
 def test_a_stopped_run_goes_on_bit_for_bit(
     whole: Path,
     tmp_path: Path,
@@ -145,6 +144,21 @@ def test_a_stopped_run_goes_on_bit_for_bit(
         file.write('{"kind": "train", "step": 6, "elbo": 0}\n{"kind": "tra')
     assert cli.run("train", ["--resume", "--output", str(run)]) == 0
     assert_same_run(whole, run)
+
+
+@pytest.mark.parametrize("how", [("score_function",), ("vimco", "--train.particles", "2")])
+def test_estimators_resume_too(
+    tmp_path: Path, stop_after: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
+) -> None:
+    """Baselines are a part of the state; the recurrent search and its feedback keep none between frames."""
+    words = [*TINY, "--validate-every", "0", "--model.discovery", "recurrent", "--train.estimator", *how]
+    assert cli.run("train", [*words, "--output", str(tmp_path / "whole")]) == 0
+    stop_after(3, signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        cli.run("train", [*words, "--output", str(tmp_path / "parts")])
+    monkeypatch.undo()
+    assert cli.run("train", ["--resume", "--output", str(tmp_path / "parts")]) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
