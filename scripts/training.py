@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import shlex
 import signal
 import threading
@@ -90,7 +91,7 @@ class Session:
         began = time.process_time()
         metrics = self.trainer.train_step()
         self.cpu += time.process_time() - began
-        first = self.bound != self.bound
+        first = math.isnan(self.bound)
         self.bound = metrics["elbo"] if first else 0.95 * self.bound + 0.05 * metrics["elbo"]
         return {**metrics, "cpu_seconds": round(self.cpu, 3)}
 
@@ -109,7 +110,8 @@ class Session:
 
     def status(self) -> str:
         trainer = self.trainer
-        return f"step {trainer.step}/{trainer.total_steps}  bound {self.bound:.1f}  count {self.count:.3f}"
+        count = "-" if math.isnan(self.count) else f"{self.count:.3f}"
+        return f"step {trainer.step}/{trainer.total_steps}  bound {self.bound:.1f}  count {count}"
 
 
 def train(args: Args) -> None:
@@ -147,12 +149,12 @@ def _loop(session: Session, interrupts: Interrupts) -> None:
             metrics = session.step()
             if session.due(args.log_every):
                 _log(session.run, board, "train", metrics)
+            bar.set_description_str(session.status(), refresh=False)
             bar.update(session.frames[trainer.step - 1])
             if session.due(args.validate_every):
                 _log(session.run, board, "validation", session.validate())
                 if bar.disable:
                     print(f"{session.status()}  {session.cpu:.0f} CPU-seconds", flush=True)
-            bar.set_description_str(session.status(), refresh=False)
             if time.monotonic() - saved > args.save_seconds:
                 session.save()
                 saved = time.monotonic()
@@ -176,8 +178,7 @@ def _finish(session: Session) -> None:
         f"on {args.validation_clips} validation clips (not refined)"
     )
     print(
-        f"{args.output} holds weights/, pictures/ and metrics.jsonl; "
-        f"track with it: sqair track --model {args.output}"
+        f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"
     )
 
 
