@@ -23,7 +23,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "recipe": "sqair-script",
         "train": {"stages": ["1x2500x64", "3x400x106", "5x400x64", "10x500x32"], "price_steps": 3500},
     },
-    "birth-death": {"recipe": "birth-death"},
+    "birth-death": {"recipe": "birth-death", "model": {"stay_logit": -6.0}},
     "static-air": {
         "data": {"length": 1},
         "model": {"discovery": "recurrent"},

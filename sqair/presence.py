@@ -82,10 +82,11 @@ class Sampled(Inference):
 
 @dataclass
 class Refined(Inference):
-    """Coordinate ascent on presence: an object stays while taking it out would cost the frame enough likelihood.
+    """Coordinate ascent on presence, from what each object gains given the others, which is exact (render.gain).
 
-    The gain of each object given the others is exact (render.gain), so no posterior has to be trusted. It is a
-    refinement at test time; the amortised posteriors are ``Inference``.
+    A new object is accepted where the bound says so: gain - KL - price > 0. One that was there stays while taking it
+    out would cost the frame enough likelihood. It is a refinement at test time; the amortised posteriors are
+    ``Inference``.
     """
 
     memory: int = 0
@@ -93,8 +94,8 @@ class Refined(Inference):
     """Nats that an object must gain to be kept."""
     back: float = 40.0
     """Nats that a remembered object must gain to return."""
-    found: float = 60.0
-    """Nats that a new object must gain."""
+    familiar: float = 20.0
+    """Most nats by which its place and looks may differ from what was expected of it."""
     sweeps: int = 3
     """Most changes of mind about one clip."""
     restarts: int = 8
@@ -114,12 +115,13 @@ class Refined(Inference):
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         if rows.new:
-            return ((rows.gain > self.found) & (rows.q_logit > 0)).to(rows.gain)
+            return (rows.gain - rows.kl + rows.p_logit > 0).to(rows.gain)
         on = rows.reach.clone()
         gains = rows.gain
         for _ in range(self.sweeps):
             drop = self._extreme((on > 0) & (gains < self.keep), -gains, rows.clip, len(frame))
-            add = self._extreme((on == 0) & (gains > self.back), gains, rows.clip, len(frame))
+            back = (on == 0) & (gains > self.back) & (rows.kl < self.familiar)
+            add = self._extreme(back, gains, rows.clip, len(frame))
             if not (drop | add).any():
                 break
             on = torch.where(drop, 0.0, torch.where(add, 1.0, on))

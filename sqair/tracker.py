@@ -70,14 +70,16 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
 def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
     """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
 
-    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound.
+    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound, with q(z_pres) at what was decided.
     """
     if not (state.first and isinstance(inference, Refined) and inference.restarts > 1):
         return model.step(frame, state, inference)
     tries = inference.restarts
     many = frame.repeat_interleave(tries, 0)
     step, after = model.step(many, model.initial_state(len(many), many), replace(inference, exploring=True))
-    best = Terms([step]).elbo.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)
+    terms = Terms([step])
+    bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
+    best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)
     return _pick(step, after, best)
 
 
