@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_generate import same
 
 from sqair.datasets import folders
 from sqair.datasets.folders import read_npz, write_mot_folder, write_npz
@@ -18,6 +17,7 @@ from sqair.errors import UserError
 from sqair.mot_io import read_mot
 from sqair.scripts.generate import Args, main
 from sqair.tracks import Tracks
+from test_generate import same
 
 COLUMNS = ("frame", "id", "box", "score", "visibility")
 

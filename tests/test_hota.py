@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from golden_clips import EXPECTED, GT, LENGTHS, NAMES, PRED
 
+from golden_clips import EXPECTED, GT, LENGTHS, NAMES, PRED
 from sqair.eval.frames import FramePair, pair_frames
 from sqair.eval.hota import ALPHAS, HotaCounts, count_hota, hota
 

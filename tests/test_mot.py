@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import motmetrics
 import numpy as np
 import pytest
-from golden_clips import DOUBLED, EXPECTED, GT, LENGTHS, NAMES, PRED, rename
 
+from golden_clips import DOUBLED, EXPECTED, GT, LENGTHS, NAMES, PRED, rename
 from sqair.errors import UserError
 from sqair.eval.boxes import iou
 from sqair.eval.frames import pair_frames
