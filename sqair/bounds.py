@@ -38,9 +38,14 @@ class Terms:
         return torch.stack([step.log_likelihood for step in self.steps]).sum(0)
 
     @cached_property
+    def log_p_nothing(self) -> Tensor:
+        """log prior of the presence variables that were 0 for sure, since there was nothing to see."""
+        return torch.stack([step.log_p_nothing for step in self.steps]).sum(0)
+
+    @cached_property
     def kl_presence(self) -> Tensor:
         """KL of each presence variable that was reached, given what was sampled before it."""
-        return self._sum([bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows])
+        return self._sum([bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows]) - self.log_p_nothing
 
     @cached_property
     def kl_z(self) -> Tensor:
@@ -60,7 +65,7 @@ class Terms:
     @cached_property
     def log_p_presence(self) -> Tensor:
         """log p of the sampled presence variables."""
-        return self._sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows])
+        return self._sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows]) + self.log_p_nothing
 
     @property
     def elbo(self) -> Tensor:

@@ -76,8 +76,8 @@ def geometric_log_prob(price: float | Tensor, limit: int) -> Tensor:
 
     ``price`` is the cost of one more object in nats: minus the log of the success probability of the seed.
     """
-    n = torch.arange(limit + 1, dtype=torch.get_default_dtype())
-    return F.log_softmax(-torch.as_tensor(price) * n, 0)
+    price = torch.as_tensor(price, dtype=torch.float64) if not isinstance(price, Tensor) else price
+    return F.log_softmax(-price * torch.arange(limit + 1, dtype=price.dtype, device=price.device), 0)
 
 
 def geometric_logits(price: float, limit: int) -> Tensor:
@@ -86,7 +86,7 @@ def geometric_logits(price: float, limit: int) -> Tensor:
     They are the hazard of the truncated geometric prior, p(n > i | n >= i): with them the prior of the count
     is the prior of the presence variables, z_pres = n ones followed by a zero.
     """
-    log_p = geometric_log_prob(torch.as_tensor(price, dtype=torch.float64), limit).double()
+    log_p = geometric_log_prob(price, limit)
     tail = torch.logcumsumexp(log_p.flip(0), 0).flip(0)  # log p(n >= i)
     return tail[1:] - log_p[:-1]
 

@@ -148,6 +148,7 @@ class Matcher:
     def _in_turn(self, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Fixates the objects in the order of ``rank [M]``; those of negative rank are left out.
 
+        An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
         Returns centres ``[M, 2]``, log(1 - g) there on the retina ``[M, C, h, w]``, and scores ``[M]``.
         """
         height, width = self.retina.shape[-2:]
@@ -157,7 +158,8 @@ class Matcher:
         own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
         for r in range(int(rank.max()) + 1):
             row = (rank == r).nonzero()[:, 0]
-            centre[row], score[row] = self.fixate(row, explained[self.clip[row]].exp())
+            best, score[row] = self.fixate(row, explained[self.clip[row]].exp())
+            centre[row] = torch.where((score[row] > 0)[:, None], best, self.box[row, :2])
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
             image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
             own[row] = image * (score[row] > 0)[:, None, None, None]

@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.discover import Discovery
 from sqair.distributions import geometric_logits
 from sqair.encoder import Appearance, Presence
-from sqair.fixate import to_retina
+from sqair.fixate import rank_in_clip, to_retina
 from sqair.geometry import where_to_box, write
 from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
@@ -43,6 +44,8 @@ class Step:
 
     canvas: Tensor
     log_likelihood: Tensor
+    log_p_nothing: Tensor
+    """``[B]``, log prior of finding nothing more where the search saw nothing, so that q(z_pres = 0) is 1."""
     rows: list[Rows]
     objects: Objects
     images: Tensor
@@ -62,6 +65,7 @@ class Scene:
         self.images: list[Tensor] = []
         self.confidence: list[Tensor] = []
         self.unseen: Objects | None = None
+        self.log_p_nothing = frame.new_zeros(len(frame))
 
     def add(self, rows: Rows, objects: Objects, images: Tensor) -> None:
         """Adds those of the inferred ``objects [M]`` that are there; ``images [M, C, H, W]`` is log(1 - g)."""
@@ -87,7 +91,7 @@ class SQAIR(nn.Module):
         self.discovery = Discovery(config, appearance)
         self.propagation = Propagation(config, appearance)
         self.decoder = Decoder(config.z_what, config.channels, config.glimpse, bias=-1.0)
-        self.new_presence = Presence(config, bias=1.0)
+        self.new_presence = Presence(config, bias=1.0) if config.discovery == "residual" else None
         self.old_presence = Presence(config, bias=3.0)
         self.recurrent = nn.GRUCell(config.z_what + 6, config.hidden)
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
@@ -128,12 +132,12 @@ class SQAIR(nn.Module):
         elif not inference.skips_discovery():
             next_id = self._discover(scene, next_id, config.later_steps, inference)
         canvas = -torch.expm1(scene.clear)
-        objects = Objects.concat(scene.alive) if scene.alive else state.objects
+        objects = Objects.concat([state.objects.rows(state.objects.clip[:0]), *scene.alive])
         images = torch.cat([frame.new_zeros(0, *frame.shape[1:]), *scene.images])
         confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
-        step = Step(canvas, likelihood, scene.rows, objects, -torch.expm1(images), confidence)
+        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, -torch.expm1(images), confidence)
         return step, State(inference.carry(carried), next_id, first=False)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
@@ -143,12 +147,20 @@ class SQAIR(nn.Module):
         on = (objects.unseen == 0).to(image)
         scene.clear = blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
         rows = self._infer_presence(scene, posterior, objects.clip, image, on, None, None, inference)
+        if inference.memory:
+            rows.pres = rows.pres * self._has_slot(rows)
         scene.clear = blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
         kept = rows.pres.detach().bool()
         scene.add(rows, moved, image)
         if inference.memory:
             forgotten = kept | (objects.unseen >= inference.memory)
             scene.unseen = self._imagine(objects, posterior).rows(~forgotten)
+
+    def _has_slot(self, rows: Rows) -> Tensor:
+        """Whether each propagated object finds a slot ``[M]``: those that never hid come first, then by gain."""
+        first = 2 * rows.pres + rows.reach
+        order = rank_in_clip(rows.clip, first * 1e6 + rows.gain)
+        return (order < self.config.slots).to(rows.pres)
 
     def _discover(self, scene: Scene, next_id: Tensor, limit: int, inference: Inference) -> Tensor:
         """Looks for new objects, at most ``limit`` in each clip, until a clip has none; returns the next free ids."""
@@ -159,6 +171,10 @@ class SQAIR(nn.Module):
         for i in range(limit):
             explained = -torch.expm1(scene.clear.detach())
             posterior, clip, q_logit = self.discovery(memory, frame, scene.retina, explained, searching, inference)
+            idle = torch.zeros(len(frame), dtype=torch.bool, device=frame.device)
+            idle[searching] = True
+            idle[clip] = False
+            scene.log_p_nothing = scene.log_p_nothing + idle * F.logsigmoid(-hazard[i])
             if not len(clip):
                 break
             born, image = self.born(posterior, clip, next_id)
@@ -214,8 +230,8 @@ class SQAIR(nn.Module):
         p_logit = p_logit.expand_as(gained)
         if q_logit is None:
             head = self.new_presence if new else self.old_presence
+            assert head is not None
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
-        assert q_logit is not None
         rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, new, first)
         rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
         return rows

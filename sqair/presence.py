@@ -106,9 +106,10 @@ class Refined(Inference):
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         if not self.exploring:
             return salience
-        noise = torch.rand(len(clip), 1, 4, 4, generator=self.chance).to(salience)
+        noise = torch.rand(self.restarts, 1, 4, 4, generator=self.chance).to(salience)
+        noise[0] = 1
         weight = F.interpolate(noise, salience.shape[-2:], mode="bilinear")[:, 0]
-        return torch.where((clip % self.restarts == 0)[:, None, None], salience, salience * weight)
+        return salience * weight[clip % self.restarts]
 
     def __post_init__(self) -> None:
         self.chance = torch.Generator().manual_seed(0)

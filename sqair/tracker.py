@@ -90,7 +90,15 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     kept = place[step.objects.clip] >= 0
     objects = step.objects.rows(kept)
     objects = replace(objects, clip=place[objects.clip])
-    picked = Step(step.canvas[clips], step.log_likelihood[clips], [], objects, step.images[kept], step.confidence[kept])
+    picked = Step(
+        step.canvas[clips],
+        step.log_likelihood[clips],
+        step.log_p_nothing[clips],
+        [],
+        objects,
+        step.images[kept],
+        step.confidence[kept],
+    )
     return picked, State(objects, state.next_id[clips], first=False)
 
 
@@ -170,7 +178,7 @@ def track_clips(
         for number, frame in enumerate(frames):
             step, state = explain(model, frame, state, inference(refine, memory))
             parts.append(step_tracks(step, frame, number, model.config, box))
-        found += [Tracks.concat(list(clip)) for clip in zip(*parts, strict=True)]
+        found += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
     return found
 
 
