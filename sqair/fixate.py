@@ -138,7 +138,7 @@ class Matcher:
         company = torch.bincount(self.clip)[self.clip]
         if (company > 1).any():
             other_centre, other_own, other_score = self._in_turn(torch.where(company > 1, company - 1 - rank, -1))
-            gained = torch.zeros(len(self.retina)).to(score).index_add(0, self.clip, other_score - score)
+            gained = torch.zeros(len(self.retina)).to(score).index_add(0, self.clip, other_score.relu() - score.relu())
             better = (gained > 0)[self.clip] & (company > 1)
             centre = torch.where(better[:, None], other_centre, centre)
             own = torch.where(better[:, None, None, None], other_own, own)
