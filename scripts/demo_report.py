@@ -128,8 +128,9 @@ def _scores(report: Report, scores: Mapping[str, Scores]) -> None:
     )
     refined, amortised, raw = (name for name, _ in TRACKINGS.values())
     report.text(
-        f"- **{refined}**: presence is checked against what each object explains of the frame, and objects "
-        "that are not seen are remembered for 30 frames; boxes are tight around the ink that the model explains\n"
+        f"- **{refined}**: refined at test time: the first frame is explained in several ways, of which the best "
+        "bound is kept; presence is checked against what each object explains of the frame; and objects that are "
+        "not seen are remembered for 30 frames. Boxes are tight around the ink that the model explains\n"
         f"- **{amortised}**: the modes of the learned posteriors, nothing else\n"
         f"- **{raw}**: as the first, but with the boxes of z_where as they are\n"
         f"- **{FLOOR}**: no model: connected components, linked by overlap at constant velocity"

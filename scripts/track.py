@@ -30,7 +30,8 @@ class Args:
     overlay: bool = False
     """Also write videos with the tracks drawn over the frames."""
     refine: bool = True
-    """Check presence against what each object explains; otherwise trust the amortised posteriors."""
+    """Explain the first frame in several ways and keep the best, and check presence against what each object
+    explains; otherwise trust the amortised posteriors."""
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
     overwrite: bool = False
