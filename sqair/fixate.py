@@ -123,48 +123,30 @@ class Matcher:
         return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
 
     def run(self) -> tuple[Tensor, Tensor]:
-        """Fixates all objects, those of one clip in turn, each explaining away what it matched.
+        """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
 
-        Who comes first matters where objects are close: the faintest-first order is tried as well as the
-        brightest-first, and each clip keeps the one whose scores add up to more.
+        An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
 
         Returns:
             Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations,
             on the retina, ``[M, C, h, w]``.
         """
-        energy = self.glimpse.flatten(1).sum(1)
-        rank = rank_in_clip(self.clip, energy)
-        centre, own, score = self._in_turn(rank)
-        company = torch.bincount(self.clip)[self.clip]
-        if (company > 1).any():
-            other_centre, other_own, other_score = self._in_turn(torch.where(company > 1, company - 1 - rank, -1))
-            gained = torch.zeros(len(self.retina)).to(score).index_add(0, self.clip, other_score.relu() - score.relu())
-            better = (gained > 0)[self.clip] & (company > 1)
-            centre = torch.where(better[:, None], other_centre, centre)
-            own = torch.where(better[:, None, None, None], other_own, own)
-        explained = torch.zeros_like(self.retina).index_add(0, self.clip, own)
-        return centre, explained[self.clip] - own
-
-    def _in_turn(self, rank: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fixates the objects in the order of ``rank [M]``; those of negative rank are left out.
-
-        An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
-        Returns centres ``[M, 2]``, log(1 - g) there on the retina ``[M, C, h, w]``, and scores ``[M]``.
-        """
         height, width = self.retina.shape[-2:]
         explained = torch.zeros_like(self.retina)
-        centre = torch.zeros_like(self.box[:, :2])
-        score = torch.zeros_like(centre[:, 0])
+        centre = self.box[:, :2].clone()
         own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
-        for r in range(int(rank.max()) + 1):
-            row = (rank == r).nonzero()[:, 0]
-            best, score[row] = self.fixate(row, explained[self.clip[row]].exp())
-            centre[row] = torch.where((score[row] > 0)[:, None], best, self.box[row, :2])
+        waiting = torch.arange(len(self.clip), device=self.clip.device)
+        while len(waiting):
+            place, score = self.fixate(waiting, explained[self.clip[waiting]].exp())
+            first = rank_in_clip(self.clip[waiting], score) == 0
+            row, found = waiting[first], score[first] > 0
+            centre[row] = torch.where(found[:, None], place[first], centre[row])
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
             image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
-            own[row] = image * (score[row] > 0)[:, None, None, None]
-            explained.index_add_(0, self.clip[row], own[row])
-        return centre, own, score
+            own[row] = image * found[:, None, None, None]
+            explained = explained.index_add(0, self.clip[row], own[row])
+            waiting = waiting[~first]
+        return centre, explained[self.clip] - own
 
 
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
