@@ -228,10 +228,10 @@ class SQAIR(nn.Module):
             stay = self.config.stay_logit if self.config.temporal.presence else -self.price
             p_logit = gained.new_tensor(stay)
         p_logit = p_logit.expand_as(gained)
-        if q_logit is None:
-            head = self.new_presence if new else self.old_presence
-            assert head is not None
+        head = self.new_presence if new else self.old_presence
+        if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
+        assert q_logit is not None
         rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, new, first)
         rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
         return rows

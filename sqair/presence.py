@@ -70,7 +70,8 @@ class Sampled(Inference):
         return replace(objects, where=objects.where + hit[:, None] * noise)
 
     def skips_discovery(self) -> bool:
-        return self.dropout > 0 and float(torch.rand((), generator=self.generator)) < self.dropout
+        device = self.generator.device if self.generator else None
+        return self.dropout > 0 and float(torch.rand((), generator=self.generator, device=device)) < self.dropout
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         pres = super().decide(rows, frame, image, std)

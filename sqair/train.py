@@ -127,12 +127,17 @@ class Trainer:
         steps = self.model(frames.repeat(1, config.particles, 1, 1, 1), sampled)
         terms = Terms(steps)
         loss = self.estimate(terms, config.particles, self.baseline) / stage.length
+        norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
+        self.step += 1
+        return self._metrics(terms, stage, float(loss.detach()), norm, rate)
+
+    def _descend(self, loss: Tensor) -> float:
+        """One step down the gradient of ``loss``; returns the gradient's norm."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = self._clip_gradients(loss)
         self.optimizer.step()
-        self.step += 1
-        return self._metrics(terms, stage, float(loss.detach()), norm, rate)
+        return norm
 
     def _clip_gradients(self, loss: Tensor) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)

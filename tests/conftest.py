@@ -87,9 +87,9 @@ class Dictated(Inference):
         self.asked = self.asked or [0] * len(frame)
         pres = torch.zeros_like(rows.gain)
         for i, clip in enumerate(rows.clip.tolist()):
-            script: Sequence[int] = self.script[clip] if self.script else ()
-            if self.asked[clip] < len(script):
-                pres[i] = script[self.asked[clip]]
+            turn = self.asked[clip]
+            if self.script and turn < len(self.script[clip]):
+                pres[i] = self.script[clip][turn]
             self.asked[clip] += 1
         return pres
 

@@ -1,0 +1,206 @@
+"""Where to look: the matcher against brute force over all shifts, saliency against loops."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import sqair.fixate
+from conftest import TINY, bump, seeded
+from sqair.config import ModelConfig
+from sqair.distributions import Gaussian
+from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina
+from sqair.geometry import centre_to_where, where_to_box, write
+from sqair.render import gain, log_clear
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+CONFIG = replace(TINY, channels=2)
+
+
+def retinas(clips: int, config: ModelConfig = CONFIG) -> Tensor:
+    return to_retina(torch.rand(clips, config.channels, config.height, config.width), config)
+
+
+def priors(m: int) -> Gaussian:
+    return Gaussian(0.8 * torch.randn(m, 4), 0.5 * torch.randn(m, 4) - 1)
+
+
+def score_map(matcher: Matcher, row: Tensor, clear: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """The map ``[R, *span]`` of which ``fixate`` takes the peak."""
+    seen = []
+    monkeypatch.setattr(sqair.fixate, "_peak", lambda score: seen.append(score) or (score[:, 0, :2], score[:, 0, 0]))
+    matcher.fixate(row, clear)
+    monkeypatch.undo()
+    return seen[0]
+
+
+@pytest.mark.parametrize("retina", [1, 2, 3])
+def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(retina: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The object as it looked last, drawn at every shift, also where it sticks out of the canvas."""
+    config = replace(CONFIG, retina=retina, max_size=9.0)
+    frame, glimpse, prior = retinas(2, config), torch.rand(3, 2, 6, 6), priors(3)
+    clip = torch.tensor([0, 1, 1])
+    matcher = Matcher(frame, clip, glimpse, prior, config)
+    row, (h, w) = torch.tensor([2, 0]), frame.shape[-2:]
+    clear = torch.rand(2, 2, h, w)  # of the others
+    scores = score_map(matcher, row, clear, monkeypatch)
+
+    cells = math.ceil(config.max_size / retina)
+    assert scores.shape == (2, h + cells - 1, w + cells - 1)
+    box = where_to_box(prior.mean, config)
+    std = (prior.log_std[:, :2].exp() * config.position_std * torch.tensor([12.0, 10.0])).clamp_min(0.5)
+    for r, m in enumerate(row.tolist()):
+        middle = torch.full((1, 2), cells * retina / 2)
+        patch = write(glimpse[m, None], torch.cat([middle, box[m, None, 2:]], -1), cells, cells, retina)
+        for top in range(1 - cells, h):
+            for left in range(1 - cells, w):
+                drawn = torch.zeros(1, 2, h + 2 * cells, w + 2 * cells)
+                drawn[:, :, top + cells : top + 2 * cells, left + cells : left + 2 * cells] = patch
+                drawn = drawn[:, :, cells:-cells, cells:-cells]
+                gained = gain(frame[clip[m], None], clear[r, None], torch.log1p(-drawn), config.likelihood_std)
+                centre = torch.tensor([left + cells / 2, top + cells / 2]) * retina
+                log_prior = float(matcher.log_prior[m, top + cells - 1, left + cells - 1])
+                expected = float(gained * retina**2) + log_prior
+                assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
+                cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
+                if cost < 8:
+                    assert log_prior == pytest.approx(-cost, abs=1e-9)
+                else:  # a jump is not impossible
+                    assert max(-cost, -10) <= log_prior <= -7.9
+
+
+def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
+    """Objects moved by known amounts are found again, also between cells and half off the canvas."""
+    config = replace(TINY, height=40, width=44, position_std=0.6)
+    glimpse = bump(torch.tensor([7.0, 7.0]), replace(TINY, height=14, width=14)).expand(4, 1, 14, 14)
+    before = torch.tensor([[20.0, 20.0], [12.0, 30.0], [30.0, 12.0], [40.0, 20.0]])
+    after = before + torch.tensor([[0.0, 0.0], [3.3, -4.2], [-5.5, 2.7], [3.0, 0.0]])
+    where = torch.cat([centre_to_where(before, config), torch.full((4, 2), math.log(2) / config.size_std)], -1)
+    assert where_to_box(where, config)[0].tolist() == pytest.approx([20, 20, 14, 14])
+    prior = Gaussian(where, torch.full_like(where, -0.5))
+    retina = to_retina(bump(after, config)[:, None], config)
+    centre, score = Matcher(retina, torch.arange(4), glimpse, prior, config).fixate(
+        torch.arange(4), torch.ones_like(retina)
+    )
+    assert (centre - after).abs().max() < 0.4
+    empty, nothing = Matcher(0 * retina, torch.arange(4), glimpse, prior, config).fixate(
+        torch.arange(4), torch.ones_like(retina)
+    )
+    assert (score > 20).all() and (nothing <= 0).all()
+
+
+def test_rounding_does_not_choose_where_an_object_that_matches_nothing_is_looked_for() -> None:
+    """Among places that are all equally bad the nearest one is taken, not one at random."""
+    glimpse, prior = torch.rand(3, 2, 6, 6), Gaussian(0.4 * torch.randn(3, 4), torch.full((3, 4), -1.5))
+    black = torch.zeros(3, 2, CONFIG.height // 2, CONFIG.width // 2)
+    centre, _ = Matcher(black, torch.arange(3), glimpse, prior, CONFIG).run()
+    for seed in range(5):
+        rounding = 1e-9 * torch.randn(black.shape, generator=seeded(seed))
+        again, _ = Matcher(black + rounding, torch.arange(3), glimpse, prior, CONFIG).run()
+        assert (again - centre).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize(("objects", "gone"), [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)])
+def test_an_object_that_has_gone_leaves_its_neighbours_their_places(objects: int, gone: int) -> None:
+    """Of equal objects, one of which has gone, the others are found where they are, whatever their order."""
+    config = replace(TINY, height=40, width=44)
+    glimpse = bump(torch.tensor([7.0, 7.0]), replace(TINY, height=14, width=14)).expand(objects, 1, 14, 14)
+    places = torch.tensor([[10.0, 10.0], [32.0, 10.0], [20.0, 30.0]])[:objects]
+    size = torch.full((objects, 2), math.log(2) / config.size_std)
+    prior = Gaussian(torch.cat([centre_to_where(places, config), size], -1), torch.full((objects, 4), -1.5))
+    stayed = torch.arange(objects) != gone
+    retina = to_retina(bump(places[stayed], config).amax(0)[None, None], config)
+    centre, _ = Matcher(retina, torch.zeros(objects, dtype=torch.int64), glimpse, prior, config).run()
+    assert (centre - places)[stayed].abs().max() < 1
+    assert ((centre[gone] - places[stayed]).abs().amax(1) > 4).all()
+
+
+def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
+    """Two equal objects, one place each: the second goes where the first leaves something to explain."""
+    config = replace(TINY, height=40, width=44)
+    glimpse = bump(torch.tensor([7.0, 7.0]), replace(TINY, height=14, width=14)).expand(2, 1, 14, 14)
+    places = torch.tensor([[15.0, 15.0], [27.0, 21.0]])
+    between = centre_to_where(torch.tensor([[16.0, 16.0], [16.0, 16.0]]), config)
+    prior = Gaussian(torch.cat([between, torch.full((2, 2), math.log(2) / config.size_std)], -1), torch.zeros(2, 4))
+    retina = to_retina(bump(places, config).amax(0)[None, None], config)
+    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config).run()
+    assert (centre - places).abs().max() < 1
+    seen = torch.zeros(2, dtype=torch.int64)
+    boxes = torch.cat([centre, torch.full((2, 2), 14.0)], -1)
+    own = log_clear(write(glimpse, boxes, 20, 22, config.retina))
+    torch.testing.assert_close(others, own[[1, 0]], rtol=0, atol=1e-9)
+    alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config).run()
+    torch.testing.assert_close(alone, centre[:1], rtol=0, atol=1e-9)
+    assert nobody.abs().max() < 1e-9
+
+
+def test_matches_in_one_clip_do_not_depend_on_the_others() -> None:
+    retina, glimpse, prior = retinas(3), torch.rand(4, 2, 6, 6), priors(4)
+    clip = torch.tensor([2, 0, 2, 1])
+    centre, others = Matcher(retina, clip, glimpse, prior, CONFIG).run()
+    for c in range(3):
+        mine = (clip == c).nonzero()[:, 0]
+        alone = Gaussian(prior.mean[mine], prior.log_std[mine])
+        expected = Matcher(retina[c, None], torch.zeros_like(mine), glimpse[mine], alone, CONFIG).run()
+        torch.testing.assert_close((centre[mine], others[mine]), expected, rtol=0, atol=1e-9)
+
+
+def test_the_peak_is_refined_by_a_parabola() -> None:
+    y, x = torch.arange(9.0), torch.arange(11.0)
+    top = torch.tensor([[3.3, 4.8], [6.49, 2.0], [1.0, 7.0]])  # x, y
+    score = -((y - top[:, 1, None]) ** 2)[:, :, None] - 2 * ((x - top[:, 0, None]) ** 2)[:, None, :]
+    peak, _ = sqair.fixate._peak(score)
+    torch.testing.assert_close(peak, top, rtol=0, atol=1e-9)
+    corner = torch.zeros(1, 9, 11)
+    corner[0, 0, 0] = 1
+    assert sqair.fixate._peak(corner)[0].abs().max() <= 1.0 and sqair.fixate._peak(corner)[0].isfinite().all()
+
+
+def test_the_retina_averages_blocks_also_the_partial_ones() -> None:
+    image = torch.rand(2, 3, 7, 9)
+    small = to_retina(image, replace(TINY, retina=2))
+    assert small.shape == (2, 3, 4, 5)
+    for i in range(4):
+        for j in range(5):
+            block = image[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
+            torch.testing.assert_close(small[:, :, i, j], block.mean((2, 3)), rtol=0, atol=1e-12)
+
+
+def test_saliency_is_the_blurred_brightest_unexplained_ink() -> None:
+    residual = torch.randn(2, 3, 6, 8)
+    ink = F.pad(residual.clamp_min(0).amax(1), (1, 1, 1, 1))
+    kernel = [0.25, 0.5, 0.25]
+    expected = torch.zeros(2, 6, 8)
+    for i, a in enumerate(kernel):
+        for j, b in enumerate(kernel):
+            expected += a * b * ink[:, i : i + 6, j : j + 8]
+    torch.testing.assert_close(saliency(residual), expected, rtol=0, atol=1e-12)
+
+
+def test_most_salient_points_at_the_spot_in_pixels() -> None:
+    centre = torch.tensor([[5.0, 13.0], [17.0, 3.0], [23.0, 19.0]])
+    residual = to_retina(bump(centre, TINY)[:, None], TINY)
+    point, value = most_salient(saliency(residual), TINY)
+    torch.testing.assert_close(point, centre, rtol=0, atol=1e-9)
+    assert torch.equal(value, saliency(residual).flatten(1).amax(1))
+    _, nothing = most_salient(saliency(torch.cat([0 * residual[:1], -residual[1:]])), TINY)
+    assert nothing.tolist() == [0, 0, 0]  # explained too much is not unexplained
+
+
+def test_rank_counts_within_each_clip_from_the_largest_value() -> None:
+    clip, value = torch.tensor([4, 0, 4, 1, 0, 4]), torch.tensor([2.0, 5.0, 7.0, 1.0, 6.0, 3.0])
+    assert rank_in_clip(clip, value).tolist() == [2, 1, 0, 0, 0, 1]
+    assert rank_in_clip(clip, torch.ones(6)).tolist() == [0, 0, 1, 0, 1, 2]  # equal ones in their order
+
+
+def test_object_nats_is_the_median_energy_of_the_brightest_window() -> None:
+    config = replace(TINY, context=8.0)
+    spot = bump(torch.tensor([10.0, 10.0]), config)[None, None]
+    energy = float((spot[..., 6:14, 6:14] ** 2).sum()) / (2 * config.likelihood_std**2)
+    frames = torch.cat([0 * spot, spot, spot, spot])
+    assert object_nats(frames, config) == pytest.approx(energy, rel=1e-9)
+    assert object_nats(0 * frames, config) == 0

@@ -1,0 +1,218 @@
+"""Who decides whether an object is there: samples, modes, refinement by gain, and the memory of hidden objects."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from conftest import SPOTTER, follow, moving_spots, seeded, spotter, straight
+from sqair.distributions import Gaussian
+from sqair.objects import Posterior, Rows
+from sqair.presence import Inference, Refined, Sampled
+from sqair.render import blend, gain, log_clear, log_likelihood
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+STD = 0.3
+FALSE_ALARM = 1e-6
+
+
+def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
+    m = len(q_logit)
+    nothing = Gaussian.standard(torch.zeros(m, 1))
+    latents = Posterior(nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
+    one = torch.ones(m)
+    values = {"reach": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one, "new": False}
+    values = {**values, "first": False, **changes}
+    clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
+    return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
+
+
+NO_FRAME = torch.zeros(1, 1, 1, 1)
+
+
+def test_modes_and_samples_of_the_posterior() -> None:
+    logit = torch.tensor([-2.0, -0.1, 0.1, 2.0])
+    assert Inference().decide(rows(logit), NO_FRAME, NO_FRAME, STD).tolist() == [0, 0, 1, 1]
+    draws = 20_000
+    pres = Inference(seeded(1)).decide(rows(logit.repeat(draws)), NO_FRAME, NO_FRAME, STD).view(draws, 4)
+    for hits, probability in zip(pres.sum(0).tolist(), torch.sigmoid(logit).tolist(), strict=True):
+        assert stats.binomtest(int(hits), draws, probability).pvalue > FALSE_ALARM
+    again = Inference(seeded(1)).decide(rows(logit.repeat(draws)), NO_FRAME, NO_FRAME, STD).view(draws, 4)
+    assert torch.equal(pres, again)
+
+
+def test_boldness_is_for_first_discoveries_only() -> None:
+    logit = torch.full((20_000,), -40.0)
+    bold = Sampled(seeded(2), boldness=0.3)
+    assert bold.decide(rows(logit, new=True), NO_FRAME, NO_FRAME, STD).sum() == 0
+    hits = bold.decide(rows(logit, new=True, first=True), NO_FRAME, NO_FRAME, STD).sum()
+    assert stats.binomtest(int(hits), len(logit), 0.3).pvalue > FALSE_ALARM
+    assert Sampled(seeded(2)).decide(rows(logit, first=True), NO_FRAME, NO_FRAME, STD).sum() == 0
+    sure = Sampled(seeded(2), boldness=0.3).decide(rows(-logit, first=True), NO_FRAME, NO_FRAME, STD)
+    assert sure.all()  # boldness never takes an object away
+
+
+def test_dropout_skips_its_share_of_discoveries() -> None:
+    inference = Sampled(seeded(3), dropout=0.25)
+    skipped = sum(inference.skips_discovery() for _ in range(5000))
+    assert stats.binomtest(skipped, 5000, 0.25).pvalue > FALSE_ALARM
+    assert not Sampled(seeded(3)).skips_discovery() and not Inference().skips_discovery()
+
+
+# refinement by coordinate ascent
+
+
+def scene(objects: int, seed: int, clips: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames, and log(1 - g) and clip of objects of which about half explain their frame."""
+    generator = seeded(seed)
+    size = (1, 8, 9)
+    clip = torch.randint(clips, (objects,), generator=generator)
+    image = log_clear(torch.rand(objects, *size, generator=generator) ** 3)
+    true = (torch.rand(objects, generator=generator) < 0.5).double()
+    frame = -torch.expm1(blend(true[:, None, None, None] * image, clip, clips))
+    return (frame + 0.1 * torch.randn(clips, *size, generator=generator)).clamp(0, 1), image, clip
+
+
+def gains(on: Tensor, frame: Tensor, image: Tensor, clip: Tensor) -> Tensor:
+    """What each object gains given the others that are on, as a difference of log-likelihoods."""
+    found = []
+    for m in range(len(on)):
+        values = []
+        for state in (1.0, 0.0):
+            present = on.clone()
+            present[m] = state
+            canvas = -torch.expm1(blend(present[:, None, None, None] * image, clip, len(frame)))
+            values.append(log_likelihood(frame, canvas, STD)[clip[m]])
+        found.append(values[0] - values[1])
+    return torch.stack(found)
+
+
+def test_refinement_ends_where_no_single_change_helps() -> None:
+    changed = 0
+    for seed in range(20):
+        frame, image, clip = scene(7, seed)
+        refined = Refined(keep=2.0, back=4.0, sweeps=30)
+        reach = (torch.rand(7) < 0.7).double()
+        before = gains(reach, frame, image, clip)
+        on = refined.decide(rows(torch.zeros(7), clip, reach=reach, gain=before), frame, image, STD)
+        final = gains(on, frame, image, clip)
+        assert (final[on > 0] >= refined.keep).all() and (final[on == 0] <= refined.back).all()
+        changed += int((on != reach).sum())
+    assert changed > 20
+
+
+def test_of_two_that_explain_the_same_one_stays() -> None:
+    """Neither gains anything beside the other; dropping both at once would lose the object."""
+    _, image, _ = scene(1, 0)
+    image = image.expand(2, -1, -1, -1) + torch.tensor([0.0, -1e-3]).view(2, 1, 1, 1)
+    frame = -torch.expm1(image[:1])
+    on, clip = torch.ones(2), torch.zeros(2, dtype=torch.int64)
+    together = gains(on, frame, image, clip)
+    assert (together < 1).all()
+    kept = Refined(keep=5.0).decide(rows(torch.zeros(2), gain=together), frame, image, STD)
+    assert kept.sum() == 1
+
+
+def test_refined_discovery_accepts_what_the_bound_gains_from() -> None:
+    """Gain minus KL minus price, whatever q(z_pres) says."""
+    gained, kl = torch.tensor([20.1, 19.9, 30.1, 19.9]), torch.tensor([10.0, 10.0, 20.0, 9.8])
+    new = rows(torch.tensor([-9.0, 9.0, 0.0, 0.0]), new=True, gain=gained, kl=kl, p_logit=torch.full((4,), -10.0))
+    assert Refined().decide(new, NO_FRAME, NO_FRAME, STD).tolist() == [1, 0, 1, 1]
+
+
+def test_a_remembered_object_needs_more_to_return_than_to_stay() -> None:
+    frame, image, _ = scene(1, 4, clips=1)
+    frame = -torch.expm1(0.4 * image)
+    gained = gain(frame, torch.ones_like(frame), image, STD)
+    refined = Refined(keep=float(gained) - 1, back=float(gained) + 1)
+    for reach in (0.0, 1.0):
+        row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained)
+        assert refined.decide(row, frame, image, STD).tolist() == [reach]
+
+
+def test_a_remembered_object_returns_only_where_and_as_it_was_expected() -> None:
+    """What keeps an object that is there does not bring one back: its KL must be small too."""
+    frame, image, _ = scene(1, 4, clips=1)
+    frame = -torch.expm1(image)
+    gained = gain(frame, torch.ones_like(frame), image, STD)
+    for kl, reach, expected in ((1.9, 0.0, 1), (2.1, 0.0, 0), (2.1, 1.0, 1)):
+        row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained, kl=torch.tensor([kl]))
+        assert Refined(back=float(gained) - 1, familiar=2.0).decide(row, frame, image, STD).tolist() == [expected]
+
+
+def test_clips_are_refined_apart() -> None:
+    for seed in range(5):
+        frame, image, clip = scene(8, seed, clips=3)
+        reach = torch.ones(8)
+        before = gains(reach, frame, image, clip)
+        refined = Refined(keep=2.0, back=4.0)
+        together = refined.decide(rows(torch.zeros(8), clip, reach=reach, gain=before), frame, image, STD)
+        for c in range(3):
+            mine = clip == c
+            row = rows(torch.zeros(int(mine.sum())), reach=reach[mine], gain=before[mine])
+            assert torch.equal(together[mine], refined.decide(row, frame[c, None], image[mine], STD))
+
+
+# objects over time, in scenes with a model made by hand
+
+
+def test_the_handmade_model_follows_its_spots() -> None:
+    """What the tests below rest on: positions to two pixels, one id each, with and without refinement."""
+    paths = [straight(12, 10, 2, 0.5, 10), straight(40, 36, -1, -0.2, 10)]
+    for inference in (Inference(), Refined(), Refined(memory=10)):
+        found = follow(spotter(), moving_spots(paths), inference)
+        for t, objects in enumerate(found):
+            assert [i for i, _, _ in objects] == [0, 1]
+            for (_, x, y), path in zip(objects, paths, strict=True):
+                assert math.hypot(x - path[t][0], y - path[t][1]) < 2
+
+
+@pytest.mark.parametrize("hidden", [0, 1])
+@pytest.mark.parametrize(("memory", "returns"), [(10, True), (3, True), (2, False), (0, False)])
+def test_an_object_hidden_for_three_frames_returns_under_its_id(hidden: int, memory: int, returns: bool) -> None:
+    """Blanked in frames 3 to 5 while another object goes on; a memory of fewer frames forgets it."""
+    paths = [straight(12, 10, 2, 0.5, 10), straight(40, 36, -1, -0.2, 10)]
+    end = paths[hidden][-1]
+    for t in (3, 4, 5):
+        paths[hidden][t] = None
+    found = follow(spotter(), moving_spots(paths), Refined(memory=memory))
+    ids = [[i for i, _, _ in objects] for objects in found]
+    other = 1 - hidden
+    assert ids[:3] == [[0, 1]] * 3
+    assert ids[3:6] == [[other]] * 3  # and it has not taken the other's place
+    assert ids[6:] == [[0, 1] if returns else [other, 2]] * 4
+    x, y = next(place for i, *place in found[-1] if i == (hidden if returns else 2))
+    assert math.hypot(x - end[0], y - end[1]) < 2
+
+
+def test_two_hidden_objects_return_each_under_its_own_id() -> None:
+    """All frames between are black; they are told apart by where they were going."""
+    paths = [straight(10, 12, 2, 0, 12, hidden=range(4, 8)), straight(10, 32, 2, 0, 12, hidden=range(4, 8))]
+    found = follow(spotter(), moving_spots(paths), Refined(memory=10))
+    assert [len(objects) for objects in found] == [2] * 4 + [0] * 4 + [2] * 4
+    for before, after in zip(found[3], found[-1], strict=True):
+        assert before[0] == after[0] and abs(before[2] - after[2]) < 2
+
+
+def test_returning_objects_respect_the_slots() -> None:
+    """With one slot: an object hides, another is found, and when the first is seen again there is no room for it."""
+    model = spotter(replace(SPOTTER, slots=1))
+    first = straight(12, 12, 0, 0, 6, hidden=range(2, 4))
+    second = straight(38, 32, 0, 0, 6, hidden=range(2))
+    inference = Refined(memory=10)
+    state, counts = model.initial_state(1, torch.zeros(1)), []
+    with torch.no_grad():
+        for t, frame in enumerate(moving_spots([first, second])):
+            if t == 2:  # it does not look like the other one, or it would take its place
+                blank = torch.zeros_like(state.objects.glimpse)
+                state.objects, looks = replace(state.objects, glimpse=blank), state.objects.glimpse
+            if t == 4:
+                state.objects = replace(state.objects, glimpse=looks.expand_as(state.objects.glimpse))
+            step, state = model.step(frame, state, inference)
+            counts.append(len(step.objects))
+    assert counts[:4] == [1, 1, 1, 1] and int(state.next_id) == 2
+    assert counts[4:] == [1, 1]

@@ -1,0 +1,258 @@
+"""The tracker: streaming equals batches, boxes equal brute force, bad frames are refused."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import SPOTTER, moving_spots, spotter, straight
+from sqair.errors import UserError
+from sqair.model import SQAIR
+from sqair.pretrained import pretrained_names, save_weights
+from sqair.tracker import Tracker, ink_boxes, track_clips
+from sqair.tracks import Tracks
+
+LENGTH = 9
+
+
+def video(paths: Sequence[list], channels: int = 1) -> np.ndarray:
+    """A clip uint8 ``[T, H, W]``, or ``[T, H, W, 3]``."""
+    config = replace(SPOTTER, channels=channels)
+    frames = (moving_spots(list(paths), config)[:, 0] * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return frames[..., 0] if channels == 1 else frames
+
+
+def clips(channels: int = 1) -> np.ndarray:
+    """Six clips: one, two, no, appearing, hiding and three spots."""
+    far = straight(40, 36, -1, -0.2, LENGTH)
+    scenes = [
+        [far],
+        [straight(12, 10, 2, 0.5, LENGTH), far],
+        [[None] * LENGTH],
+        [straight(12, 10, 2, 0.5, LENGTH, hidden=range(3)), far],
+        [straight(14, 34, 1, -1, LENGTH, hidden=range(4, 6))],
+        [straight(10, 10, 1, 0, LENGTH), far, straight(12, 34, 0, -0.5, LENGTH)],
+    ]
+    return np.stack([video(scene, channels) for scene in scenes])
+
+
+def stream(model: SQAIR, clip: np.ndarray, **options) -> Tracks:
+    tracker = Tracker(model, **options)
+    return Tracks.concat([tracker.update(frame) for frame in clip])
+
+
+def assert_same(a: Tracks, b: Tracks) -> None:
+    assert a.frame.tolist() == b.frame.tolist() and a.id.tolist() == b.id.tolist()
+    np.testing.assert_allclose(a.box, b.box, atol=1e-3)
+    np.testing.assert_allclose(a.score, b.score, atol=1e-5)
+
+
+@pytest.mark.parametrize("refine", [True, False])
+@pytest.mark.parametrize("box", ["ink", "patch"])
+def test_frame_by_frame_equals_batches(refine: bool, box: Literal["ink", "patch"]) -> None:
+    model, many = spotter(), clips()
+    one_by_one = [stream(model, clip, refine=refine, box=box) for clip in many]
+    for batch in (64, 2, 1):
+        together = track_clips(model, many, refine=refine, box=box, batch=batch)
+        assert len(together) == len(many)
+        for a, b in zip(one_by_one, together, strict=True):
+            assert_same(a, b)
+    assert len(one_by_one[2]) == 0 and len(one_by_one[1]) == 2 * LENGTH
+
+
+def test_tracks_are_where_the_spots_are() -> None:
+    path = straight(12, 10, 2, 0.5, LENGTH)
+    for box in ("ink", "patch"):
+        tracks = stream(spotter(), video([path]), box=box)
+        assert tracks.frame.tolist() == list(range(LENGTH)) and set(tracks.id) == {0}
+        assert ((tracks.score > 0.5) & (tracks.score <= 1)).all()
+        centre = tracks.box[:, :2] + tracks.box[:, 2:] / 2
+        assert np.abs(centre - np.array(path)).max() < 1.6
+        if box == "patch":
+            assert np.abs(tracks.box[:, 2:] - SPOTTER.size_mean).max() < 1e-4
+
+
+def test_the_memory_is_an_option() -> None:
+    clip = video([straight(14, 34, 1, -1, 12, hidden=range(4, 7))])
+    assert set(stream(spotter(), clip).id) == {0}
+    assert set(stream(spotter(), clip, memory=3).id) == {0}
+    assert set(stream(spotter(), clip, memory=2).id) == {0, 1}
+    assert [set(t.id) for t in track_clips(spotter(), clip[None], memory=2)] == [{0, 1}]
+
+
+def test_after_a_reset_the_next_frame_is_a_first_one() -> None:
+    tracker, many = Tracker(spotter()), clips()
+    first = [Tracks.concat([tracker.update(frame) for frame in many[1]])]
+    tracker.reset()
+    assert_same(Tracks.concat([tracker.update(frame) for frame in many[1]]), first[0])
+
+
+def test_memory_does_not_grow_with_the_video() -> None:
+    """Spots that blink at ever new places: what is remembered of them is forgotten in time."""
+    tracker, places = Tracker(spotter(), memory=3), [(12, 12), (38, 12), (12, 34), (38, 34), (25, 22)]
+    sizes = []
+    for t in range(60):
+        frame = video([[places[t // 2 % 5]] if t % 2 else [None]])[0]
+        tracker.update(frame)
+        assert tracker._state is not None and not tracker._state.objects.hidden.requires_grad
+        sizes.append(len(tracker._state.objects))
+    assert max(sizes[30:]) <= max(sizes[:30]) <= SPOTTER.slots + 3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colour_and_grey(channels: int) -> None:
+    model = spotter(replace(SPOTTER, channels=channels))
+    many = clips(channels)[:2]
+    found = track_clips(model, many)
+    assert [len(t) for t in found] == [LENGTH, 2 * LENGTH]
+    for clip, tracks in zip(many, found, strict=True):
+        assert_same(stream(model, clip), tracks)
+    if channels == 1:
+        assert_same(stream(model, many[1][..., None]), found[1])
+
+
+# boxes
+
+
+def box_by_counting(image: np.ndarray, frame: np.ndarray) -> list[float] | None:
+    ink = [
+        (x, y)
+        for y in range(image.shape[1])
+        for x in range(image.shape[2])
+        if image[:, y, x].max() > 0.1 and frame[:, y, x].max() > 0.02
+    ]
+    if not ink:
+        return None
+    xs, ys = zip(*ink, strict=True)
+    return [min(xs), min(ys), max(xs) + 1 - min(xs), max(ys) + 1 - min(ys)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ink_boxes_equal_brute_force(channels: int) -> None:
+    images = torch.rand(60, channels, 8, 11) * (torch.rand(60, 1, 8, 11) < 0.06)
+    frames = torch.rand(60, channels, 8, 11) * (torch.rand(60, 1, 8, 11) < 0.6)
+    images[0], frames[1] = 0, 0
+    images[2], frames[2] = 1, 1
+    boxes, any_ink = ink_boxes(images, frames)
+    empty = 0
+    for box, there, image, frame in zip(boxes.tolist(), any_ink.tolist(), images.numpy(), frames.numpy(), strict=True):
+        expected = box_by_counting(image, frame)
+        assert there == (expected is not None)
+        empty += expected is None
+        if expected is not None:
+            assert box == expected
+    assert empty >= 2 and boxes[2].tolist() == [0, 0, 11, 8]
+
+
+def test_ink_boxes_are_tight_around_the_visible_spot() -> None:
+    clip = video([straight(12, 10, 2, 0.5, LENGTH)])
+    for frame, tracks in zip(clip, (stream(spotter(), clip).at(t) for t in range(LENGTH)), strict=True):
+        x, y, w, h = tracks.box[0].astype(int)
+        assert tracks.box[0].tolist() == [x, y, w, h]  # whole pixels
+        rows, columns = np.nonzero(frame > 0.1 / 0.99 * 255)
+        edges = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        assert np.abs(np.array([x, y, x + w, y + h]) - edges).max() <= 2
+
+
+def test_an_object_without_visible_ink_has_its_patch_for_a_box() -> None:
+    """With the amortised posterior told to keep everything, in black frames."""
+    model = spotter()
+    model.old_presence.bias = 1000.0
+    clip = video([[(20, 20)] * 3 + [None] * 3])
+    ink, patch = (stream(model, clip, refine=False, box=box) for box in ("ink", "patch"))
+    assert ink.frame.tolist() == patch.frame.tolist() == list(range(6))
+    np.testing.assert_allclose(ink.box[3:], patch.box[3:])
+    assert np.abs(ink.box[:3] - patch.box[:3]).max() > 1
+
+
+# weights
+
+
+def test_from_pretrained_tracks_as_the_model_did(tmp_path: Path) -> None:
+    model, many = spotter(), clips()
+    save_weights(tmp_path / "weights", model, {})
+    for folder in (tmp_path, tmp_path / "weights", str(tmp_path)):
+        tracker = Tracker.from_pretrained(folder, box="patch", memory=5)
+        found = Tracks.concat([tracker.update(frame) for frame in many[1]])
+        assert_same(found, stream(model, many[1], box="patch", memory=5))
+    with pytest.raises(UserError, match="nowhere"):
+        Tracker.from_pretrained(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif("moving-mnist" not in pretrained_names(), reason="no weights moving-mnist in this checkout")
+def test_the_shipped_tracker_brings_hidden_digits_back_under_their_ids() -> None:
+    """Two digits 20 pixels apart; one is blanked for four frames and appears again where it was going."""
+    from sqair.datasets.digits import load_digits
+
+    images, labels = load_digits("test")
+    first, second = images[labels == 3][0], images[labels == 0][0]
+
+    def clip(hidden: range) -> np.ndarray:
+        frames = np.zeros((14, 50, 50), np.uint8)
+        for t in range(14):
+            if t not in hidden:
+                frames[t, 0:28, t : t + 22] = np.maximum(frames[t, 0:28, t : t + 22], first[:, 3:25])
+            frames[t, 24:50, 24 - t : 46 - t] = np.maximum(frames[t, 24:50, 24 - t : 46 - t], second[1:27, 3:25])
+        return frames
+
+    for hidden in (range(0), range(5, 9)):
+        tracker = Tracker.from_pretrained("moving-mnist")
+        found = [tracker.update(frame) for frame in clip(hidden)]
+        counts = [len(tracks) for tracks in found]
+        assert counts == [1 if t in hidden else 2 for t in range(14)]
+        assert found[-1].id.tolist() == found[0].id.tolist() == [0, 1]
+        for i in (0, 1):
+            assert (found[0].box[i, 1] < 15) == (found[-1].box[i, 1] < 15)
+
+
+# bad frames
+
+
+def test_frames_that_do_not_fit_are_refused_in_one_line() -> None:
+    grey, colour = spotter(), spotter(replace(SPOTTER, channels=3))
+    frame = np.zeros((44, 52), np.uint8)
+    refused: list[tuple[SQAIR, np.ndarray, str]] = [
+        (grey, frame.astype(np.float32), "float32"),
+        (grey, frame.astype(np.int64), "int64"),
+        (grey, frame.astype(bool), "bool"),
+        (grey, frame.T, "52x44 pixels, these have 44x52"),
+        (grey, frame[:-1], "these have 52x43"),
+        (grey, np.zeros((44, 52, 3), np.uint8), "1 channel"),
+        (colour, frame, "3 channel"),
+        (colour, np.zeros((44, 52, 4), np.uint8), "these have 4"),
+        (grey, np.zeros(44, np.uint8), ""),
+        (grey, np.zeros((2, 44, 52, 1), np.uint8), ""),
+    ]
+    for model, bad, message in refused:
+        for track in (Tracker(model).update, lambda f, m=model: track_clips(m, f[None, None])):
+            with pytest.raises(UserError) as caught:
+                track(bad)
+            assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_refused_frame_changes_nothing() -> None:
+    clip = video([straight(12, 10, 2, 0.5, LENGTH)])
+    tracker, found = Tracker(spotter()), []
+    for frame in clip:
+        with pytest.raises(UserError):
+            tracker.update(frame[:-1])
+        found.append(tracker.update(frame))
+    assert_same(Tracks.concat(found), stream(spotter(), clip))
+
+
+def test_no_clips_and_empty_clips_have_no_tracks() -> None:
+    assert track_clips(spotter(), np.zeros((0, 5, 44, 52), np.uint8)) == []
+    assert [len(t) for t in track_clips(spotter(), np.zeros((3, 0, 44, 52), np.uint8))] == [0, 0, 0]
+
+
+def test_spots_of_the_tests_are_spots() -> None:
+    """The scenes above say what they should: a full bright spot at its place, nothing elsewhere."""
+    clip = video([[(20, 30), None]])
+    assert clip.dtype == np.uint8 and clip.shape == (2, 44, 52)
+    assert clip[0].argmax() // 52 in (29, 30) and clip[0].max() > 240 and clip[1].max() == 0
+    assert math.isclose(clip[0].sum() / 255, 2 * math.pi * 9, rel_tol=0.02)
