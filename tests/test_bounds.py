@@ -53,7 +53,9 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
         retina = to_retina(frame, config)
     dark, clip = torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64)
     h = model.discovery.search.begin(retina, dark)
-    omega = [model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)]  # (5): before any sampling
+    omega = [
+        model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)
+    ]  # (5): before any sampling
     q = count_posterior([w.q_logit for w in omega])
     p = count_prior(model.price, limit)
 
