@@ -153,7 +153,7 @@ def make_trainer(setting: Setting, model: str) -> Trainer:
         estimator=setting.estimator,
         particles=setting.particles,
         discovery_dropout=setting.dropout,
-        price=(TrainConfig.price[1],) * 2,
+        price=(TrainConfig.price[1], TrainConfig.price[1]),
         bold_steps=0,
     )
     trainer = Trainer(setting.fit(trained.config), config, Source(setting.recipe))

@@ -105,7 +105,7 @@ def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[
     clips = make_clips(recipe, split, 0, 0, count)
     names = [str(i) for i in range(count)]
     truth = dict(zip(names, clips.truth, strict=True))
-    lengths = dict.fromkeys(names, recipe.length)
+    lengths: dict[str, int] = {name: recipe.length for name in names}
     found = {
         "refined": track_clips(model, clips.frames),
         "refined, raw boxes": track_clips(model, clips.frames, box="patch"),
