@@ -11,7 +11,7 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
 from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
 from sqair.bounds import Terms, iwae, local_presence_gain
-from sqair.distributions import Gaussian
+from sqair.distributions import Gaussian, bernoulli_log_prob
 from sqair.fixate import to_retina
 from sqair.geometry import read, where_to_box, write
 from sqair.model import SQAIR
@@ -53,9 +53,8 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
         retina = to_retina(frame, config)
     dark, clip = torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64)
     h = model.discovery.search.begin(retina, dark)
-    omega = [
-        model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)
-    ]  # (5): before any sampling
+    # (5): the parameters of all steps, before any sampling
+    omega = [model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)]
     q = count_posterior([w.q_logit for w in omega])
     p = count_prior(model.price, limit)
 
@@ -198,14 +197,19 @@ def test_prior_probabilities_of_all_presences_sum_to_one(slots: int) -> None:
 
 
 def test_a_frame_with_nothing_to_see_still_pays_for_seeing_nothing() -> None:
-    """q(n = 0) is 1 there, so that the bound is log p(x | n = 0) + log p(n = 0)."""
+    """q(n = 0) is 1 there, so that the bound is log p(x | n = 0) + log p(n = 0), for every such frame and clip."""
     model = tiny_model(TINY, price=0.5)
-    frames = torch.zeros(1, 1, 1, TINY.height, TINY.width)
+    frames = spots(TINY, 2, 3)
+    frames[:, 0], frames[1, 1] = 0, 0
     with torch.no_grad():
-        terms = Terms(model(frames, Inference()))
-    log_p = math.log(count_prior(0.5, TINY.first_steps)[0])
-    assert float(terms.elbo) == pytest.approx(float(terms.log_likelihood) + log_p, abs=1e-9)
-    assert float(terms.log_weight) == pytest.approx(float(terms.elbo), abs=1e-9)
+        terms = Terms(model(frames, Dictated()))
+    first, later = (math.log(count_prior(0.5, limit)[0]) for limit in (TINY.first_steps, TINY.later_steps))
+    for clip, certain in enumerate([first + later, later, 0.0]):
+        asked = sum(float(bernoulli_log_prob(r.p_logit, r.pres)[r.clip == clip].sum()) for r in terms.rows)
+        assert float(terms.log_p_presence[clip]) == pytest.approx(first + later, abs=1e-9)
+        assert float(terms.log_p_presence[clip]) == pytest.approx(asked + certain, abs=1e-9)
+    for bound in (terms.elbo, terms.log_weight):
+        assert float(bound[0]) == pytest.approx(float(terms.log_likelihood[0]) + first + later, abs=1e-9)
 
 
 def test_terms_add_up_by_clip() -> None:
@@ -218,6 +222,8 @@ def test_terms_add_up_by_clip() -> None:
     expected = {name: torch.zeros(4) for name in names}
     for step, frame in zip(terms.steps, frames, strict=True):
         expected["log_likelihood"] += Normal(step.canvas, 0.3).log_prob(frame).flatten(1).sum(1)
+        expected["log_p_presence"] += step.log_p_nothing
+        expected["kl_presence"] -= step.log_p_nothing
         for r in step.rows:
             q_pres, p_pres = Bernoulli(logits=r.q_logit), Bernoulli(logits=r.p_logit)
             latent = r.posterior
