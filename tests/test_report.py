@@ -185,13 +185,18 @@ def test_browser_shows_pictures_and_plays_video(tmp_path):
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     )
-    flags += " --disable-component-update --disable-sync --window-size=900,600 --virtual-time-budget=3000"
-    places = [f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}"]
-    command = [str(CHROMIUM), *flags.split(), *places, (tmp_path / "page.html").as_uri()]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-    picture = read_image(tmp_path / "page.png").astype(int)
+    flags += " --disable-component-update --disable-sync --window-size=900,600"
 
-    def area(colour: np.ndarray) -> int:
-        return int((np.abs(picture - colour[0, 0]).max(-1) < 25).sum())
+    def areas(budget: int) -> list[int]:
+        """Pixels that are green, blue and red when the page has had ``budget`` milliseconds."""
+        places = [f"--user-data-dir={tmp_path / f'profile{budget}'}", f"--screenshot={tmp_path / 'page.png'}"]
+        command = [str(CHROMIUM), *flags.split(), f"--virtual-time-budget={budget}", *places]
+        subprocess.run([*command, (tmp_path / "page.html").as_uri()], check=True, capture_output=True, timeout=120)
+        picture = read_image(tmp_path / "page.png").astype(int)
+        return [int((np.abs(picture - colour[0, 0]).max(-1) < 25).sum()) for colour in (green, blue, red)]
 
-    assert area(green) > 10_000 and area(blue) > 10_000 and area(red) == 0
+    def plays(budget: int) -> bool:
+        on, still, off = areas(budget)
+        return on > 10_000 and still > 10_000 and off == 0
+
+    assert any(plays(budget) for budget in (3_000, 10_000, 30_000))  # a busy machine decodes late
