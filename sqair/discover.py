@@ -50,8 +50,7 @@ class Discovery(nn.Module):
         with torch.no_grad():
             coarse = to_retina(explained, config)
         found = self.search(memory, retina, coarse, clip, inference)
-        worth = found.worth.nonzero()[:, 0]
-        clip, q_where = clip[worth], Gaussian(found.where.mean[worth], found.where.log_std[worth])
+        clip, q_where = found.clip, found.where
         where = q_where.sample(inference.generator)
         with torch.no_grad():
             box = where_to_box(where, config)
@@ -59,4 +58,4 @@ class Discovery(nn.Module):
         encoding, q_what = self.appearance(glimpse)
         what = q_what.sample(inference.generator)
         posterior = Posterior(where, what, q_where, Gaussian.standard(where), q_what, Gaussian.standard(what), encoding)
-        return posterior, clip, None if found.q_logit is None else found.q_logit[worth]
+        return posterior, clip, found.q_logit

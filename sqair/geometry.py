@@ -37,9 +37,13 @@ def top_left_box(box: Tensor) -> Tensor:
     return torch.cat([box[..., :2] - box[..., 2:] / 2, box[..., 2:]], -1)
 
 
-def _hat(distance: Tensor, width: Tensor) -> Tensor:
-    """Linear interpolation weights, widened to average where the target is coarser than the source."""
-    return (1 - distance.abs() / width).clamp_min_(0) / width
+def _kernel(distance: Tensor, width: Tensor) -> Tensor:
+    """Weights of source cells at a ``distance`` from a target cell that is ``width >= 1`` of them wide.
+
+    Each is the mean of the source, a box per cell, over the target: linear interpolation at width 1, the average
+    over an area above. They add up to 1 wherever the target lies.
+    """
+    return ((1 + width) / 2 - distance.abs()).clamp(0, 1) / width
 
 
 def read_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
@@ -55,7 +59,7 @@ def read_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: 
     position = (centre[:, None] + cell * size[:, None]) / stride  # [M, G]
     pixel = torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5
     width = (size / (cells * stride)).clamp_min(1.0)[:, None, None]
-    return _hat(position[:, :, None] - pixel, width)
+    return _kernel(position[:, :, None] - pixel, width)
 
 
 def write_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
@@ -64,8 +68,7 @@ def write_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride:
     position = ((pixel - centre[:, None]) / size[:, None] + 0.5) * cells - 0.5  # [M, P]
     cell = torch.arange(cells, device=centre.device, dtype=centre.dtype)
     width = (cells * stride / size).clamp_min(1.0)[:, None, None]
-    weights = _hat(position[:, :, None] - cell, width)
-    return weights / weights.sum(-1, keepdim=True).clamp_min(1.0)
+    return _kernel(position[:, :, None] - cell, width)
 
 
 def read(image: Tensor, box: Tensor, cells: int, stride: float = 1.0) -> Tensor:

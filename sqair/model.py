@@ -166,15 +166,17 @@ class SQAIR(nn.Module):
         """Looks for new objects, at most ``limit`` in each clip, until a clip has none; returns the next free ids."""
         config, frame = self.config, scene.frame
         memory = self.discovery.search.begin(scene.retina, to_retina(-torch.expm1(scene.clear.detach()), config))
-        hazard = geometric_logits(self.price, limit).to(frame)
-        searching = (scene.taken() < config.slots).nonzero()[:, 0]
+        more = geometric_logits(self.price, limit).to(frame).flip(0)  # by how many could still come, less 1
+        room = config.slots - scene.taken()
+        searching = (room > 0).nonzero()[:, 0]
         for i in range(limit):
+            p_logit = more[room.clamp(1, limit - i) - 1]
             explained = -torch.expm1(scene.clear.detach())
             posterior, clip, q_logit = self.discovery(memory, frame, scene.retina, explained, searching, inference)
             idle = torch.zeros(len(frame), dtype=torch.bool, device=frame.device)
             idle[searching] = True
             idle[clip] = False
-            scene.log_p_nothing = scene.log_p_nothing + idle * F.logsigmoid(-hazard[i])
+            scene.log_p_nothing = scene.log_p_nothing + idle * F.logsigmoid(-p_logit)
             if not len(clip):
                 break
             born, image = self.born(posterior, clip, next_id)
@@ -184,7 +186,7 @@ class SQAIR(nn.Module):
                 clip,
                 image,
                 torch.zeros_like(image[:, 0, 0, 0]),
-                hazard[i],
+                p_logit[clip],
                 q_logit,
                 inference,
                 i == 0,
@@ -194,8 +196,9 @@ class SQAIR(nn.Module):
             found = rows.pres.detach().bool()
             scene.add(rows, born, image)
             next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
+            room = config.slots - scene.taken()
             searching = clip[found]
-            searching = searching[scene.taken()[searching] < config.slots]
+            searching = searching[room[searching] > 0]
         return next_id
 
     def draw(self, posterior: Posterior) -> tuple[Tensor, Tensor]:

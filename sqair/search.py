@@ -1,8 +1,7 @@
 """Where discovery looks: q(z_where) of an object not yet explained, by two networks of one interface.
 
 ``begin`` starts the search in a frame and returns its memory; a call makes one step in some of the clips and
-returns the posterior of z_where, whether there is anything to see, and log-odds of presence (or None, where
-they are left to the object's own glimpse).
+says in which of them there is anything to see, and what.
 """
 
 from __future__ import annotations
@@ -25,11 +24,14 @@ from sqair.presence import Inference
 
 
 class Found(NamedTuple):
-    """What a search step says of R clips: q(z_where) ``[R, 4]``, worth looking ``[R]``, presence log-odds or None."""
+    """What a search step says of the M clips in which it is worth looking."""
 
+    clip: Tensor
+    """``[M]``, which they are."""
     where: Gaussian
-    worth: Tensor
+    """q(z_where) ``[M, 4]``."""
     q_logit: Tensor | None
+    """Log-odds of presence ``[M]``; None leaves them to the object's own glimpse."""
 
 
 class ResidualSearch(nn.Module):
@@ -50,15 +52,17 @@ class ResidualSearch(nn.Module):
     def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
         """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
         config = self.config
-        retina, explained = retina[clip], explained[clip]
         with torch.no_grad():
+            retina, explained = retina[clip], explained[clip]
             salience = inference.attend(saliency(retina - explained), clip)
             centre, salience = most_salient(salience, config)
+            worth = (salience > config.saliency_threshold).nonzero()[:, 0]
+            retina, explained, centre = retina[worth], explained[worth], centre[worth]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read(torch.cat([retina, explained], 1), window, config.glimpse, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
         shift, spread = self.where(self.context(glimpse)).chunk(2, -1)
-        return Found(Gaussian.around(start, 0.5 * shift, spread, -2.5), salience > config.saliency_threshold, None)
+        return Found(clip[worth], Gaussian.around(start, 0.5 * shift, spread, -2.5), None)
 
 
 @dataclass
@@ -139,5 +143,4 @@ class RecurrentSearch(nn.Module):
         omega = self.omega(torch.cat([seen, memory.hidden], -1))[clip]
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
-        worth = torch.ones_like(clip, dtype=torch.bool)
-        return Found(Gaussian.around(start, 0.5 * shift, spread, -2.5), worth, q_logit[:, 0] + 1)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), q_logit[:, 0] + 1)

@@ -15,9 +15,6 @@ from sqair.geometry import centre_to_where, read, read_weights, top_left_box, wh
 pytestmark = pytest.mark.usefixtures("float64")
 
 H, W = 20, 27
-RIPPLE = pytest.mark.xfail(
-    strict=True, reason="interpolation weights of a fractional width do not sum to 1: up to 20 % off, by position"
-)
 
 
 def image(m: int = 1, channels: int = 2) -> Tensor:
@@ -138,8 +135,6 @@ def test_reads_preserve_constants(low: float, high: float) -> None:
     torch.testing.assert_close(glimpse, torch.full_like(glimpse, 0.7), rtol=0, atol=1e-12)
 
 
-@pytest.mark.xfail(strict=True, reason="weights of a hat that is wider than one cell add up to 0.8 to 1.1, not to 1")
-@RIPPLE
 def test_reads_preserve_constants_at_any_scale() -> None:
     box = boxes(60, 8.0, 24.0)
     glimpse = read(torch.ones(60, 1, 3 * H, 3 * W), box + torch.tensor([W, H, 0, 0]), 8)
@@ -151,8 +146,6 @@ def test_writes_preserve_constants_inside_the_box(low: float, high: float) -> No
     assert inside(write_ones(boxes(60, low, high), 8), 8).sub(1).abs().max() < 1e-12
 
 
-@pytest.mark.xfail(strict=True, reason="weights of a hat that is wider than one cell add up to 0.8 to 1.1, not to 1")
-@RIPPLE
 def test_writes_preserve_constants_inside_the_box_at_any_scale() -> None:
     """A bright object that is smaller than its glimpse is as bright, wherever it lies between pixels."""
     assert inside(write_ones(boxes(200, 3.0, 8.0), 8), 8).sub(1).abs().max() < 1e-9
