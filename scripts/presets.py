@@ -18,7 +18,7 @@ from sqair.scripts.yaml_flags import flag_words, read_flags
 
 PRESETS: dict[str, dict[str, Any]] = {
     "moving-mnist": {},
-    "quick": {"train": {"stages": ["1x800x64", "3x90x106", "5x90x64", "10x90x32"], "price_steps": 900}},
+    "quick": {"train": {"stages": ["1x1100x64", "3x125x106", "5x125x64", "10x125x32"], "price_steps": 1250}},
     "sqair-script": {
         "recipe": "sqair-script",
         "train": {"stages": ["1x2500x64", "3x400x106", "5x400x64", "10x500x32"], "price_steps": 3500},

@@ -93,7 +93,7 @@ class TrainConfig:
 
     seed: int = 0
     """Seed of the weights, the data order and all samples: the same seed repeats a run exactly on one machine."""
-    stages: tuple[Stage, ...] = (Stage(1, 1500, 64), Stage(3, 200, 106), Stage(5, 200, 64), Stage(10, 200, 32))
+    stages: tuple[Stage, ...] = (Stage(1, 2200, 64), Stage(3, 280, 106), Stage(5, 280, 64), Stage(10, 280, 32))
     """The curriculum; it starts with static AIR on single frames."""
     learning_rate: float = 3e-3
     """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""
@@ -112,8 +112,11 @@ class TrainConfig:
     price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
     this data is worth (fixate.object_nats): the geometric prior's success probability is exp(-price)."""
-    price_steps: int = 2000
+    price_steps: int = 2500
     """Steps over which the price goes from the first to the second."""
+    tracking_price: float = 0.06
+    """Price with which the trained model is left, in the same shares. A price as low as this in training splits
+    objects for good; afterwards it only finds the faint ones."""
     bold_steps: int = 300
     """Steps over which first discoveries are accepted regardless of q(z_pres), with a share that falls from 1 to 0."""
     bold_all: bool = False

@@ -114,7 +114,8 @@ class Trainer:
         rate = config.learning_rate * max(config.final_rate, (1 - progress) ** 1.5)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.model.price = self._price()
+        start, end = config.price
+        self.model.price = self._price(start + (end - start) * min(1.0, self.step / config.price_steps))
         frames = self.batch(stage)
         boldness = max(0.0, 1 - self.step / config.bold_steps) if config.bold_steps else 0.0
         sampled = Sampled(
@@ -129,7 +130,10 @@ class Trainer:
         loss = self.estimate(terms, config.particles, self.baseline) / stage.length
         norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
         self.step += 1
-        return self._metrics(terms, stage, float(loss.detach()), norm, rate)
+        metrics = self._metrics(terms, stage, float(loss.detach()), norm, rate)
+        if self.step == self.total_steps:
+            self.model.price = self._price(config.tracking_price)
+        return metrics
 
     def _descend(self, loss: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""
@@ -147,13 +151,12 @@ class Trainer:
         what = f"the gradient of {bad[0]}" if bad else "the loss"
         raise TrainingError(f"step {self.step}: {what} is not finite; lower --learning-rate or check the frames")
 
-    def _price(self) -> float:
-        """The annealed price of an object, nats; what an object is worth is measured on the first clips."""
+    def _price(self, share: float) -> float:
+        """A ``share`` of what an object is worth, nats; that is measured on the first clips."""
         if self.object_nats is None:
             clips = to_frames(self.source(0, 100), self.device)
             self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
-        start, end = self.config.price
-        return self.object_nats * (start + (end - start) * min(1.0, self.step / self.config.price_steps))
+        return self.object_nats * share
 
     def _metrics(self, terms: Terms, stage: Stage, loss: float, norm: float, rate: float) -> dict[str, float]:
         objects = sum(len(step.objects) for step in terms.steps) / (stage.length * stage.clips * self.config.particles)

@@ -196,6 +196,20 @@ def test_prior_probabilities_of_all_presences_sum_to_one(slots: int) -> None:
     assert float(terms.log_p_presence.exp().sum()) == pytest.approx(1, abs=1e-12)
 
 
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_the_count_prior_ends_where_slots_or_steps_do(slots: int) -> None:
+    config = replace(STATIC, slots=slots, first_steps=2)
+    model = tiny_model(config)
+    frame = spots(config, 1, 1)
+    scripts = outcomes(model, frame)
+    with torch.no_grad():
+        terms = Terms(model(frame.expand(-1, len(scripts), -1, -1, -1), Dictated(script=scripts)))
+    found = sum(torch.bincount(r.clip, r.pres, len(scripts)) for r in terms.rows)
+    assert isinstance(found, Tensor)
+    expected = torch.tensor(count_prior(model.price, min(slots, 2)))[found.long()]
+    torch.testing.assert_close(terms.log_p_presence.exp(), expected, rtol=0, atol=1e-12)
+
+
 def test_a_frame_with_nothing_to_see_still_pays_for_seeing_nothing() -> None:
     """q(n = 0) is 1 there, so that the bound is log p(x | n = 0) + log p(n = 0), for every such frame and clip."""
     model = tiny_model(TINY, price=0.5)

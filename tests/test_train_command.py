@@ -27,9 +27,10 @@ from sqair.pretrained import load_weights
 from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from sqair.scripts.run_folder import read_metrics
-from sqair.scripts.training import Session
+from sqair.scripts.training import Generated, Session
 from sqair.scripts.validation import Validation
 from sqair.tracker import track_clips
+from sqair.train import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ("--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4")
@@ -352,3 +353,13 @@ def test_a_taken_folder_raises(whole: Path) -> None:
     args = train.parse(words_of(whole))
     with pytest.raises(UserError, match="--overwrite"):
         train.main(args)
+
+
+def test_the_price_falls_in_training_and_the_trained_model_is_left_with_that_of_tracking(tmp_path: Path) -> None:
+    config = TrainConfig(stages=(Stage(1, 4, 2),), price=(0.4, 0.2), price_steps=2, tracking_price=0.05)
+    trainer = Trainer(ModelConfig(hidden=8, features=8), config, Generated(get_recipe("moving-mnist"), 0))
+    prices = [metrics["price"] for metrics in trainer.run()]
+    worth = trainer.object_nats
+    assert worth is not None and worth > 0
+    assert prices == pytest.approx([0.4 * worth, 0.3 * worth, 0.2 * worth, 0.2 * worth])
+    assert trainer.model.price == pytest.approx(0.05 * worth)
