@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,16 @@ from sqair.geometry import read, where_to_box
 from sqair.objects import Posterior
 from sqair.presence import Inference
 from sqair.search import RecurrentSearch, ResidualSearch
+
+
+class New(NamedTuple):
+    """One new object in each of the M clips in which there is something to see."""
+
+    posterior: Posterior
+    clip: Tensor
+    """``[M]``, which they are."""
+    q_logit: Tensor | None
+    """Log-odds of presence ``[M]`` if the search gives them."""
 
 
 class Discovery(nn.Module):
@@ -34,7 +44,7 @@ class Discovery(nn.Module):
         explained: Tensor,
         clip: Tensor,
         inference: Inference,
-    ) -> tuple[Posterior, Tensor, Tensor | None]:
+    ) -> New | None:
         """Infers one new object in each of the clips ``clip [R]``.
 
         Args:
@@ -43,13 +53,14 @@ class Discovery(nn.Module):
             explained: ``[B, C, H, W]``, the canvas so far.
 
         Returns:
-            The posteriors of those clips in which there is something to see, their clips ``[M]``, and log-odds of
-            presence ``[M]`` if the search gives them.
+            None where there is nothing to see in any of them.
         """
         config = self.config
         with torch.no_grad():
             coarse = to_retina(explained, config)
         found = self.search(memory, retina, coarse, clip, inference)
+        if found is None:
+            return None
         clip, q_where = found.clip, found.where
         where = q_where.sample(inference.generator)
         with torch.no_grad():
@@ -58,4 +69,4 @@ class Discovery(nn.Module):
         encoding, q_what = self.appearance(glimpse)
         what = q_what.sample(inference.generator)
         posterior = Posterior(where, what, q_where, Gaussian.standard(where), q_what, Gaussian.standard(what), encoding)
-        return posterior, clip, found.q_logit
+        return New(posterior, clip, found.q_logit)

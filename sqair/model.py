@@ -172,25 +172,19 @@ class SQAIR(nn.Module):
         for i in range(limit):
             p_logit = more[room.clamp(1, limit - i) - 1]
             explained = -torch.expm1(scene.clear.detach())
-            posterior, clip, q_logit = self.discovery(memory, frame, scene.retina, explained, searching, inference)
-            idle = torch.zeros(len(frame), dtype=torch.bool, device=frame.device)
-            idle[searching] = True
-            idle[clip] = False
+            promising = inference.promising(frame, explained, p_logit, config.likelihood_std)
+            search = searching[promising[searching]]
+            new = self.discovery(memory, frame, scene.retina, explained, search, inference) if len(search) else None
+            idle = torch.zeros_like(promising).index_fill(0, searching, True)
+            idle = idle if new is None else idle.index_fill(0, new.clip, False)
             scene.log_p_nothing = scene.log_p_nothing + idle * F.logsigmoid(-p_logit)
-            if not len(clip):
+            if new is None:
                 break
+            posterior, clip, q_logit = new
             born, image = self.born(posterior, clip, next_id)
-            rows = self._infer_presence(
-                scene,
-                posterior,
-                clip,
-                image,
-                torch.zeros_like(image[:, 0, 0, 0]),
-                p_logit[clip],
-                q_logit,
-                inference,
-                i == 0,
-            )
+            nobody = torch.zeros_like(posterior.where[:, 0])
+            odds = p_logit[clip]
+            rows = self._infer_presence(scene, posterior, clip, image, nobody, odds, q_logit, inference, i == 0)
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
             scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
             found = rows.pres.detach().bool()

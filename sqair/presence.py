@@ -39,6 +39,16 @@ class Inference:
         """Whether to look for no new objects in a later frame."""
         return False
 
+    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
+        """In which clips ``[B]`` discovery may find something.
+
+        Args:
+            frame, explained: ``[B, C, H, W]``, the frame and the canvas so far.
+            p_logit: ``[B]``, prior log-odds of one more object.
+            std: standard deviation of the likelihood.
+        """
+        return torch.ones_like(p_logit, dtype=torch.bool)
+
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
         return salience
@@ -103,6 +113,11 @@ class Refined(Inference):
     """Ways in which the first frame of a clip is explained; the one of the best bound is kept."""
     exploring: bool = False
     """Whether this is a search over restarts: clip b * restarts + r looks where chance, for r > 0, tells it to."""
+
+    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
+        """Where an object could be accepted: it only adds ink, so that it gains at most what the ink missing costs."""
+        missing = (frame - explained).clamp_min(0)
+        return missing.square().flatten(1).sum(1) / (2 * std * std) + p_logit > 0
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         if not self.exploring:

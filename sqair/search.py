@@ -1,7 +1,7 @@
 """Where discovery looks: q(z_where) of an object not yet explained, by two networks of one interface.
 
 ``begin`` starts the search in a frame and returns its memory; a call makes one step in some of the clips and
-says in which of them there is anything to see, and what.
+says in which of them there is anything to see, and what (None if in no clip).
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class ResidualSearch(nn.Module):
     def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """The latents of a step, for those who want to know."""
 
-    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
+    def forward(
+        self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
+    ) -> Found | None:
         """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
         config = self.config
         with torch.no_grad():
@@ -57,6 +59,8 @@ class ResidualSearch(nn.Module):
             salience = inference.attend(saliency(retina - explained), clip)
             centre, salience = most_salient(salience, config)
             worth = (salience > config.saliency_threshold).nonzero()[:, 0]
+            if not len(worth):
+                return None
             retina, explained, centre = retina[worth], explained[worth], centre[worth]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read(torch.cat([retina, explained], 1), window, config.glimpse, config.retina)

@@ -1,7 +1,7 @@
 """Who decides whether an object is there: samples, modes, refinement by gain, and the memory of hidden objects."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from scipy import stats
 from torch import Tensor
 
 from conftest import SPOTTER, follow, moving_spots, seeded, spotter, straight
+from sqair.discover import Discovery
 from sqair.distributions import Gaussian
 from sqair.objects import Posterior, Rows
 from sqair.presence import Inference, Refined, Sampled
@@ -216,3 +217,45 @@ def test_returning_objects_respect_the_slots() -> None:
             counts.append(len(step.objects))
     assert counts[:4] == [1, 1, 1, 1] and int(state.next_id) == 2
     assert counts[4:] == [1, 1]
+
+
+@dataclass
+class Undeterred(Refined):
+    """Looks for objects that could not be accepted, too."""
+
+    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
+        return torch.ones_like(p_logit, dtype=torch.bool)
+
+
+def test_not_looking_where_nothing_could_be_accepted_changes_nothing() -> None:
+    """Spots that come late are found all the same; the search is shorter, since frames are nearly explained."""
+    model = spotter(replace(SPOTTER, saliency_threshold=1e-6))
+    first, second = straight(10, 10, 2, 1, 8), straight(40, 32, -1, -1, 8, hidden=range(3))
+    frames = (0.97 * moving_spots([first, second])).to(torch.get_default_dtype())
+    searches = {}
+    found = {}
+    for kind in (Refined, Undeterred):
+        searches[kind] = 0
+        with pytest.MonkeyPatch.context() as patch:
+
+            def counted(*args, kind: type = kind, **kwargs):
+                searches[kind] += 1
+                return Discovery.forward(model.discovery, *args, **kwargs)
+
+            patch.setattr(model.discovery, "forward", counted)
+            found[kind] = follow(model, frames, kind(restarts=1))
+    assert found[Refined] == found[Undeterred]
+    assert {i for objects in found[Refined] for i, _, _ in objects} == {0, 1}
+    assert 2 <= searches[Refined] < searches[Undeterred]
+
+
+def test_what_a_frame_misses_bounds_what_any_object_gains() -> None:
+    frame, image, clip = scene(12, 3, clips=4)
+    clear = blend(0.3 * image, clip, 4)
+    gained = gain(frame[clip], clear[clip].exp(), image, STD)
+    for c in range(4):
+        price = float(gained[clip == c].max())
+        p_logit = torch.full((4,), -price + 1e-9)
+        assert Refined().promising(frame, -torch.expm1(clear), p_logit, STD)[c]
+    dark = torch.zeros_like(frame)
+    assert not Refined().promising(dark, -torch.expm1(clear), torch.full((4,), -0.1), STD).any()
