@@ -43,6 +43,11 @@ class Terms:
         return torch.stack([step.log_p_nothing for step in self.steps]).sum(0)
 
     @cached_property
+    def objects(self) -> Tensor:
+        """How many objects are there, summed over frames."""
+        return self._sum([r.pres.detach() for r in self.rows])
+
+    @cached_property
     def kl_presence(self) -> Tensor:
         """KL of each presence variable that was reached, given what was sampled before it."""
         return self._sum([bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows]) - self.log_p_nothing
@@ -77,10 +82,10 @@ class Terms:
         """log p(x, z) - log q(z | x) of the sample, equation (7) before the expectation."""
         return self.log_likelihood + self.log_p_presence - self.log_q_presence - self.log_ratio_z
 
-    def summary(self) -> dict[str, float]:
-        """Means per frame of the bound and its parts, nats."""
-        names = ("elbo", "log_likelihood", "kl_presence", "kl_z")
-        return {name: float(getattr(self, name).detach().mean()) / len(self.steps) for name in names}
+    def summary(self, weight: Tensor | float = 1.0) -> dict[str, float]:
+        """Means per frame of the bound and its parts, nats, and of the objects; clips count by ``weight [B]``."""
+        names = ("elbo", "log_likelihood", "kl_presence", "kl_z", "objects")
+        return {name: float((weight * getattr(self, name).detach()).mean()) / len(self.steps) for name in names}
 
 
 def iwae(log_weight: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ class TrainConfig:
     clip_norm: float = 500.0
     """Gradients of a larger norm (of the loss in nats per frame) are scaled down to it."""
     estimator: str = "closed_form"
-    """How gradients get through z_pres: closed_form, score_function or vimco."""
+    """How gradients get through z_pres: a name of docs/estimators.md, such as closed_form, nvil or vimco."""
     particles: int = 1
     """Particles K per clip; vimco needs at least 2."""
     discovery_dropout: float = 0.5

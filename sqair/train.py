@@ -19,7 +19,7 @@ from torch import Tensor
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
-from sqair.estimators import Baseline, get_estimator
+from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
 from sqair.model import SQAIR
 from sqair.presence import Sampled
@@ -54,18 +54,19 @@ class Trainer:
         self, model_config: ModelConfig, config: TrainConfig, source: ClipSource, device: torch.device | str = "cpu"
     ) -> None:
         self.config, self.source, self.device = config, source, torch.device(device)
-        self.estimate = get_estimator(config.estimator)
         too_long = max(stage.length for stage in config.stages)
         if too_long > source.length:
             raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = SQAIR(model_config).to(self.device)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), fused=True
-        )
+            self.estimator = make_estimator(config.estimator, model_config).to(self.device)
+        self.particles = self.estimator.particles(config.particles)
+        learned = [(self.model, config.learning_rate), (self.estimator, self.estimator.learning_rate)]
+        groups = [{"params": list(module.parameters()), "rate": rate} for module, rate in learned]
+        groups = [group for group in groups if group["params"]]
+        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
-        self.baseline = Baseline()
         self.step = 0
         self.next_clip = 0
         self.object_nats: float | None = None
@@ -111,9 +112,9 @@ class Trainer:
         """One step of the optimiser; returns its metrics."""
         config, stage = self.config, self.stage()
         progress = self.step / self.total_steps
-        rate = config.learning_rate * max(config.final_rate, (1 - progress) ** 1.5)
+        decay = max(config.final_rate, (1 - progress) ** 1.5)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["rate"] * decay
         start, end = config.price
         self.model.price = self._price(start + (end - start) * min(1.0, self.step / config.price_steps))
         frames = self.batch(stage)
@@ -125,12 +126,12 @@ class Trainer:
             dropout=config.discovery_dropout,
             jitter=config.jitter,
         )
-        steps = self.model(frames.repeat(1, config.particles, 1, 1, 1), sampled)
-        terms = Terms(steps)
-        loss = self.estimate(terms, config.particles, self.baseline) / stage.length
+        frames = frames.repeat(1, self.particles, 1, 1, 1)
+        terms = Terms(self.model(frames, self.estimator.inference(sampled)))
+        loss = self.estimator(terms, frames, self.particles) / stage.length
         norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
         self.step += 1
-        metrics = self._metrics(terms, stage, float(loss.detach()), norm, rate)
+        metrics = self._metrics(terms, stage, float(loss.detach()), norm, config.learning_rate * decay)
         if self.step == self.total_steps:
             self.model.price = self._price(config.tracking_price)
         return metrics
@@ -159,13 +160,12 @@ class Trainer:
         return self.object_nats * share
 
     def _metrics(self, terms: Terms, stage: Stage, loss: float, norm: float, rate: float) -> dict[str, float]:
-        objects = sum(len(step.objects) for step in terms.steps) / (stage.length * stage.clips * self.config.particles)
+        weight = self.estimator.weight(terms, self.particles).detach()
         return {
             "step": self.step,
             "length": stage.length,
             "loss": loss,
-            **terms.summary(),
-            "objects": objects,
+            **terms.summary(weight),
             "price": self.model.price,
             "gradient_norm": norm,
             "learning_rate": rate,
@@ -181,7 +181,7 @@ class Trainer:
             "next_clip": self.next_clip,
             "object_nats": self.object_nats,
             "price": self.model.price,
-            "baseline": [self.baseline.value, self.baseline.empty],
+            "estimator": self.estimator.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -191,4 +191,4 @@ class Trainer:
         self.generator.set_state(state["generator"])
         self.step, self.next_clip = state["step"], state["next_clip"]
         self.object_nats, self.model.price = state["object_nats"], state["price"]
-        self.baseline.value, self.baseline.empty = state["baseline"]
+        self.estimator.load_state_dict(state["estimator"])

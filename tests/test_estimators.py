@@ -1,35 +1,34 @@
 """Gradient estimators against the exact gradient: every outcome of every presence, weighted by its probability."""
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from conftest import STATIC, TINY, Dictated, gradient, outcomes, spots, tiny_model
+from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
 from sqair.bounds import Terms, iwae
 from sqair.config import ModelConfig
 from sqair.errors import UserError
-from sqair.estimators import (
-    ESTIMATORS,
-    Baseline,
-    Estimator,
-    closed_form,
-    get_estimator,
-    leave_one_out,
-    score_function,
-    vimco,
-)
+from sqair.estimators import ESTIMATORS, Estimator, make_estimator
+from sqair.estimators.nvil import NVIL
+from sqair.estimators.score_function import Constant, RunningMean
+from sqair.estimators.vimco import Vimco, leave_one_out
 from sqair.model import SQAIR
 from sqair.presence import Sampled
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 TWO_FRAMES = replace(TINY, slots=2, first_steps=1)
+Loss = Callable[[Terms, Tensor, int], Tensor]
+"""An estimator, or what stands in for one: from terms, frames and particles to a loss."""
 CASES = {"one frame": (replace(STATIC, first_steps=2), 1), "two frames": (TWO_FRAMES, 2)}
 
 
@@ -56,17 +55,15 @@ def exact_gradient(model: SQAIR, frames: Tensor, bound: Callable[[Terms], Tensor
     return gradient(model, bound(terms_of(model, frames, outcomes(model, frames))))
 
 
-def expected_gradient(
-    model: SQAIR, frames: Tensor, estimator: Estimator, particles: int, baseline: float = 0.0
-) -> Tensor:
+def expected_gradient(model: SQAIR, frames: Tensor, estimator: Loss, particles: int) -> Tensor:
     """The estimator's gradient for every joint outcome of the particles, weighted by its probability."""
     scripts = outcomes(model, frames)
     total, mass = torch.zeros(()), 0.0
     for joint in itertools.product(scripts, repeat=particles):
         terms = terms_of(model, frames, list(joint))
         q = float(terms.log_q_presence.detach().sum().exp())
-        loss = estimator(terms, particles, Baseline(value=baseline, empty=False))
-        total = total - q * gradient(model, loss)
+        fresh = copy.deepcopy(estimator)  # it may remember what it saw
+        total = total - q * gradient(model, fresh(terms, frames.expand(-1, particles, -1, -1, -1), particles))
         mass += q
     assert mass == pytest.approx(1, abs=1e-12)
     return total
@@ -84,13 +81,27 @@ def case(name: str, discovery: str = "recurrent") -> tuple[SQAIR, Tensor]:
     return tiny_model(config, price=0.8), spots(config, length, 1)
 
 
+def experienced(name: str, config: ModelConfig) -> Estimator:
+    """An estimator whose baselines expect something, none of it right."""
+    estimator = make_estimator(name, config)
+    with torch.no_grad():
+        for parameter in estimator.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+        for buffer in estimator.buffers():
+            buffer.fill_(37)
+    return estimator
+
+
 @pytest.mark.parametrize("discovery", ["recurrent", "residual"])
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("baseline", [0.0, 37.5])
-def test_score_function_is_unbiased(name: str, discovery: str, baseline: float) -> None:
-    model, frames = case(name, discovery)
+@pytest.mark.parametrize("case_name", CASES)
+@pytest.mark.parametrize(
+    "name", ["score_function", "score_function_constant", "score_function_plain", "nvil_unscaled"]
+)
+def test_score_functions_are_unbiased(name: str, case_name: str, discovery: str) -> None:
+    model, frames = case(case_name, discovery)
     exact = exact_gradient(model, frames, exact_elbo)
-    assert error(expected_gradient(model, frames, score_function, 1, baseline), exact) < 1e-10
+    for estimator in (make_estimator(name, model.config), experienced(name, model.config)):
+        assert error(expected_gradient(model, frames, estimator, 1), exact) < 1e-10
 
 
 @pytest.mark.parametrize("discovery", ["recurrent", "residual"])
@@ -98,13 +109,90 @@ def test_score_function_is_unbiased(name: str, discovery: str, baseline: float) 
 def test_vimco_is_unbiased(name: str, discovery: str, particles: int) -> None:
     model, frames = case(name, discovery)
     exact = exact_gradient(model, frames, exact_iwae(particles))
-    assert error(expected_gradient(model, frames, vimco, particles), exact) < 1e-10
+    assert error(expected_gradient(model, frames, make_estimator("vimco", model.config), particles), exact) < 1e-10
 
 
-def test_score_function_of_many_particles_is_still_that_of_the_elbo() -> None:
+@pytest.mark.parametrize("name", ["score_function", "nvil_unscaled"])
+def test_score_functions_of_many_particles_are_still_those_of_the_elbo(name: str) -> None:
     model, frames = case("one frame")
     exact = exact_gradient(model, frames, exact_elbo)
-    assert error(expected_gradient(model, frames, score_function, 2, 5.0), exact) < 1e-10
+    assert error(expected_gradient(model, frames, experienced(name, model.config), 2), exact) < 1e-10
+
+
+@pytest.mark.parametrize("discovery", ["recurrent", "residual"])
+def test_enumeration_is_exact_in_one_pass(discovery: str) -> None:
+    """Its loss and gradient are those of the exact bound, whatever is sampled: here nothing is."""
+    model, frames = case("one frame", discovery)
+    estimator = make_estimator("enumeration", model.config)
+    particles = estimator.particles(1)
+    repeated = frames.expand(-1, particles, -1, -1, -1)
+    loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None)))), repeated, particles)
+    bound = exact_elbo(terms_of(model, frames, outcomes(model, frames)))
+    assert -float(loss.detach()) == pytest.approx(float(bound.detach()), rel=1e-12)
+    exact = exact_gradient(model, frames, exact_elbo)
+    assert error(-gradient(model, loss), exact) < 1e-10
+
+
+def test_enumeration_of_a_batch_knows_where_there_is_nothing_more_to_see() -> None:
+    """Clips apart; particles that are to find objects in a dark frame count for nothing."""
+    model, frames = case("one frame", "residual")
+    both = torch.cat([frames, 0 * frames], 1)
+    estimator = make_estimator("enumeration", model.config)
+    repeated = both.repeat(1, 3, 1, 1, 1)
+    terms = Terms(model(repeated, estimator.inference(Sampled(None))))
+    alone = [exact_elbo(terms_of(model, both[:, b : b + 1], outcomes(model, both[:, b : b + 1]))) for b in (0, 1)]
+    expected = float(torch.stack(alone).mean().detach())
+    assert -float(estimator(terms, repeated, 3).detach()) == pytest.approx(expected, rel=1e-12)
+    weight = estimator.weight(terms, 3).detach().view(3, 2) / 3
+    torch.testing.assert_close(weight.sum(0), torch.ones(2), rtol=0, atol=1e-12)
+    assert weight[:, 1].tolist() == [1, 0, 0]
+
+
+def test_the_published_variant_of_vimco_has_the_gradient_that_is_reported_of_it() -> None:
+    """The K-particle bound's at fixed presences, and the one-particle bound's in q(z_pres), found by enumeration."""
+    model, frames = case("one frame")
+
+    def mixed(terms: Terms) -> Tensor:
+        picks = torch.cartesian_prod(*[torch.arange(len(terms.elbo))] * 2)
+        q = terms.log_q_presence[picks].sum(1).exp()
+        fixed = (q.detach() * iwae(terms.log_weight[picks].T)).sum()
+        return fixed + (terms.log_q_presence.exp() * terms.log_weight.detach()).sum()
+
+    found = expected_gradient(model, frames, make_estimator("vimco_sqair", model.config), 2)
+    assert error(found, exact_gradient(model, frames, mixed)) < 1e-10
+    assert error(found, exact_gradient(model, frames, exact_iwae(2))) > 1e-3
+
+
+def test_the_signals_of_both_vimcos_on_one_bit_by_hand() -> None:
+    """Two particles: the derivatives of E log((w_1 + w_2) / 2) and of E log w, both at fixed weights."""
+    logit, reward = torch.tensor(0.3, requires_grad=True), (1.7, -0.4)
+    found = {"vimco": 0.0, "vimco_sqair": 0.0}
+    there = float(torch.sigmoid(logit.detach()))
+    q = [1 - there, there]
+    for pair in itertools.product((0, 1), repeat=2):
+        for name in found:
+            bits = torch.tensor([float(b) for b in pair])
+            log_q = bits * F.logsigmoid(logit) + (1 - bits) * F.logsigmoid(-logit)
+            log_weight = torch.tensor([reward[b] for b in pair])
+            estimator = make_estimator(name, TINY)
+            assert isinstance(estimator, Vimco)
+            part = estimator.score(log_weight[:, None], iwae(log_weight[:, None]), log_q[:, None]).sum()
+            found[name] += q[pair[0]] * q[pair[1]] * float(torch.autograd.grad(part, logit)[0])
+    pairs = [(0, 0), (0, 1), (1, 1)]
+    value = {pair: math.log((math.exp(reward[pair[0]]) + math.exp(reward[pair[1]])) / 2) for pair in pairs}
+    slope = q[0] * q[1]
+    exact = 2 * slope * (q[0] * (value[0, 1] - value[0, 0]) + q[1] * (value[1, 1] - value[0, 1]))
+    assert found["vimco"] == pytest.approx(exact, abs=1e-12)
+    assert found["vimco_sqair"] == pytest.approx(slope * (reward[1] - reward[0]), abs=1e-12)
+
+
+def test_normalisation_scales_the_discrete_part_alone() -> None:
+    """By the larger of 1 and the standard deviation of the signal; otherwise it is NVIL without it."""
+    model, frames = case("one frame")
+    plain = expected_gradient(model, frames, experienced("nvil_unscaled", model.config), 1)
+    scaled = expected_gradient(model, frames, experienced("nvil", model.config), 1)
+    fixed = expected_gradient(model, frames, lambda terms, frames, k: -terms.elbo.mean(), 1)
+    torch.testing.assert_close(scaled - fixed, (plain - fixed) / 37, rtol=1e-9, atol=1e-9)
 
 
 def test_closed_form_is_exact_for_a_single_object_of_a_last_frame() -> None:
@@ -113,7 +201,7 @@ def test_closed_form_is_exact_for_a_single_object_of_a_last_frame() -> None:
         model = tiny_model(replace(config, discovery=discovery), seed=seed, price=0.8)
         frames = spots(config, 1, 1, seed=seed)
         exact = exact_gradient(model, frames, exact_elbo)
-        assert error(expected_gradient(model, frames, closed_form, 1), exact) < 1e-10
+        assert error(expected_gradient(model, frames, make_estimator("closed_form", model.config), 1), exact) < 1e-10
 
 
 def test_closed_form_of_presence_does_not_depend_on_the_sample() -> None:
@@ -122,12 +210,12 @@ def test_closed_form_of_presence_does_not_depend_on_the_sample() -> None:
     model.config = replace(model.config, first_steps=1)
     logit = model.get_parameter("discovery.search.omega.2.bias")
 
-    def derivative(estimator: Estimator, pres: int) -> Tensor:
-        loss = estimator(terms_of(model, frames, [(pres,)]), 1, Baseline())
+    def derivative(name: str, pres: int) -> Tensor:
+        loss = make_estimator(name, model.config)(terms_of(model, frames, [(pres,)]), frames, 1)
         return torch.autograd.grad(loss, logit)[0][8]
 
-    torch.testing.assert_close(derivative(closed_form, 0), derivative(closed_form, 1), rtol=1e-12, atol=0)
-    assert (derivative(score_function, 0) - derivative(score_function, 1)).abs() > 1
+    torch.testing.assert_close(derivative("closed_form", 0), derivative("closed_form", 1), rtol=1e-12, atol=0)
+    assert (derivative("score_function", 0) - derivative("score_function", 1)).abs() > 1
 
 
 def test_closed_form_is_biased_where_it_says_so() -> None:
@@ -135,7 +223,7 @@ def test_closed_form_is_biased_where_it_says_so() -> None:
     for name in CASES:
         model, frames = case(name)
         exact = exact_gradient(model, frames, exact_elbo)
-        assert error(expected_gradient(model, frames, closed_form, 1), exact) > 1e-4
+        assert error(expected_gradient(model, frames, make_estimator("closed_form", model.config), 1), exact) > 1e-4
 
 
 def test_the_exact_gradient_is_that_of_the_exact_bound() -> None:
@@ -172,8 +260,8 @@ def score(signal: Tensor, terms: Terms) -> Tensor:
     return -(terms.elbo + signal * terms.log_q_presence).mean()
 
 
-def vimco_with(signal: Callable[[Tensor, Tensor], Tensor], reduce: Callable[[Tensor], Tensor]) -> Estimator:
-    def faulty(total: Terms, particles: int, baseline: Baseline) -> Tensor:
+def vimco_with(signal: Callable[[Tensor, Tensor], Tensor], reduce: Callable[[Tensor], Tensor]) -> Loss:
+    def faulty(total: Terms, frames: Tensor, particles: int) -> Tensor:
         log_weight, log_q = (v.view(particles, -1) for v in (total.log_weight, total.log_q_presence))
         bound = iwae(log_weight)
         return -(bound + reduce(signal(log_weight.detach(), bound.detach()) * log_q)).mean()
@@ -188,20 +276,20 @@ def mean_of_all(log_weight: Tensor) -> Tensor:
     return replaced.logsumexp(1) - math.log(len(log_weight))
 
 
-SCORE_FAULTS: dict[str, Estimator] = {
-    "sign flipped": lambda t, k, b: score(-t.elbo.detach(), t),
-    "signal forgotten": lambda t, k, b: score(torch.zeros_like(t.elbo), t),
-    "baseline sees its own sample": lambda t, k, b: score(t.elbo.detach() - 0.5 * t.elbo.detach() - 10, t),
-    "signal not detached": lambda t, k, b: score(t.elbo, t),
-    "signal without the KLs": lambda t, k, b: score(t.log_likelihood.detach(), t),
+SCORE_FAULTS: dict[str, Loss] = {
+    "sign flipped": lambda t, x, k: score(-t.elbo.detach(), t),
+    "signal forgotten": lambda t, x, k: score(torch.zeros_like(t.elbo), t),
+    "baseline sees its own sample": lambda t, x, k: score(t.elbo.detach() - 0.5 * t.elbo.detach() - 10, t),
+    "signal not detached": lambda t, x, k: score(t.elbo, t),
+    "signal without the KLs": lambda t, x, k: score(t.log_likelihood.detach(), t),
 }
 
-VIMCO_FAULTS: dict[str, Estimator] = {
+VIMCO_FAULTS: dict[str, Loss] = {
     "sign flipped": vimco_with(lambda w, L: leave_one_out(w) - L, lambda s: s.sum(0)),
     "no leave-one-out": vimco_with(lambda w, L: L - mean_of_all(w), lambda s: s.sum(0)),
     "the signal of the published code": vimco_with(lambda w, L: w - leave_one_out(w), lambda s: s.mean(0)),
     "mean over particles": vimco_with(lambda w, L: L - leave_one_out(w), lambda s: s.mean(0)),
-    "the ELBO's gradient": score_function,
+    "the ELBO's gradient": lambda t, x, k: score(t.elbo.detach(), t),
 }
 
 
@@ -250,20 +338,41 @@ def test_particles_of_one_clip_compete_with_each_other_only() -> None:
     model, first = case("one frame")
     frames = torch.cat([first, spots(model.config, 1, 1, seed=9)], 1)
     scripts = [(1, 0), (0,), (1, 1), (1, 0), (0,), (1, 1)]  # particle by particle, both clips in each
-    both = vimco(Terms(model(frames.repeat(1, 3, 1, 1, 1), Dictated(script=scripts))), 3, Baseline())
-    alone = [vimco(terms_of(model, frames[:, b : b + 1], scripts[b::2]), 3, Baseline()) for b in (0, 1)]
+    vimco = make_estimator("vimco", model.config)
+    both = vimco(Terms(model(frames.repeat(1, 3, 1, 1, 1), Dictated(script=scripts))), frames, 3)
+    alone = [vimco(terms_of(model, frames[:, b : b + 1], scripts[b::2]), frames, 3) for b in (0, 1)]
     torch.testing.assert_close(both, (alone[0] + alone[1]) / 2, rtol=1e-12, atol=0)
 
 
 def test_the_baseline_is_the_mean_of_what_came_before() -> None:
-    baseline = Baseline(decay=0.5)
-    assert baseline.update(torch.tensor([2.0, 4.0])) == 0
-    assert baseline.update(torch.tensor([9.0])) == 3
-    assert baseline.update(torch.tensor([0.0])) == 6
-    assert baseline.value == 3
+    """Per frame that is still to come, of which it never sees its own sample."""
+    baseline = RunningMean(TINY)
+    baseline.decay = 0.5
+    clips = [torch.tensor([[2.0, 4.0]]), torch.tensor([[9.0]]), torch.tensor([[12.0], [8.0]])]
+    assert [baseline.baseline(signal).tolist() for signal in clips] == [[[0]], [[3]], [[12], [6]]]
+    assert float(baseline.value) == 6
+    constant = Constant(TINY)
+    assert [constant.baseline(signal).tolist() for signal in clips] == [[[0]], [[3]], [[6], [3]]]
 
 
-@pytest.mark.parametrize("name", ESTIMATORS)
+def test_the_network_of_nvil_learns_what_frames_promise() -> None:
+    """After training, what it leaves of a signal that the frames decide varies far less than the signal."""
+    estimator = NVIL(replace(TINY, height=8, width=8))
+    optimiser = torch.optim.Adam(estimator.parameters(), lr=3e-3)
+    source = seeded(3)
+    for _ in range(400):
+        frames = torch.rand(2, 16, 1, 1, 1, generator=source).expand(-1, -1, 1, 8, 8)
+        bound = 100 + 40 * frames[..., 0, 0, 0]
+        steps = [SimpleNamespace(rows=[], log_likelihood=b, log_p_nothing=0 * b) for b in bound]
+        optimiser.zero_grad()
+        estimator(Terms(steps), frames, 1).backward()  # type: ignore[arg-type]
+        optimiser.step()
+    assert estimator.deviation < 0.2 * estimator.spread
+    assert 10 < float(estimator.spread) < 25  # the truth, averaged over both frames, is 14.1
+    assert abs(float(estimator.centre) - 120) < 5
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name != "enumeration"])
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_finite_at_extreme_logits(name: str, logit: float, dtype: torch.dtype) -> None:
@@ -274,25 +383,38 @@ def test_gradients_are_finite_at_extreme_logits(name: str, logit: float, dtype: 
     model.new_presence.bias = model.old_presence.bias = logit
     scripts = [(1, 1, 0), (1, 0, 0), (0, 1), (1, 1, 1)]
     terms = terms_of(model, frames, scripts)
-    loss = ESTIMATORS[name](terms, 2, Baseline())
+    loss = make_estimator(name, model.config)(terms, frames.expand(-1, 4, -1, -1, -1), 2)
     assert loss.isfinite() and gradient(model, loss).isfinite().all()
+
+
+def test_enumeration_is_finite_at_extreme_logits() -> None:
+    model, frames = case("one frame", "residual")
+    assert model.new_presence is not None
+    estimator, repeated = make_estimator("enumeration", model.config), frames.expand(-1, 3, -1, -1, -1)
+    for model.new_presence.bias in (-1e4, 1e4):
+        loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None)))), repeated, 3)
+        assert loss.isfinite() and gradient(model, loss).isfinite().all()
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_every_estimator_moves_the_whole_model(name: str) -> None:
     """As training runs it: everything sampled, particles stacked; also clips in which nothing was ever found."""
     config = ModelConfig(height=24, width=20, slots=2, first_steps=2, glimpse=8, z_what=4, hidden=8, features=8)
-    model = tiny_model(config)
-    frames = spots(config, 3, 4).repeat(1, 2, 1, 1, 1)
-    found = gradient(model, get_estimator(name)(Terms(model(frames, Sampled(torch.Generator()))), 2, Baseline()))
+    model, estimator = tiny_model(config), make_estimator(name, config)
+    particles = estimator.particles(2)
+    frames = spots(config, 1 if name == "enumeration" else 3, 4).repeat(1, particles, 1, 1, 1)
+
+    def loss(frames: Tensor) -> Tensor:
+        inference = estimator.inference(Sampled(torch.Generator()))
+        return estimator(Terms(model(frames, inference)), frames, particles)
+
+    found = gradient(model, loss(frames))
     assert found.isfinite().all() and found.abs().max() > 0
-    nothing = get_estimator(name)(Terms(model(0 * frames, Sampled(torch.Generator()))), 2, Baseline())
-    assert nothing.isfinite()
+    assert loss(0 * frames).isfinite()
 
 
 def test_what_cannot_be_estimated_is_refused() -> None:
     with pytest.raises(UserError, match="unknown estimator 'reinforse'; there are closed_form, "):
-        get_estimator("reinforse")
-    model, frames = case("one frame")
+        make_estimator("reinforse", TINY)
     with pytest.raises(UserError, match="at least 2 particles"):
-        vimco(terms_of(model, frames, [(0,)]), 1, Baseline())
+        make_estimator("vimco", TINY).particles(1)

@@ -147,7 +147,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize("how", [("score_function",), ("vimco", "--train.particles", "2")])
+@pytest.mark.parametrize("how", [("score_function",), ("nvil",), ("vimco", "--train.particles", "2")])
 def test_estimators_resume_too(
     tmp_path: Path, stop_after: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
 ) -> None:
@@ -160,6 +160,16 @@ def test_estimators_resume_too(
     monkeypatch.undo()
     assert cli.run("train", ["--resume", "--output", str(tmp_path / "parts")]) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_enumeration_trains_on_single_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*TINY, "--validate-every", "0", "--train.estimator", "enumeration"]
+    assert cli.run("train", [*words, "--output", str(tmp_path / "clips")]) == 2
+    assert "the enumeration estimator is for single frames" in capsys.readouterr().err
+    frames = ["--train.stages", "1x4x6", "--output", str(tmp_path / "frames")]
+    assert cli.run("train", [*words, *frames]) == 0
+    for line in metrics(tmp_path / "frames"):
+        assert line["loss"] == pytest.approx(-line["elbo"], rel=1e-5)
 
 
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:

@@ -1,0 +1,34 @@
+"""Gradient estimators for the discrete latents: from a pass over clips to a loss.
+
+A new one is a file here and a line in ``ESTIMATORS``; docs/estimators.md says what each promises.
+"""
+
+from __future__ import annotations
+
+from sqair.config import ModelConfig
+from sqair.errors import UserError
+from sqair.estimators.base import Estimator
+from sqair.estimators.closed_form import ClosedForm
+from sqair.estimators.enumeration import Enumeration
+from sqair.estimators.nvil import NVIL, NormalisedNVIL
+from sqair.estimators.score_function import Constant, RunningMean, ScoreFunction
+from sqair.estimators.vimco import Vimco, VimcoSqair
+
+ESTIMATORS: dict[str, type[Estimator]] = {
+    "closed_form": ClosedForm,
+    "score_function": RunningMean,
+    "score_function_constant": Constant,
+    "score_function_plain": ScoreFunction,
+    "nvil": NormalisedNVIL,
+    "nvil_unscaled": NVIL,
+    "vimco": Vimco,
+    "vimco_sqair": VimcoSqair,
+    "enumeration": Enumeration,
+}
+
+
+def make_estimator(name: str, config: ModelConfig) -> Estimator:
+    """The estimator of that name for models of ``config``. Raises UserError for an unknown name."""
+    if name not in ESTIMATORS:
+        raise UserError(f"unknown estimator '{name}'; there are {', '.join(ESTIMATORS)}")
+    return ESTIMATORS[name](config)
