@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
-from sqair.bounds import Terms, iwae
+from sqair.bounds import Terms, iwae, local_presence_gain
 from sqair.config import ModelConfig
+from sqair.distributions import bernoulli_log_prob
 from sqair.errors import UserError
 from sqair.estimators import ESTIMATORS, Estimator, make_estimator
 from sqair.estimators.nvil import NVIL
@@ -81,6 +82,11 @@ def case(name: str, discovery: str = "recurrent") -> tuple[SQAIR, Tensor]:
     return tiny_model(config, price=0.8), spots(config, length, 1)
 
 
+UNBIASED = [
+    "closed_form_corrected", "score_function", "score_function_constant", "score_function_plain", "nvil_unscaled"
+]  # fmt: skip
+
+
 def experienced(name: str, config: ModelConfig) -> Estimator:
     """An estimator whose baselines expect something, none of it right."""
     estimator = make_estimator(name, config)
@@ -94,9 +100,7 @@ def experienced(name: str, config: ModelConfig) -> Estimator:
 
 @pytest.mark.parametrize("discovery", ["recurrent", "residual"])
 @pytest.mark.parametrize("case_name", CASES)
-@pytest.mark.parametrize(
-    "name", ["score_function", "score_function_constant", "score_function_plain", "nvil_unscaled"]
-)
+@pytest.mark.parametrize("name", UNBIASED)
 def test_score_functions_are_unbiased(name: str, case_name: str, discovery: str) -> None:
     model, frames = case(case_name, discovery)
     exact = exact_gradient(model, frames, exact_elbo)
@@ -112,7 +116,7 @@ def test_vimco_is_unbiased(name: str, discovery: str, particles: int) -> None:
     assert error(expected_gradient(model, frames, make_estimator("vimco", model.config), particles), exact) < 1e-10
 
 
-@pytest.mark.parametrize("name", ["score_function", "nvil_unscaled"])
+@pytest.mark.parametrize("name", ["closed_form_corrected", "score_function", "nvil_unscaled"])
 def test_score_functions_of_many_particles_are_still_those_of_the_elbo(name: str) -> None:
     model, frames = case("one frame")
     exact = exact_gradient(model, frames, exact_elbo)
@@ -298,6 +302,46 @@ def test_the_check_finds_faults_of_the_score_function(fault: str) -> None:
     model, frames = case("one frame")
     exact = exact_gradient(model, frames, exact_elbo)
     assert error(expected_gradient(model, frames, SCORE_FAULTS[fault], 1), exact) > 1e-3
+
+
+def test_the_correction_leaves_no_variance_where_nothing_comes_later() -> None:
+    """One bit and a baseline that is the bound without the object: the same derivative, whatever is sampled."""
+    config = replace(STATIC, first_steps=1)
+    model, frames = tiny_model(config, price=0.8), spots(config, 1, 1)
+    logit = model.get_parameter("discovery.search.omega.2.bias")
+    estimator = make_estimator("closed_form_corrected", config)
+    assert isinstance(estimator, RunningMean)
+    estimator.take(terms_of(model, frames, [(0,)]).elbo.detach()[0])
+    found = []
+    for pres in (0, 1):
+        loss = copy.deepcopy(estimator)(terms_of(model, frames, [(pres,)]), frames, 1)
+        found.append(float(torch.autograd.grad(loss, logit)[0][8]))
+    assert found[0] == pytest.approx(found[1], abs=1e-9) and abs(found[0]) > 1
+
+
+CORRECTED_FAULTS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "nothing taken away": lambda signal, pres, gain: signal,
+    "taken away twice": lambda signal, pres, gain: signal - 2 * pres * gain,
+    "taken away when absent": lambda signal, pres, gain: signal - (1 - pres) * gain,
+}
+
+
+@pytest.mark.parametrize("fault", CORRECTED_FAULTS)
+def test_the_check_finds_faults_of_the_correction(fault: str) -> None:
+    """The expectation that is added must be that of what was taken away."""
+
+    def faulty(terms: Terms, frames: Tensor, particles: int) -> Tensor:
+        loss = -terms.elbo.sum()
+        for rows in terms.rows:
+            gain, pres = local_presence_gain(rows), rows.pres.detach()
+            left = CORRECTED_FAULTS[fault](terms.elbo.detach()[rows.clip], pres, gain)
+            log_q = bernoulli_log_prob(rows.q_logit, pres)
+            loss = loss - (left * log_q + torch.sigmoid(rows.q_logit) * gain).sum()
+        return loss / len(terms.elbo)
+
+    model, frames = case("one frame")
+    exact = exact_gradient(model, frames, exact_elbo)
+    assert error(expected_gradient(model, frames, faulty, 1), exact) > 1e-3
 
 
 @pytest.mark.parametrize("fault", VIMCO_FAULTS)

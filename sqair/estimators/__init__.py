@@ -9,6 +9,7 @@ from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
 from sqair.estimators.closed_form import ClosedForm
+from sqair.estimators.corrected import Corrected
 from sqair.estimators.enumeration import Enumeration
 from sqair.estimators.nvil import NVIL, NormalisedNVIL
 from sqair.estimators.score_function import Constant, RunningMean, ScoreFunction
@@ -16,6 +17,7 @@ from sqair.estimators.vimco import Vimco, VimcoSqair
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "closed_form": ClosedForm,
+    "closed_form_corrected": Corrected,
     "score_function": RunningMean,
     "score_function_constant": Constant,
     "score_function_plain": ScoreFunction,
