@@ -218,8 +218,13 @@ class SQAIR(nn.Module):
         std = self.config.likelihood_std
         new = p_logit is not None
         with torch.no_grad():
-            without = scene.clear[clip] - on[:, None, None, None] * image
-            gained = gain(scene.frame[clip], without.exp(), image, std)
+            alone, frame = image.detach(), scene.frame[clip]
+            clear = (scene.clear[clip] - on[:, None, None, None] * alone).exp()
+            gained = gain(frame, clear, alone, std)
+
+        def gain_at(pres: Tensor) -> Tensor:
+            return gain(frame, clear, pres[:, None, None, None] * alone, std)
+
         kl = posterior.kl()
         if p_logit is None:
             stay = self.config.stay_logit if self.config.temporal.presence else -self.price
@@ -229,8 +234,8 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
-        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, new, first)
-        rows.pres = inference.decide(rows, scene.frame, image.detach(), std)
+        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, gain_at, new, first)
+        rows.pres = inference.decide(rows, scene.frame, alone, std)
         return rows
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Tensor]:

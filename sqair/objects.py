@@ -6,6 +6,7 @@ never reaches a network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
@@ -93,6 +94,7 @@ class Rows:
         kl: ``[M]`` KL of z_what and z_where to their prior, closed form.
         posterior: of z_what and z_where, with their samples.
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
+        gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
         new: True for rows of discovery, False for propagation.
         first: True for the first discovery step of a frame.
     """
@@ -105,5 +107,6 @@ class Rows:
     kl: Tensor
     posterior: Posterior
     gain: Tensor
+    gain_at: Callable[[Tensor], Tensor]
     new: bool
     first: bool

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +13,7 @@ from sqair.distributions import Gaussian, sample_bernoulli
 from sqair.objects import Objects, Rows
 from sqair.render import blend, gain
 
+MOST_BOLD = 0.99
 JITTERED = 0.3
 """Share of the objects of a frame that jitter moves."""
 
@@ -89,6 +91,26 @@ class Sampled(Inference):
             forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
             pres = torch.maximum(pres, forced)
         return pres
+
+
+@dataclass
+class Explored(Sampled):
+    """Boldness as a part of the posterior, q = boldness + (1 - boldness) q, so that what is sampled is what is scored.
+
+    For estimators that need samples of the posterior that they differentiate.
+    """
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
+            rows.q_logit = embolden(rows.q_logit, min(self.boldness, MOST_BOLD))
+        return sample_bernoulli(rows.q_logit.detach(), self.generator)
+
+
+def embolden(logit: Tensor, boldness: float) -> Tensor:
+    """Log-odds of boldness + (1 - boldness) sigmoid(logit), for a boldness in (0, 1)."""
+    rest = math.log1p(-boldness)
+    on = torch.logaddexp(F.logsigmoid(logit) + rest, torch.full_like(logit, math.log(boldness)))
+    return on - F.logsigmoid(-logit) - rest
 
 
 @dataclass

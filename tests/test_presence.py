@@ -12,7 +12,7 @@ from conftest import SPOTTER, follow, moving_spots, seeded, spotter, straight
 from sqair.discover import Discovery
 from sqair.distributions import Gaussian
 from sqair.objects import Posterior, Rows
-from sqair.presence import Inference, Refined, Sampled
+from sqair.presence import Explored, Inference, Refined, Sampled, embolden
 from sqair.render import blend, gain, log_clear, log_likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -27,7 +27,7 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     latents = Posterior(nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
     one = torch.ones(m)
     values = {"reach": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one, "new": False}
-    values = {**values, "first": False, **changes}
+    values = {**values, "gain_at": lambda pres: 100 * pres, "first": False, **changes}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
@@ -55,6 +55,22 @@ def test_boldness_is_for_first_discoveries_only() -> None:
     assert Sampled(seeded(2)).decide(rows(logit, first=True), NO_FRAME, NO_FRAME, STD).sum() == 0
     sure = Sampled(seeded(2), boldness=0.3).decide(rows(-logit, first=True), NO_FRAME, NO_FRAME, STD)
     assert sure.all()  # boldness never takes an object away
+
+
+def test_explored_boldness_is_a_part_of_the_posterior() -> None:
+    logit = torch.tensor([-900.0, -3.0, 0.5, 40.0], requires_grad=True)
+    for boldness in (0.2, 0.99):
+        expected = boldness + (1 - boldness) * torch.sigmoid(logit)
+        torch.testing.assert_close(torch.sigmoid(embolden(logit, boldness)), expected, rtol=1e-12, atol=1e-12)
+        slope, expected_slope = (torch.autograd.grad(v.sum(), logit)[0] for v in (embolden(logit, boldness), logit))
+        assert slope.isfinite().all() and (slope <= expected_slope + 1e-12).all()
+    many = torch.full((20_000,), -1.0)
+    for new, first, share in ((True, True, 0.3), (True, False, 0.0), (False, False, 0.0)):
+        row = rows(many, new=new, first=first)
+        hits = Explored(seeded(2), boldness=0.3).decide(row, NO_FRAME, NO_FRAME, STD).sum()
+        q = share + (1 - share) / (1 + math.e)
+        torch.testing.assert_close(torch.sigmoid(row.q_logit), torch.full_like(many, q), rtol=1e-12, atol=0)
+        assert stats.binomtest(int(hits), len(many), q).pvalue > FALSE_ALARM
 
 
 def test_dropout_skips_its_share_of_discoveries() -> None:

@@ -12,6 +12,7 @@ from sqair.estimators.closed_form import ClosedForm
 from sqair.estimators.corrected import Corrected
 from sqair.estimators.enumeration import Enumeration
 from sqair.estimators.nvil import NVIL, NormalisedNVIL
+from sqair.estimators.rebar import Rebar, Relax
 from sqair.estimators.score_function import Constant, RunningMean, ScoreFunction
 from sqair.estimators.vimco import Vimco, VimcoSqair
 
@@ -25,6 +26,8 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "nvil_unscaled": NVIL,
     "vimco": Vimco,
     "vimco_sqair": VimcoSqair,
+    "rebar": Rebar,
+    "relax": Relax,
     "enumeration": Enumeration,
 }
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
-from sqair.presence import Sampled
+from sqair.presence import Explored, Sampled
 
 
 class Estimator(nn.Module):
@@ -33,8 +33,8 @@ class Estimator(nn.Module):
         return wanted
 
     def inference(self, sampled: Sampled) -> Sampled:
-        """How it chooses latents, given how training samples them."""
-        return sampled
+        """How it chooses latents, given how training samples them: here with the boldness in the posterior."""
+        return Explored(**vars(sampled))
 
     def weight(self, total: Terms, particles: int) -> Tensor:
         """What each clip of ``total`` counts for in a mean over particles and clips: ``[K * B]``, 1 if sampled."""

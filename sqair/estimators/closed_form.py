@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sqair.bounds import Terms, local_presence_gain
 from sqair.estimators.base import Estimator
+from sqair.presence import Sampled
 
 
 class ClosedForm(Estimator):
@@ -16,6 +17,9 @@ class ClosedForm(Estimator):
     of its own presence are enumerated. Biased on clips: what an object's presence changes in later frames, and for
     objects discovered after it, is left out.
     """
+
+    def inference(self, sampled: Sampled) -> Sampled:
+        return sampled  # its gradient in a bit does not depend on what the bit is
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
         loss = -(total.log_likelihood - total.kl_z).sum()
