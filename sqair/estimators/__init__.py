@@ -9,6 +9,7 @@ from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
 from sqair.estimators.closed_form import ClosedForm
+from sqair.estimators.concrete import Concrete
 from sqair.estimators.corrected import Corrected
 from sqair.estimators.enumeration import Enumeration
 from sqair.estimators.nvil import NVIL, NormalisedNVIL
@@ -26,6 +27,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "nvil_unscaled": NVIL,
     "vimco": Vimco,
     "vimco_sqair": VimcoSqair,
+    "concrete": Concrete,
     "rebar": Rebar,
     "relax": Relax,
     "enumeration": Enumeration,

@@ -82,8 +82,8 @@ class Relax(Rebar):
 
 def conditional(logit: Tensor, pres: Tensor, noise: Tensor) -> Tensor:
     """z = logit + logistic noise, given that z > 0 (``pres`` 1) or not, from uniform ``noise``: all ``[M]``."""
-    tiny = torch.finfo(noise.dtype).tiny
-    odds = torch.log(noise.clamp_min(tiny)) - torch.log1p(-noise)
+    limits = torch.finfo(noise.dtype)
+    odds = torch.logit(noise.clamp(limits.tiny, 1 - limits.eps))
     above = F.softplus(odds - F.logsigmoid(-logit))
     below = -F.softplus(odds - F.logsigmoid(logit))
     return torch.where(pres > 0, above, below)
