@@ -27,13 +27,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "static-air": {
         "data": {"length": 1},
         "model": {"discovery": "recurrent"},
-        "train": {
-            "stages": ["1x3000x64"],
-            "price": [0.02, 0.12],
-            "price_steps": 1000,
-            "bold_steps": 1000,
-            "bold_all": True,
-        },
+        "train": {"stages": ["1x3000x64"], "price": [0.02, 0.12], "price_steps": 1000, "bold_all": True},
     },
     "tiny": {
         "data": {"min_objects": 1},

@@ -139,7 +139,7 @@ class RecurrentSearch(nn.Module):
         """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
         query = self.query(memory.hidden)
         tired = F.conv2d(memory.attended, self.inhibit.relu(), padding=2).flatten(1)
-        attention = ((query[:, None] @ memory.cells)[:, 0] + memory.ink - tired).softmax(-1)
+        attention = self._around_peak((query[:, None] @ memory.cells)[:, 0] + memory.ink - tired, memory.position)
         seen = (memory.cells @ attention[:, :, None])[:, :, 0]
         centre = attention @ memory.position
         memory.attended = memory.attended + attention.view_as(memory.attended)
@@ -148,3 +148,14 @@ class RecurrentSearch(nn.Module):
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
         return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), q_logit[:, 0] + 1)
+
+    def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
+        """Softmax of ``logits [B, A]`` over the cells around the largest, at ``position [A, 2]``, an object's size away.
+
+        Attention shared by two objects would look between them.
+        """
+        config = self.config
+        reach = centre_to_where(position.new_tensor([config.width, config.height]) / 2 + config.size_mean, config)
+        peak = position[logits.argmax(1)]
+        near = ((peak[:, None] - position).abs() <= reach).all(-1)
+        return logits.masked_fill(~near, -torch.inf).softmax(-1)
