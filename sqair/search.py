@@ -150,9 +150,9 @@ class RecurrentSearch(nn.Module):
         return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), q_logit[:, 0] + 1)
 
     def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
-        """Softmax of ``logits [B, A]`` over the cells around the largest, at ``position [A, 2]``, an object's size away.
+        """Attention ``[B, A]``: softmax of ``logits [B, A]`` within an object's size of the largest of them.
 
-        Attention shared by two objects would look between them.
+        The cells are at ``position [A, 2]``. Attention that two objects share would look between them.
         """
         config = self.config
         reach = centre_to_where(position.new_tensor([config.width, config.height]) / 2 + config.size_mean, config)

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import sqair.fixate
-from conftest import TINY, bump, seeded
+from conftest import TINY, bump, seeded, tiny_model
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina
 from sqair.geometry import centre_to_where, where_to_box, write
+from sqair.presence import Inference
 from sqair.render import gain, log_clear
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -204,3 +205,20 @@ def test_object_nats_is_the_median_energy_of_the_brightest_window() -> None:
     frames = torch.cat([0 * spot, spot, spot, spot])
     assert object_nats(frames, config) == pytest.approx(energy, rel=1e-9)
     assert object_nats(0 * frames, config) == 0
+
+
+def test_the_recurrent_search_looks_at_one_of_two_equal_objects_then_at_the_other() -> None:
+    config = replace(ModelConfig(), discovery="recurrent")
+    model = tiny_model(config, noise=0.0)
+    centres = torch.tensor([[12.0, 25.0], [38.0, 25.0]])
+    frame = bump(centres, config, 3.0).amax(0)[None, None]
+    retina = to_retina(frame, config)
+    search = model.discovery.search
+    with torch.no_grad():
+        memory = search.begin(retina, torch.zeros_like(retina))
+        looked = []
+        for _ in range(2):
+            found = search(memory, retina, torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64), Inference())
+            assert found is not None
+            looked.append(float(where_to_box(found.where.mean, config)[0, 0]))
+    assert sorted(looked) == pytest.approx([12, 38], abs=4)
