@@ -23,6 +23,10 @@ from sqair.objects import Posterior
 from sqair.presence import Inference
 
 
+_SUREST = 5.0
+"""Largest log-odds of presence of the recurrent search: surer, it would not learn from what it no longer tries."""
+
+
 class Found(NamedTuple):
     """What a search step says of the M clips in which it is worth looking."""
 
@@ -147,7 +151,8 @@ class RecurrentSearch(nn.Module):
         omega = self.omega(torch.cat([seen, memory.hidden], -1))[clip]
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), q_logit[:, 0] + 1)
+        odds = _SUREST * torch.tanh((q_logit[:, 0] + 1) / _SUREST)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), odds)
 
     def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
         """Attention ``[B, A]``: softmax of ``logits [B, A]`` within an object's size of the largest of them.
