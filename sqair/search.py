@@ -22,7 +22,6 @@ from sqair.networks import mlp
 from sqair.objects import Posterior
 from sqair.presence import Inference
 
-
 _SUREST = 5.0
 """Largest log-odds of presence of the recurrent search: surer, it would not learn from what it no longer tries."""
 
