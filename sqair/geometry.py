@@ -47,39 +47,41 @@ def _kernel(distance: Tensor, width: Tensor) -> Tensor:
 
 
 def read_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
-    """Weights ``[M, cells, pixels]`` that sample an image axis at the cells of a window.
+    """Weights ``[..., cells, pixels]`` that sample an image axis at the cells of a window.
 
     Args:
-        centre, size: ``[M]``, the window on this axis, in pixels of the full canvas.
+        centre, size: ``[...]``, the window on this axis, in pixels of the full canvas.
         cells: glimpse side G.
-        pixels: length of the image axis.
+        pixels: length P of the image axis.
         stride: canvas pixels per image pixel (2 for the half-resolution retina).
     """
     cell = (torch.arange(cells, device=centre.device, dtype=centre.dtype) + 0.5) / cells - 0.5
-    position = (centre[:, None] + cell * size[:, None]) / stride  # [M, G]
+    position = (centre[..., None] + cell * size[..., None]) / stride  # [..., G]
     pixel = torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5
-    width = (size / (cells * stride)).clamp_min(1.0)[:, None, None]
-    return _kernel(position[:, :, None] - pixel, width)
+    width = (size / (cells * stride)).clamp_min(1.0)[..., None, None]
+    return _kernel(position[..., None] - pixel, width)
 
 
 def write_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
-    """Weights ``[M, pixels, cells]`` that draw a glimpse of ``cells`` into a window of an image axis."""
+    """Weights ``[..., pixels, cells]`` that draw a glimpse of ``cells`` into a window of an image axis."""
     pixel = (torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5) * stride
-    position = ((pixel - centre[:, None]) / size[:, None] + 0.5) * cells - 0.5  # [M, P]
+    position = ((pixel - centre[..., None]) / size[..., None] + 0.5) * cells - 0.5  # [..., P]
     cell = torch.arange(cells, device=centre.device, dtype=centre.dtype)
-    width = (cells * stride / size).clamp_min(1.0)[:, None, None]
-    return _kernel(position[:, :, None] - cell, width)
+    width = (cells * stride / size).clamp_min(1.0)[..., None, None]
+    return _kernel(position[..., None] - cell, width)
 
 
 def read(image: Tensor, box: Tensor, cells: int, stride: float = 1.0) -> Tensor:
     """Reads a glimpse ``[M, C, G, G]`` of each image ``[M, C, H, W]`` in its box ``[M, 4]`` (centre, size)."""
-    rows = read_weights(box[:, 1], box[:, 3], cells, image.shape[-2], stride)  # [M, G, H]
-    columns = read_weights(box[:, 0], box[:, 2], cells, image.shape[-1], stride)  # [M, G, W]
+    height, width = image.shape[-2:]
+    weights = read_weights(box[:, :2], box[:, 2:], cells, max(height, width), stride)  # [M, 2, G, P], x and y
+    columns, rows = weights[:, 0, :, :width], weights[:, 1, :, :height]
     return rows[:, None] @ image @ columns.transpose(1, 2)[:, None]
 
 
 def write(glimpse: Tensor, box: Tensor, height: int, width: int, stride: float = 1.0) -> Tensor:
     """Draws each glimpse ``[M, C, G, G]`` into its box on an empty image ``[M, C, height, width]``."""
-    rows = write_weights(box[:, 1], box[:, 3], glimpse.shape[-2], height, stride)  # [M, H, G]
-    columns = write_weights(box[:, 0], box[:, 2], glimpse.shape[-1], width, stride)  # [M, W, G]
+    cells = glimpse.shape[-1]
+    weights = write_weights(box[:, :2], box[:, 2:], cells, max(height, width), stride)  # [M, 2, P, G], x and y
+    columns, rows = weights[:, 0, :width], weights[:, 1, :height]
     return rows[:, None] @ glimpse @ columns.transpose(1, 2)[:, None]

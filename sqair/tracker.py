@@ -143,7 +143,7 @@ class Tracker:
         self.last: Step | None = None
         self._state = None
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def update(self, frame: np.ndarray) -> Tracks:
         """Tracks of the next frame, uint8 ``[H, W]`` or ``[H, W, C]``; ``Tracks.frame`` counts from 0.
 
@@ -160,7 +160,7 @@ class Tracker:
         return tracks
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def track_clips(
     model: SQAIR, clips: np.ndarray, *, box: BoxKind = "ink", refine: bool = True, memory: int = 30, batch: int = 64
 ) -> list[Tracks]:
