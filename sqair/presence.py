@@ -14,6 +14,7 @@ from sqair.objects import Objects, Rows
 from sqair.render import blend, gain
 
 MOST_BOLD = 0.99
+"""Most boldness of a posterior: at 1 its log-odds would be infinite."""
 JITTERED = 0.3
 """Share of the objects of a frame that jitter moves."""
 

@@ -184,29 +184,27 @@ def test_probabilities_of_all_presences_of_a_clip_sum_to_one(name: str) -> None:
     assert float((q * terms.kl_presence).sum()) == pytest.approx(float(kl), abs=1e-12)
 
 
+def terms_of_all_presences(slots: int, length: int) -> tuple[SQAIR, Terms]:
+    """A model of two discovery steps, and a clip of it once for each script of presences."""
+    config = replace(STATIC, slots=slots, first_steps=2)
+    model = tiny_model(config)
+    frames = spots(config, length, 1)
+    scripts = outcomes(model, frames)
+    with torch.no_grad():
+        return model, Terms(model(frames.expand(-1, len(scripts), -1, -1, -1), Dictated(script=scripts)))
+
+
 @pytest.mark.parametrize("slots", [1, 2, 3])
 def test_prior_probabilities_of_all_presences_sum_to_one(slots: int) -> None:
     """Also where slots run out before the steps do."""
-    config = replace(STATIC, slots=slots, first_steps=2)
-    model = tiny_model(config)
-    frames = spots(config, 2, 1)
-    scripts = outcomes(model, frames)
-    with torch.no_grad():
-        terms = Terms(model(frames.expand(-1, len(scripts), -1, -1, -1), Dictated(script=scripts)))
+    _, terms = terms_of_all_presences(slots, 2)
     assert float(terms.log_p_presence.exp().sum()) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 3])
 def test_the_count_prior_ends_where_slots_or_steps_do(slots: int) -> None:
-    config = replace(STATIC, slots=slots, first_steps=2)
-    model = tiny_model(config)
-    frame = spots(config, 1, 1)
-    scripts = outcomes(model, frame)
-    with torch.no_grad():
-        terms = Terms(model(frame.expand(-1, len(scripts), -1, -1, -1), Dictated(script=scripts)))
-    found = sum(torch.bincount(r.clip, r.pres, len(scripts)) for r in terms.rows)
-    assert isinstance(found, Tensor)
-    expected = torch.tensor(count_prior(model.price, min(slots, 2)))[found.long()]
+    model, terms = terms_of_all_presences(slots, 1)
+    expected = torch.tensor(count_prior(model.price, min(slots, 2)))[terms.objects.long()]
     torch.testing.assert_close(terms.log_p_presence.exp(), expected, rtol=0, atol=1e-12)
 
 
