@@ -3,6 +3,7 @@
 sqair train --output runs/mine                               the default: moving-mnist, 5 CPU-minutes
 sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
+sqair train --output runs/vimco --estimator vimco --particles 3
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
 """
@@ -51,6 +52,10 @@ class Training(TrainConfig):
 
     stages: Annotated[tuple[Stage, ...], _STAGES] = TrainConfig.stages
     """The curriculum: frames of a clip, steps of the optimiser and clips per step of each stage."""
+    estimator: Annotated[str, tyro.conf.arg(aliases=["--estimator"])] = TrainConfig.estimator
+    """How gradients get through z_pres: a name of docs/estimators.md, such as closed_form, nvil or vimco."""
+    particles: Annotated[int, tyro.conf.arg(aliases=["--particles"])] = TrainConfig.particles
+    """Particles K per clip; vimco needs at least 2."""
 
 
 @dataclass(frozen=True)

@@ -147,12 +147,12 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize("how", [("score_function",), ("nvil",), ("vimco", "--train.particles", "2")])
+@pytest.mark.parametrize("how", [("score_function",), ("nvil",), ("vimco", "--particles", "2")])
 def test_estimators_resume_too(
     tmp_path: Path, stop_after: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
 ) -> None:
     """Baselines are a part of the state; the recurrent search and its feedback keep none between frames."""
-    words = [*TINY, "--validate-every", "0", "--model.discovery", "recurrent", "--train.estimator", *how]
+    words = [*TINY, "--validate-every", "0", "--model.discovery", "recurrent", "--estimator", *how]
     assert cli.run("train", [*words, "--output", str(tmp_path / "whole")]) == 0
     stop_after(3, signal.SIGTERM)
     with pytest.raises(SystemExit):
@@ -163,7 +163,7 @@ def test_estimators_resume_too(
 
 
 def test_enumeration_trains_on_single_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*TINY, "--validate-every", "0", "--train.estimator", "enumeration"]
+    words = [*TINY, "--validate-every", "0", "--estimator", "enumeration"]
     assert cli.run("train", [*words, "--output", str(tmp_path / "clips")]) == 2
     assert "the enumeration estimator is for single frames" in capsys.readouterr().err
     frames = ["--train.stages", "1x4x6", "--output", str(tmp_path / "frames")]

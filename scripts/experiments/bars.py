@@ -23,6 +23,9 @@ SETTINGS: dict[str, list[str]] = {
     "birth-death": ["--preset", "birth-death"],
     "sqair-script": ["--preset", "sqair-script"],
     "static-air": ["--preset", "static-air"],
+    "closed-form-corrected": ["--estimator", "closed_form_corrected"],
+    "score-function": ["--estimator", "score_function"],
+    "vimco": ["--estimator", "vimco", "--particles", "3"],
 }
 """Words of ``sqair train`` by name."""
 
@@ -38,7 +41,7 @@ class Args:
     """Folder of the runs and of results.jsonl, one line per model and way of tracking."""
     only: tuple[str, ...] = ()
     """Settings to run, by default all: moving-mnist, quick, small-digits, three-digits, birth-death, sqair-script,
-    static-air."""
+    static-air; and moving-mnist with other estimators: closed-form-corrected, score-function, vimco."""
     seeds: int = 3
     """Seeds 0 to this, of training."""
     clips: int = 1000

@@ -18,7 +18,7 @@ class Vimco(Estimator):
 
     def particles(self, wanted: int) -> int:
         if wanted < 2:
-            raise UserError("the vimco estimators need at least 2 particles: set --train.particles")
+            raise UserError("the vimco estimators need at least 2 particles: set --particles")
         return wanted
 
     def score(self, log_weight: Tensor, bound: Tensor, log_q: Tensor) -> Tensor:
