@@ -25,7 +25,7 @@ class Terms:
         self.steps = steps
         self.rows = [rows for step in steps for rows in step.rows]
 
-    def _sum(self, values: list[Tensor]) -> Tensor:
+    def clip_sum(self, values: list[Tensor]) -> Tensor:
         """Adds up a value of each object, given per ``self.rows``, over the objects of each clip."""
         total = torch.zeros_like(self.log_likelihood)
         if not values:
@@ -45,32 +45,32 @@ class Terms:
     @cached_property
     def objects(self) -> Tensor:
         """How many objects are there, summed over frames."""
-        return self._sum([r.pres.detach() for r in self.rows])
+        return self.clip_sum([r.pres.detach() for r in self.rows])
 
     @cached_property
     def kl_presence(self) -> Tensor:
         """KL of each presence variable that was reached, given what was sampled before it."""
-        return self._sum([bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows]) - self.log_p_nothing
+        return self.clip_sum([r.weight * bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows]) - self.log_p_nothing
 
     @cached_property
     def kl_z(self) -> Tensor:
         """KL of z_what and z_where of the objects that are there."""
-        return self._sum([r.pres * r.kl for r in self.rows])
+        return self.clip_sum([r.pres * r.kl for r in self.rows])
 
     @cached_property
     def log_ratio_z(self) -> Tensor:
         """log q - log p of the sampled z_what and z_where of the objects that are there."""
-        return self._sum([r.pres * r.posterior.log_ratio() for r in self.rows])
+        return self.clip_sum([r.pres * r.posterior.log_ratio() for r in self.rows])
 
     @cached_property
     def log_q_presence(self) -> Tensor:
         """log q of the sampled presence variables."""
-        return self._sum([bernoulli_log_prob(r.q_logit, r.pres.detach()) for r in self.rows])
+        return self.clip_sum([bernoulli_log_prob(r.q_logit, r.pres.detach()) for r in self.rows])
 
     @cached_property
     def log_p_presence(self) -> Tensor:
         """log p of the sampled presence variables."""
-        return self._sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows]) + self.log_p_nothing
+        return self.clip_sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows]) + self.log_p_nothing
 
     @property
     def elbo(self) -> Tensor:

@@ -71,7 +71,7 @@ class Scene:
         """Adds those of the inferred ``objects [M]`` that are there; ``images [M, C, H, W]`` is log(1 - g)."""
         kept = rows.pres.detach().bool()
         self.rows.append(rows)
-        self.alive.append(objects.rows(kept))
+        self.alive.append(replace(objects, weight=rows.pres).rows(kept))
         self.images.append(images[kept].detach())
         self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
 
@@ -113,7 +113,7 @@ class SQAIR(nn.Module):
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(
             row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 2), none(0, 2),
-            none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row,
+            none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row, none(0),
         )  # fmt: skip
         return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device))
 
@@ -144,9 +144,10 @@ class SQAIR(nn.Module):
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
         posterior = self.propagation(scene.frame, scene.retina, objects, inference.generator)
         moved, image = self.moved(objects, posterior)
-        on = (objects.unseen == 0).to(image)
+        on = (objects.unseen == 0) * objects.weight.detach()
         scene.clear = blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
-        rows = self._infer_presence(scene, posterior, objects.clip, image, on, None, None, inference)
+        weight = objects.weight
+        rows = self._infer_presence(scene, posterior, objects.clip, image, on, weight, None, None, inference)
         if inference.memory:
             rows.pres = rows.pres * self._has_slot(rows)
         scene.clear = blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
@@ -169,6 +170,7 @@ class SQAIR(nn.Module):
         more = geometric_logits(self.price, limit).to(frame).flip(0)  # by how many could still come, less 1
         room = config.slots - scene.taken()
         searching = (room > 0).nonzero()[:, 0]
+        weight = torch.ones_like(scene.log_p_nothing)
         for i in range(limit):
             p_logit = more[room.clamp(1, limit - i) - 1]
             explained = -torch.expm1(scene.clear.detach())
@@ -177,14 +179,17 @@ class SQAIR(nn.Module):
             new = self.discovery(memory, frame, scene.retina, explained, search, inference) if len(search) else None
             idle = torch.zeros_like(promising).index_fill(0, searching, True)
             idle = idle if new is None else idle.index_fill(0, new.clip, False)
-            scene.log_p_nothing = scene.log_p_nothing + idle * F.logsigmoid(-p_logit)
+            scene.log_p_nothing = scene.log_p_nothing + idle * weight * F.logsigmoid(-p_logit)
             if new is None:
                 break
             posterior, clip, q_logit = new
             born, image = self.born(posterior, clip, next_id)
             nobody = torch.zeros_like(posterior.where[:, 0])
             odds = p_logit[clip]
-            rows = self._infer_presence(scene, posterior, clip, image, nobody, odds, q_logit, inference, i == 0)
+            rows = self._infer_presence(
+                scene, posterior, clip, image, nobody, weight[clip], odds, q_logit, inference, i == 0
+            )
+            weight = weight.index_copy(0, clip, rows.pres)
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
             scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
             found = rows.pres.detach().bool()
@@ -209,12 +214,16 @@ class SQAIR(nn.Module):
         clip: Tensor,
         image: Tensor,
         on: Tensor,
+        weight: Tensor,
         p_logit: Tensor | None,
         q_logit: Tensor | None,
         inference: Inference,
         first: bool = False,
     ) -> Rows:
-        """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.clear``."""
+        """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.clear``.
+
+        ``weight [M]`` is the presence of what z_pres depends on.
+        """
         std = self.config.likelihood_std
         new = p_logit is not None
         with torch.no_grad():
@@ -234,8 +243,8 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
-        rows = Rows(clip, on, q_logit, p_logit, on, kl, posterior, gained, gain_at, new, first)
-        rows.pres = inference.decide(rows, scene.frame, alone, std)
+        rows = Rows(clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gain_at, new, first)
+        rows.pres = weight * inference.decide(rows, scene.frame, alone, std)
         return rows
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Tensor]:
@@ -277,8 +286,9 @@ class SQAIR(nn.Module):
         hidden = self._recur(what, where, still, hidden)
         age = torch.zeros_like(where[:, 0])
         return Objects(
-            clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach(), torch.zeros_like(clip)
-        )
+            clip, next_id[clip], age, what, where, still, still, hidden, glimpse.detach(),
+            torch.zeros_like(clip), torch.ones_like(age),
+        )  # fmt: skip
 
     def _recur(self, what: Tensor, where: Tensor, velocity: Tensor, hidden: Tensor) -> Tensor:
         if not self.config.temporal.hidden:

@@ -54,6 +54,7 @@ class Objects:
         hidden: ``[M, hidden]`` recurrent state h.
         glimpse: ``[M, C, G, G]`` what it looked like when last drawn.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
+        weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
     """
 
     clip: Tensor
@@ -66,6 +67,7 @@ class Objects:
     hidden: Tensor
     glimpse: Tensor
     unseen: Tensor
+    weight: Tensor
 
     def __len__(self) -> int:
         return self.clip.shape[0]
@@ -89,8 +91,9 @@ class Rows:
     Attributes:
         clip: ``[M]`` int64.
         reach: ``[M]`` 1 where the object is part of the scene unless z_pres says otherwise.
+        weight: ``[M]`` presence of what has to be there for z_pres to be asked for: 1 unless presence is relaxed.
         q_logit, p_logit: ``[M]`` posterior and prior log-odds of z_pres.
-        pres: ``[M]`` the sampled z_pres.
+        pres: ``[M]`` the sampled z_pres, times ``weight``.
         kl: ``[M]`` KL of z_what and z_where to their prior, closed form.
         posterior: of z_what and z_where, with their samples.
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
@@ -101,6 +104,7 @@ class Rows:
 
     clip: Tensor
     reach: Tensor
+    weight: Tensor
     q_logit: Tensor
     p_logit: Tensor
     pres: Tensor

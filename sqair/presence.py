@@ -101,9 +101,13 @@ class Explored(Sampled):
     For estimators that need samples of the posterior that they differentiate.
     """
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def embolden(self, rows: Rows) -> None:
+        """Makes the boldness a part of q(z_pres) of the rows that it goes for."""
         if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
             rows.q_logit = embolden(rows.q_logit, min(self.boldness, MOST_BOLD))
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        self.embolden(rows)
         return sample_bernoulli(rows.q_logit.detach(), self.generator)
 
 

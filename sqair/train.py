@@ -61,7 +61,8 @@ class Trainer:
             torch.manual_seed(config.seed)
             self.model = SQAIR(model_config).to(self.device)
             self.estimator = make_estimator(config.estimator, model_config).to(self.device)
-        self.particles = self.estimator.particles(config.particles)
+        for stage in config.stages:
+            self.estimator.particles(config.particles, stage.length)  # rather now than when the stage comes
         learned = [(self.model, config.learning_rate), (self.estimator, self.estimator.learning_rate)]
         groups = [{"params": list(module.parameters()), "rate": rate} for module, rate in learned]
         groups = [group for group in groups if group["params"]]
@@ -126,12 +127,14 @@ class Trainer:
             dropout=config.discovery_dropout,
             jitter=config.jitter,
         )
-        frames = frames.repeat(1, self.particles, 1, 1, 1)
-        terms = Terms(self.model(frames, self.estimator.inference(sampled)))
-        loss = self.estimator(terms, frames, self.particles) / stage.length
+        particles = self.estimator.particles(config.particles, stage.length)
+        frames = frames.repeat(1, particles, 1, 1, 1)
+        terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length)))
+        loss = self.estimator(terms, frames, particles) / stage.length
         norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
         self.step += 1
-        metrics = self._metrics(terms, stage, float(loss.detach()), norm, config.learning_rate * decay)
+        weight = self.estimator.weight(terms, particles).detach()
+        metrics = self._metrics(terms.summary(weight), stage, float(loss.detach()), norm, config.learning_rate * decay)
         if self.step == self.total_steps:
             self.model.price = self._price(config.tracking_price)
         return metrics
@@ -159,13 +162,14 @@ class Trainer:
             self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
         return self.object_nats * share
 
-    def _metrics(self, terms: Terms, stage: Stage, loss: float, norm: float, rate: float) -> dict[str, float]:
-        weight = self.estimator.weight(terms, self.particles).detach()
+    def _metrics(
+        self, terms: dict[str, float], stage: Stage, loss: float, norm: float, rate: float
+    ) -> dict[str, float]:
         return {
             "step": self.step,
             "length": stage.length,
             "loss": loss,
-            **terms.summary(weight),
+            **terms,
             "price": self.model.price,
             "gradient_norm": norm,
             "learning_rate": rate,

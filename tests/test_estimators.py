@@ -20,7 +20,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import bernoulli_log_prob
 from sqair.errors import UserError
 from sqair.estimators import ESTIMATORS, Estimator, make_estimator
-from sqair.estimators.concrete import Concrete, concrete_slope
+from sqair.estimators.concrete_local import ConcreteLocal, concrete_slope
 from sqair.estimators.nvil import NVIL
 from sqair.estimators.rebar import Rebar, conditional, rebar_slope
 from sqair.estimators.score_function import Constant, RunningMean
@@ -131,9 +131,9 @@ def test_enumeration_is_exact_in_one_pass(discovery: str) -> None:
     """Its loss and gradient are those of the exact bound, whatever is sampled: here nothing is."""
     model, frames = case("one frame", discovery)
     estimator = make_estimator("enumeration", model.config)
-    particles = estimator.particles(1)
+    particles = estimator.particles(1, 1)
     repeated = frames.expand(-1, particles, -1, -1, -1)
-    loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None)))), repeated, particles)
+    loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None), 1))), repeated, particles)
     bound = exact_elbo(terms_of(model, frames, outcomes(model, frames)))
     assert -float(loss.detach()) == pytest.approx(float(bound.detach()), rel=1e-12)
     exact = exact_gradient(model, frames, exact_elbo)
@@ -146,7 +146,7 @@ def test_enumeration_of_a_batch_knows_where_there_is_nothing_more_to_see() -> No
     both = torch.cat([frames, 0 * frames], 1)
     estimator = make_estimator("enumeration", model.config)
     repeated = both.repeat(1, 3, 1, 1, 1)
-    terms = Terms(model(repeated, estimator.inference(Sampled(None))))
+    terms = Terms(model(repeated, estimator.inference(Sampled(None), 1)))
     alone = [exact_elbo(terms_of(model, both[:, b : b + 1], outcomes(model, both[:, b : b + 1]))) for b in (0, 1)]
     expected = float(torch.stack(alone).mean().detach())
     assert -float(estimator(terms, repeated, 3).detach()) == pytest.approx(expected, rel=1e-12)
@@ -439,7 +439,7 @@ def test_enumeration_is_finite_at_extreme_logits() -> None:
     assert model.new_presence is not None
     estimator, repeated = make_estimator("enumeration", model.config), frames.expand(-1, 3, -1, -1, -1)
     for model.new_presence.bias in (-1e4, 1e4):
-        loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None)))), repeated, 3)
+        loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None), 1))), repeated, 3)
         assert loss.isfinite() and gradient(model, loss).isfinite().all()
 
 
@@ -448,11 +448,11 @@ def test_every_estimator_moves_the_whole_model(name: str) -> None:
     """As training runs it: everything sampled, particles stacked; also clips in which nothing was ever found."""
     config = ModelConfig(height=24, width=20, slots=2, first_steps=2, glimpse=8, z_what=4, hidden=8, features=8)
     model, estimator = tiny_model(config), make_estimator(name, config)
-    particles = estimator.particles(2)
+    particles = estimator.particles(2, 1 if name == "enumeration" else 3)
     frames = spots(config, 1 if name == "enumeration" else 3, 4).repeat(1, particles, 1, 1, 1)
 
     def loss(frames: Tensor) -> Tensor:
-        inference = estimator.inference(Sampled(torch.Generator()))
+        inference = estimator.inference(Sampled(torch.Generator()), len(frames))
         return estimator(Terms(model(frames, inference)), frames, particles)
 
     found = gradient(model, loss(frames))
@@ -464,7 +464,7 @@ def test_what_cannot_be_estimated_is_refused() -> None:
     with pytest.raises(UserError, match="unknown estimator 'reinforse'; there are closed_form, "):
         make_estimator("reinforse", TINY)
     with pytest.raises(UserError, match="at least 2 particles"):
-        make_estimator("vimco", TINY).particles(1)
+        make_estimator("vimco", TINY).particles(1, 1)
 
 
 # REBAR and RELAX, whose noise is continuous
@@ -669,8 +669,8 @@ def test_concrete_goes_on_in_the_model_with_the_local_gain() -> None:
     model, frames = tiny_model(config, price=0.8), spots(config, 1, 1)
     logit = model.get_parameter("discovery.search.omega.2.bias")
     exact = torch.autograd.grad(exact_elbo(terms_of(model, frames, [(0,), (1,)])), logit)[0][8]
-    estimator = make_estimator("concrete", config)
-    assert isinstance(estimator, Concrete)
+    estimator = make_estimator("concrete_local", config)
+    assert isinstance(estimator, ConcreteLocal)
     estimator.hottest = estimator.coolest = 0.1
     estimator.generator = seeded(4)
     draws = 2000
@@ -690,8 +690,8 @@ def test_concrete_goes_on_in_the_model_with_the_local_gain() -> None:
 
 
 def test_the_temperature_falls() -> None:
-    estimator = make_estimator("concrete", TINY)
-    assert isinstance(estimator, Concrete)
+    estimator = make_estimator("concrete_local", TINY)
+    assert isinstance(estimator, ConcreteLocal)
     found = []
     for steps in (0, 400, 800, 10_000):
         estimator.steps = torch.tensor(steps)

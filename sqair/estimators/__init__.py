@@ -9,13 +9,15 @@ from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
 from sqair.estimators.closed_form import ClosedForm
-from sqair.estimators.concrete import Concrete
+from sqair.estimators.concrete import Concrete, ConcreteHard
+from sqair.estimators.concrete_local import ConcreteLocal
 from sqair.estimators.corrected import Corrected
 from sqair.estimators.enumeration import Enumeration
 from sqair.estimators.nvil import NVIL, NormalisedNVIL
 from sqair.estimators.rebar import Rebar, Relax
 from sqair.estimators.score_function import Constant, RunningMean, ScoreFunction
 from sqair.estimators.vimco import Vimco, VimcoSqair
+from sqair.estimators.wake_wake import WakeWake
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "closed_form": ClosedForm,
@@ -27,7 +29,10 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "nvil_unscaled": NVIL,
     "vimco": Vimco,
     "vimco_sqair": VimcoSqair,
+    "wake_wake": WakeWake,
     "concrete": Concrete,
+    "concrete_hard": ConcreteHard,
+    "concrete_local": ConcreteLocal,
     "rebar": Rebar,
     "relax": Relax,
     "enumeration": Enumeration,

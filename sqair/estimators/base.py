@@ -24,16 +24,19 @@ class Estimator(nn.Module):
         super().__init__()
         self.config = config
 
-    def particles(self, wanted: int) -> int:
-        """Particles K per clip, of ``wanted``.
+    def particles(self, wanted: int, length: int) -> int:
+        """Particles K per clip of ``length`` frames, of ``wanted``.
 
         Raises:
             UserError: it cannot do with so many.
         """
         return wanted
 
-    def inference(self, sampled: Sampled) -> Sampled:
-        """How it chooses latents, given how training samples them: here with the boldness in the posterior."""
+    def inference(self, sampled: Sampled, length: int) -> Sampled:
+        """How it chooses the latents of clips of ``length`` frames, given how training samples them.
+
+        Here: so, with the boldness in the posterior.
+        """
         return Explored(**vars(sampled))
 
     def weight(self, total: Terms, particles: int) -> Tensor:

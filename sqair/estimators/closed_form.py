@@ -18,7 +18,7 @@ class ClosedForm(Estimator):
     objects discovered after it, is left out.
     """
 
-    def inference(self, sampled: Sampled) -> Sampled:
+    def inference(self, sampled: Sampled, length: int) -> Sampled:
         return sampled  # its gradient in a bit does not depend on what the bit is
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:

@@ -1,65 +1,100 @@
-"""The Concrete relaxation (Maddison et al.; Jang et al., 2016), bit by bit."""
+"""The Concrete relaxation (Maddison et al.; Jang et al., 2016) of whole clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.estimators.base import Estimator
-from sqair.estimators.rebar import conditional
-from sqair.presence import Sampled
+from sqair.objects import Rows
+from sqair.presence import Explored, Sampled
+
+_FAINTEST = 0.01
+"""Objects of less presence than this are dropped: they would take slots and time for nothing."""
 
 
-class Concrete(Estimator):
-    """The hard bit goes on in the model; its gradient is that of the local bound at its relaxed value.
-
-    The temperature falls from ``hottest`` to ``coolest``, by half every ``halving`` steps. As it goes to 0 the
-    expectation goes to that of ``closed_form``, and the variance grows.
-    """
+class Annealed(Estimator):
+    """What all relaxations share: a temperature that falls from ``hottest``, by half every ``halving`` steps."""
 
     hottest, coolest, halving = 1.0, 0.2, 400
+    steps: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.generator: torch.Generator | None = None
-
-    def inference(self, sampled: Sampled) -> Sampled:
-        self.generator = sampled.generator
-        return super().inference(sampled)
 
     def temperature(self) -> float:
         return max(self.coolest, self.hottest * 0.5 ** (float(self.steps) / self.halving))
 
-    def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
-        loss = -total.elbo.sum()
-        temperature = self.temperature()
-        self.steps += 1
-        for rows in total.rows:
-            noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
-            kl, gain_at = rows.kl.detach(), rows.gain_at
 
-            def local(soft: Tensor, kl: Tensor = kl, gain_at: Callable[[Tensor], Tensor] = gain_at) -> Tensor:
-                return gain_at(soft) - soft * kl
+@dataclass
+class Relaxed(Explored):
+    """z_pres = sigmoid(y), y = (logit + logistic noise) / temperature; ``hard`` rounds it, but not its gradient."""
 
-            slope = concrete_slope(rows.q_logit.detach(), rows.pres.detach(), local, temperature, noise)
-            loss = loss - (slope * rows.q_logit).sum()
-        return loss / len(total.elbo)
+    temperature: float = 1.0
+    hard: bool = False
+    odds: list[Tensor] = field(default_factory=list)
+    """y ``[M]`` of all rows so far, in the order of ``Terms.rows``."""
+
+    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        self.embolden(rows)
+        noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
+        limits = torch.finfo(noise.dtype)
+        odds = (rows.q_logit + torch.logit(noise.clamp(limits.tiny, 1 - limits.eps))) / self.temperature
+        self.odds.append(odds)
+        soft = torch.sigmoid(odds)
+        if self.hard:
+            return (odds > 0).to(soft) + (soft - soft.detach())
+        return soft * (soft > _FAINTEST)
 
 
-def concrete_slope(
-    logit: Tensor, pres: Tensor, bound: Callable[[Tensor], Tensor], temperature: float, noise: Tensor
-) -> Tensor:
-    """d bound(sigmoid(z / temperature)) / d logit ``[M]`` at fixed noise, z being positive where ``pres`` is 1.
+class Concrete(Annealed):
+    """Presence is soft in the model, so that the whole bound is reparametrised; the KL is of the relaxed densities.
 
-    ``logit``, ``pres`` and the uniform ``noise`` are ``[M]``, ``bound`` goes from ``[M]`` to ``[M]``.
+    Objects carry their softness: what depends on an object being there counts by as much as it is. Biased, as it is
+    the bound of a relaxed model; that goes to the bound with the temperature, while the variance grows.
     """
-    with torch.enable_grad():
-        logit = logit.detach().requires_grad_()
-        z = logit + (conditional(logit, pres, noise) - logit).detach()
-        (slope,) = torch.autograd.grad(bound(torch.sigmoid(z / temperature)).sum(), logit)
-    return slope
+
+    hard = False
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.relaxed = Relaxed()
+
+    def inference(self, sampled: Sampled, length: int) -> Sampled:
+        self.relaxed = Relaxed(**vars(sampled), temperature=self.temperature(), hard=self.hard)
+        return self.relaxed
+
+    def kl_presence(self, total: Terms) -> Tensor:
+        """log q(y) - log p(y) of the relaxed presences, each counted by the weight of its row, ``[B]``."""
+        temperature = self.relaxed.temperature
+        ratio = [
+            r.weight * (concrete_log_prob(y, r.q_logit, temperature) - concrete_log_prob(y, r.p_logit, temperature))
+            for r, y in zip(total.rows, self.relaxed.odds, strict=True)
+        ]
+        return total.clip_sum(ratio) - total.log_p_nothing
+
+    def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
+        self.steps += 1
+        return -(total.log_likelihood - total.kl_z - self.kl_presence(total)).mean()
+
+
+class ConcreteHard(Concrete):
+    """Straight-through: bits in the model, and the gradient of their relaxed values; the KL is that of the bits."""
+
+    hard = True
+
+    def kl_presence(self, total: Terms) -> Tensor:
+        return total.kl_presence
+
+
+def concrete_log_prob(odds: Tensor, logit: Tensor, temperature: float) -> Tensor:
+    """log density of y = (logit + logistic noise) / temperature at ``odds``, all ``[M]``."""
+    noise = temperature * odds - logit
+    return math.log(temperature) - noise - 2 * F.softplus(-noise)

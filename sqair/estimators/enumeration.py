@@ -1,53 +1,119 @@
-"""Exact enumeration of the count: on a single frame n has only N + 1 values."""
+"""Exact enumeration of presence: one particle for each joint outcome of all presence variables of a clip."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from sqair.bounds import Terms
+from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
-from sqair.objects import Rows
+from sqair.fixate import rank_in_clip
+from sqair.objects import Objects, Rows
 from sqair.presence import Sampled
+
+MOST_OUTCOMES = 256
 
 
 @dataclass
-class Counted(Sampled):
-    """Particle n of each clip is made to find n objects."""
+class Scripted(Sampled):
+    """Particle k of each clip does what outcome k says, as far as there is something to see."""
 
-    particles: int = 1
+    outcomes: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 0))
+    """``[K, T, slots + steps]``: bits of the objects carried into a frame, then of its steps of discovery."""
+    slots: int = 0
+    frame: int = 0
     found: int = 0
     """Discovery steps of this frame so far."""
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
-        self.found = 0 if rows.first else self.found + 1
-        return (count_of(rows.clip, len(frame), self.particles) > self.found).to(rows.gain)
+        self.found = self.found + 1 if rows.new and not rows.first else 0
+        place = rank_in_clip(rows.clip, -torch.arange(len(rows.clip), dtype=torch.float64))
+        column = torch.full_like(rows.clip, self.slots + self.found) if rows.new else place
+        particle = particle_of(rows.clip, len(frame), len(self.outcomes))
+        return self.outcomes[particle, self.frame, column].to(rows.gain)
 
-
-def count_of(clip: Tensor, clips: int, particles: int) -> Tensor:
-    """n of the particle that each of the ``clip [M]`` is."""
-    return clip // (clips // particles)
+    def carry(self, objects: Objects) -> Objects:
+        self.frame += 1
+        return objects
 
 
 class Enumeration(Estimator):
-    """sum_n q(n) ELBO(n), with one particle for each n from 0 to the number of discovery steps; single frames only."""
+    """sum_b q(b) ELBO(b) over all presences b of a clip, differentiated as it stands.
 
-    def particles(self, wanted: int) -> int:
-        return self.config.first_steps + 1
+    On a single frame b is the count, of first_steps + 1 values; on clips the outcomes multiply with every frame.
+    """
 
-    def inference(self, sampled: Sampled) -> Sampled:
-        return Counted(sampled.generator, particles=self.particles(1))
+    def particles(self, wanted: int, length: int) -> int:
+        count = count_outcomes(self.config, length)
+        if count > MOST_OUTCOMES:
+            raise UserError(
+                f"the enumeration estimator would enumerate {count:.3g} outcomes in clips of {length} frames, and does "
+                f"{MOST_OUTCOMES} at most: set --model.slots 1 --model.first-steps 1, or --train.stages to short clips"
+            )
+        return count
+
+    def inference(self, sampled: Sampled, length: int) -> Sampled:
+        table = torch.tensor(outcomes(self.config, length))
+        return Scripted(sampled.generator, outcomes=table, slots=self.config.slots)
 
     def weight(self, total: Terms, particles: int) -> Tensor:
         clips = len(total.elbo)
-        n = count_of(torch.arange(clips, device=total.elbo.device), clips, particles)
-        # where there was nothing more to see, fewer than n were found, and q(n) is 0
-        return particles * torch.where(total.objects == n, total.log_q_presence.exp(), 0.0)
+        script = torch.tensor(outcomes(self.config, len(total.steps)), device=total.elbo.device).sum(-1)
+        n = script[particle_of(torch.arange(clips, device=script.device), clips, particles)].T
+        found = torch.stack([step.objects.clip.bincount(minlength=clips) for step in total.steps])
+        # where there was nothing more to see, fewer were found than the script says, which has probability 0
+        return particles * torch.where((found == n).all(0), total.log_q_presence.exp(), 0.0)
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
-        if len(frames) > 1:
-            raise UserError("the enumeration estimator is for single frames: set --train.stages to clips of length 1")
         return -(self.weight(total, particles) * total.elbo).mean()
+
+
+def particle_of(clip: Tensor, clips: int, particles: int) -> Tensor:
+    """Which particle of its clip each of ``clip [M]`` is, of ``clips`` in all."""
+    return clip // (clips // particles)
+
+
+def frame_outcomes(config: ModelConfig, carried: int, first: bool) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Which of the ``carried`` objects stay, and how many are found, in every way that one frame allows."""
+    carries = config.temporal.any()
+    limit = config.first_steps if first or not carries else config.later_steps
+    for stay in product((0, 1), repeat=carried if carries else 0):
+        for found in range(min(limit, config.slots - sum(stay)) + 1):
+            yield stay, found
+
+
+@lru_cache
+def count_outcomes(config: ModelConfig, length: int) -> int:
+    """How many joint outcomes the presences of a clip of ``length`` frames have."""
+    ways = {0: 1}  # by the number of objects
+    for t in range(length):
+        after: dict[int, int] = {}
+        for carried, count in ways.items():
+            for stay, found in frame_outcomes(config, carried, t == 0):
+                n = sum(stay) + found
+                after[n] = after.get(n, 0) + count
+        ways = after
+    return sum(ways.values())
+
+
+@lru_cache
+def outcomes(config: ModelConfig, length: int) -> tuple[tuple[tuple[int, ...], ...], ...]:
+    """All of them ``[K, T, slots + steps]``: of each frame the bits of the objects carried, then of discovery."""
+    width = max(config.first_steps, config.later_steps)
+    paths: list[tuple[tuple[int, ...], ...]] = [()]
+    for t in range(length):
+        longer = []
+        for path in paths:
+            carried = sum(path[-1]) if path else 0
+            for stay, found in frame_outcomes(config, carried, t == 0):
+                bits = (*stay, *(0,) * (config.slots - len(stay)), *(1,) * found, *(0,) * (width - found))
+                longer.append((*path, bits))
+        paths = longer
+    return tuple(paths)

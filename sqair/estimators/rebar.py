@@ -33,9 +33,9 @@ class Rebar(RunningMean):
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.generator: torch.Generator | None = None
 
-    def inference(self, sampled: Sampled) -> Sampled:
+    def inference(self, sampled: Sampled, length: int) -> Sampled:
         self.generator = sampled.generator
-        return super().inference(sampled)
+        return super().inference(sampled, length)
 
     def control(self, rows: Rows, soft: Tensor) -> Tensor:
         """The control variate ``[M]`` at relaxed presences ``soft [M]`` in (0, 1)."""

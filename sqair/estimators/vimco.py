@@ -16,9 +16,9 @@ class Vimco(Estimator):
     L^{-k} is the bound in which log w_k is the mean of the other log weights.
     """
 
-    def particles(self, wanted: int) -> int:
+    def particles(self, wanted: int, length: int = 1) -> int:
         if wanted < 2:
-            raise UserError("the vimco estimators need at least 2 particles: set --particles")
+            raise UserError("the vimco and wake_wake estimators need at least 2 particles: set --particles")
         return wanted
 
     def score(self, log_weight: Tensor, bound: Tensor, log_q: Tensor) -> Tensor:

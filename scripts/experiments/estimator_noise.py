@@ -1,0 +1,106 @@
+"""How noisy and how biased the presence gradients of each estimator are, at points of one fixed trajectory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+REFERENCE = "closed_form_corrected"
+"""The exact estimator of least variance, by which bias is measured."""
+MANY = 8
+"""Times as many draws for it."""
+WARM = 40
+"""Steps in which an estimator's baselines get to know the model, which stays as it is."""
+
+
+def measure_noise(
+    setting: str, point: int, names: list[str], particles: int, draws: int, output: str
+) -> list[dict[str, Any]]:
+    """Of each estimator at one point: variance and bias of its gradient in the parameters that only z_pres has.
+
+    The frames are the same for all draws, so that what varies is the estimator. The squared length of a mean of R
+    gradients is on average the true one plus variance / R, which is taken off: the bias is not noise.
+    """
+    import torch
+
+    from sqair.errors import UserError
+
+    torch.set_num_threads(1)
+    state = torch.load(Path(output) / f"{setting}-{point}.pt", weights_only=True)
+    reference = Moments(presence_gradients(setting, REFERENCE, particles, state, MANY * draws))
+    lines = []
+    for name in names:
+        line: dict[str, Any] = {"key": ["noise", setting, name, point]}
+        try:
+            found = Moments(presence_gradients(setting, name, particles, state, draws))
+        except UserError as error:
+            lines.append({**line, "failed": str(error)})
+            continue
+        apart = (found.mean - reference.mean).square().sum() - found.error - reference.error
+        lines.append(
+            {
+                **line,
+                "variance": found.variance,
+                "squared_norm": float(found.mean.square().sum()) - found.error,
+                "squared_bias": float(apart),
+                "reference_squared_norm": float(reference.mean.square().sum()) - reference.error,
+                "along_reference": float(found.mean @ reference.mean / reference.mean.square().sum()),
+            }
+        )
+    return lines
+
+
+class Moments:
+    """Mean, total variance and squared standard error of gradients."""
+
+    def __init__(self, gradients: Iterator[Any]) -> None:
+        import torch
+
+        each = torch.stack(list(gradients)).double()
+        self.mean = each.mean(0)
+        self.variance = float(each.var(0).sum())
+        self.error = self.variance / len(each)
+
+
+def presence_gradients(
+    setting: str, estimator: str, particles: int, state: dict[str, Any], draws: int
+) -> Iterator[Any]:
+    """Gradients of the loss per clip on one batch, in the parameters of z_pres alone, once the estimator is warm."""
+    import torch
+
+    from sqair.bounds import Terms
+    from sqair.presence import Sampled
+    from sqair.scripts.experiments.estimator_runs import SETTINGS, new_trainer
+
+    length = SETTINGS[setting].shares[-1][0]
+    steps = [0] * (len(SETTINGS[setting].shares) - 1) + [1]
+    trainer = new_trainer(setting, estimator, particles, steps, 0, 1.0)
+    model, rule = trainer.model, trainer.estimator
+    model.load_state_dict(state["model"])
+    model.price = state["price"]
+    wanted = [(p, rows) for name, p in model.named_parameters() if (rows := presence_rows(name)) is not None]
+    own = list(rule.parameters())
+    optimiser = torch.optim.Adam(own, lr=rule.learning_rate, betas=(0.9, 0.99)) if own else None
+    count = rule.particles(trainer.config.particles, length)
+    for i in range(WARM + draws):
+        trainer.step, trainer.next_clip = (0, 0) if i >= WARM else (i + 1, 1000 + 64 * i)
+        frames = trainer.batch(trainer.config.stages[-1]).repeat(1, count, 1, 1, 1)
+        terms = Terms(model(frames, rule.inference(Sampled(trainer.generator), length)))
+        loss = rule(terms, frames, count)
+        if i >= WARM:
+            parts = torch.autograd.grad(loss, [p for p, _ in wanted], allow_unused=True, materialize_grads=True)
+            yield torch.cat([part[rows].flatten() for part, (_, rows) in zip(parts, wanted, strict=True)])
+        elif optimiser is not None:
+            optimiser.zero_grad()
+            loss.backward(inputs=own)
+            optimiser.step()
+
+
+def presence_rows(name: str) -> Any:
+    """Which part of the parameter ``name`` belongs to z_pres alone; None if no part does."""
+    if name.startswith(("new_presence.", "old_presence.")):
+        return slice(None)
+    if name in ("discovery.search.omega.2.weight", "discovery.search.omega.2.bias"):
+        return slice(8, 9)
+    return None

@@ -1,0 +1,178 @@
+"""The table and the plots of ``sqair experiments estimators``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sqair.scripts.experiments.estimator_runs import SETTINGS
+
+SUCCESS = 0.9
+"""Count accuracy from which a run counts as a success."""
+TITLES = {"frames": "single frames, static AIR", "clips": "clips of 5, sequential"}
+Line = Mapping[str, Any]
+
+
+class Results:
+    """What was measured, by kind."""
+
+    def __init__(self, lines: list[dict[str, Any]]) -> None:
+        self.by_key = {tuple(line["key"]): line for line in lines}
+        costs = [key for key in self.by_key if key[0] == "cost"]
+        self.names = list(dict.fromkeys(key[2] for key in costs))
+
+    def cost(self, setting: str, name: str) -> Line:
+        return self.by_key[("cost", setting, name)]["milliseconds"]
+
+    def runs(self, setting: str, name: str, rate: float = 1.0) -> list[Line]:
+        """All seeds that were run at ``rate`` times the default learning rate."""
+        wanted = ("run", setting, name)
+        return [v for k, v in self.by_key.items() if k[:3] == wanted and abs(k[4] - rate) < 0.01]
+
+    def noise(self, setting: str, name: str) -> list[Line]:
+        """Of each point of the trajectory at which it was measured."""
+        found = (self.by_key.get(("noise", setting, name, point), {}) for point in range(3))
+        return [line for line in found if "variance" in line]
+
+
+def write_report(lines: list[dict[str, Any]], output: Path) -> None:
+    """Writes table.md and the plots into ``output``, and prints the table."""
+    results = Results(lines)
+    text = "\n\n".join(f"### {TITLES[setting]}\n\n{table(results, setting)}" for setting in SETTINGS)
+    (output / "table.md").write_text(text + "\n")
+    print(text)
+    for setting in SETTINGS:
+        plot_curves(results, setting, output / f"estimators-{setting}.png")
+    plot_noise(results, output / "estimators-noise.png")
+    plot_rates(results, output / "estimators-rates.png")
+
+
+def table(results: Results, setting: str) -> str:
+    """One row for each estimator."""
+    head = ["estimator", "ms / step", "steps", "count accuracy", "bound", "successes", "noise", "bias"]
+    if setting == "frames":
+        head += ["count at 1/3 rate", "at 3 x rate"]
+    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for name in results.names:
+        runs = results.runs(setting, name)
+        done = [run for run in runs if "failed" not in run]
+        cells = [f"`{name}`", " + ".join(f"{v:.0f}" for v in results.cost(setting, name).values()) or "-"]
+        if done:
+            cells += [" + ".join(map(str, done[0]["steps"])), spread([r["count_accuracy"] for r in done])]
+            cells += [spread([r["elbo"] for r in done], 1)]
+            cells += [f"{sum(r['count_accuracy'] >= SUCCESS for r in done)} of {len(runs)}"]
+        else:
+            cells += ["-", "-", "-", runs[0]["failed"] if runs else "not run"]
+        cells += noise_cells(results.noise(setting, name))
+        if setting == "frames":
+            cells += [spread(counts(results.runs(setting, name, rate))) for rate in (1 / math.sqrt(10), math.sqrt(10))]
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def counts(runs: list[Line]) -> list[float]:
+    return [run["count_accuracy"] for run in runs if "failed" not in run]
+
+
+def spread(values: list[float], digits: int = 3) -> str:
+    """Mean (lowest to highest)."""
+    if not values:
+        return "-"
+    mean = sum(values) / len(values)
+    return f"{mean:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def noise_cells(noise: list[Line]) -> list[str]:
+    """Standard deviation and length of the bias, over the length of the exact gradient; the middle of the points."""
+    if not noise:
+        return ["-", "-"]
+    line = noise[len(noise) // 2]
+    exact = math.sqrt(max(line["reference_squared_norm"], 1e-12))
+    return [f"{math.sqrt(line['variance']) / exact:.2g}", f"{math.sqrt(max(line['squared_bias'], 0)) / exact:.2g}"]
+
+
+def plot_curves(results: Results, setting: str, path: Path) -> None:
+    """Count accuracy on validation clips against CPU-seconds: a panel for each estimator, a line for each seed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    across = 4
+    down = -(-len(results.names) // across)
+    figure, axes = plt.subplots(down, across, figsize=(11, 2.1 * down), sharex=True, sharey=True, squeeze=False)
+    for axis, name in zip(axes.flat, results.names, strict=False):
+        for run in results.runs(setting, name):
+            if run["curve"]:
+                seconds, _, count = zip(*run["curve"], strict=True)
+                axis.plot(seconds, count, color="tab:blue", alpha=0.7, linewidth=1)
+            else:
+                axis.text(0.5, 0.5, "cannot be run", transform=axis.transAxes, ha="center")
+        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
+        axis.set_title(name, fontsize=9)
+        axis.set_ylim(0, 1)
+    for axis in axes.flat[len(results.names) :]:
+        axis.set_visible(False)
+    figure.supxlabel("CPU-seconds")
+    figure.supylabel("count accuracy, validation")
+    figure.suptitle(TITLES[setting])
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def plot_noise(results: Results, path: Path) -> None:
+    """Noise of the presence gradient at the points of the trajectory, over the length of the exact gradient."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, len(SETTINGS), figsize=(11, 0.3 * len(results.names) + 1.5), sharey=True)
+    for axis, setting in zip(axes, SETTINGS, strict=True):
+        for row, name in enumerate(results.names):
+            for line in results.noise(setting, name):
+                exact = math.sqrt(max(line["reference_squared_norm"], 1e-12))
+                early, late = line["key"][-1] == 0, line["key"][-1] == 2
+                colour = "tab:orange" if early else "tab:red" if late else "tab:purple"
+                axis.plot(math.sqrt(line["variance"]) / exact, row, "o", color=colour, alpha=0.8)
+        axis.set_xscale("log")
+        axis.set_title(TITLES[setting], fontsize=9)
+        axis.set_xlabel("standard deviation / length of the exact gradient")
+        axis.grid(axis="x", alpha=0.3)
+        axis.set_yticks(range(len(results.names)), results.names)
+    axes[0].invert_yaxis()
+    figure.suptitle("early (orange), middle (purple) and end (red) of one trajectory")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+
+
+def plot_rates(results: Results, path: Path) -> None:
+    """Count accuracy on single frames over a decade of learning rates."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    across = 4
+    down = -(-len(results.names) // across)
+    figure, axes = plt.subplots(down, across, figsize=(11, 2.1 * down), sharex=True, sharey=True, squeeze=False)
+    for axis, name in zip(axes.flat, results.names, strict=False):
+        for rate in (1 / math.sqrt(10), 1.0, math.sqrt(10)):
+            found = counts(results.runs("frames", name, rate))
+            axis.plot([rate] * len(found), found, "o", color="tab:blue", alpha=0.6)
+        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
+        axis.set_xscale("log")
+        axis.set_title(name, fontsize=9)
+        axis.set_ylim(0, 1)
+    for axis in axes.flat[len(results.names) :]:
+        axis.set_visible(False)
+    figure.supxlabel("learning rate, times the default")
+    figure.supylabel("count accuracy, validation")
+    figure.suptitle(TITLES["frames"])
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    plt.close(figure)

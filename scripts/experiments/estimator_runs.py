@@ -1,0 +1,171 @@
+"""Training for ``sqair experiments estimators``: one run, what its steps cost, and the trajectory of the noise."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+LOOKS = 10
+"""Times that a run is looked at."""
+POINTS = (0.35, 0.65, 1.0)
+"""Of the trajectory, as shares of its steps."""
+GUIDE = "score_function"
+"""The estimator that the trajectory is trained with."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, its data, and how the budget is shared by stages."""
+
+    words: tuple[str, ...]
+    """Of ``sqair train``."""
+    shares: tuple[tuple[int, float], ...]
+    """Frames of a clip, and share of the budget."""
+    clips: int = 64
+    """Per step."""
+    validation: tuple[int, int] = (200, 1000)
+    """Validation clips on the way and at the end."""
+
+
+SETTINGS = {
+    "frames": Setting(("--preset", "static-air"), ((1, 1.0),)),
+    "clips": Setting(("--data.length", "5"), ((1, 0.5), (5, 0.5)), validation=(100, 500)),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training; ``milliseconds`` of a step, by frames of a clip, make its schedule."""
+
+    setting: str
+    estimator: str
+    seed: int
+    rate: float
+    """Times the default learning rate."""
+    particles: int
+    budget: float
+    """CPU-seconds."""
+    milliseconds: tuple[tuple[str, float], ...]
+
+    def key(self) -> tuple[Any, ...]:
+        return ("run", self.setting, self.estimator, self.seed, round(self.rate, 3))
+
+
+def arguments(setting: str, estimator: str, particles: int) -> Any:
+    """The arguments of ``sqair train`` in a setting, the model fitted to the data."""
+    from sqair.scripts.train import parse
+
+    words = (*SETTINGS[setting].words, "--estimator", estimator, "--particles", str(particles_of(estimator, particles)))
+    return parse(["--output", "unused", *words])
+
+
+def particles_of(estimator: str, several: int) -> int:
+    """``several`` for those estimators that need it, otherwise 1."""
+    from sqair.estimators import ESTIMATORS
+    from sqair.estimators.vimco import Vimco
+
+    return several if issubclass(ESTIMATORS[estimator], Vimco) else 1
+
+
+def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], seed: int, rate: float) -> Any:
+    """A trainer of ``steps`` in each stage, its whole schedule scaled to them. Raises UserError as Trainer does."""
+    from sqair.config import Stage
+    from sqair.memory import keep_freed_memory
+    from sqair.scripts.train import recipe_of
+    from sqair.scripts.training import Generated
+    from sqair.train import Trainer
+
+    keep_freed_memory()
+    args, plan = arguments(setting, estimator, particles), SETTINGS[setting]
+    total = sum(steps)
+    stages = [Stage(length, count, plan.clips) for (length, _), count in zip(plan.shares, steps, strict=True)]
+    config = replace(
+        args.train,
+        stages=tuple(stages),
+        seed=seed,
+        learning_rate=args.train.learning_rate * rate,
+        price_steps=round(0.8 * total),
+        bold_steps=round(0.2 * total),
+    )
+    recipe = recipe_of(args)
+    return Trainer(args.model, config, Generated(recipe, seed))
+
+
+def train_once(run: Run) -> list[dict[str, Any]]:
+    """Trains and validates; a refusal or a failure is a result as well."""
+    import torch
+
+    from sqair.errors import UserError
+    from sqair.scripts.train import recipe_of
+    from sqair.scripts.validation import Validation
+    from sqair.train import TrainingError
+
+    torch.set_num_threads(1)
+    plan, cost = SETTINGS[run.setting], dict(run.milliseconds)
+    line: dict[str, Any] = {"key": run.key(), "budget": run.budget, "curve": []}
+    if not cost:
+        return [{**line, "failed": "it cannot enumerate clips of this length"}]
+    steps = [max(1, int(1000 * run.budget * share / cost[str(length)])) for length, share in plan.shares]
+    recipe = recipe_of(arguments(run.setting, run.estimator, run.particles))
+    few, many = (Validation(recipe, clips, torch.device("cpu")) for clips in plan.validation)
+    spent, began = 0.0, time.process_time()
+    try:
+        trainer = new_trainer(run.setting, run.estimator, run.particles, steps, run.seed, run.rate)
+        marks = {round(trainer.total_steps * (i + 1) / LOOKS) for i in range(LOOKS)}
+        for _ in trainer.run():
+            spent += cost[str(trainer.stage().length)] / 1000
+            if trainer.step in marks:
+                metrics, _ = few.measure(trainer.model)
+                line["curve"].append([round(spent, 2), metrics["elbo"], metrics["count_accuracy"]])
+        metrics, _ = many.measure(trainer.model)
+    except (TrainingError, UserError) as error:
+        return [{**line, "failed": str(error)}]
+    seconds = time.process_time() - began
+    final = {name: metrics[name] for name in ("elbo", "count_accuracy", "objects")}
+    return [{**line, "steps": steps, "cpu_seconds": round(seconds, 1), **final}]
+
+
+def train_trajectory(setting: str, output: str, budget: float) -> list[dict[str, Any]]:
+    """Trains with ``GUIDE`` for about the budget and saves the model at each of ``POINTS``."""
+    import torch
+
+    torch.set_num_threads(1)
+    typical = {1: 25.0, 5: 65.0}
+    steps = [max(3, int(1000 * budget * share / typical[length])) for length, share in SETTINGS[setting].shares]
+    trainer = new_trainer(setting, GUIDE, 1, steps, 0, 1.0)
+    marks = [round(trainer.total_steps * point) for point in POINTS]
+    for _ in trainer.run():
+        if trainer.step in marks:
+            point = {"model": trainer.model.state_dict(), "price": trainer.model.price}
+            torch.save(point, Path(output) / f"{setting}-{marks.index(trainer.step)}.pt")
+    return [{"key": ["trajectory", setting], "steps": steps}]
+
+
+def measure_cost(setting: str, estimator: str, particles: int, output: str) -> dict[str, Any]:
+    """CPU-milliseconds of a training step from the middle of the trajectory on, by frames of a clip."""
+    import torch
+
+    from sqair.errors import UserError
+
+    torch.set_num_threads(1)
+    state = torch.load(Path(output) / f"{setting}-1.pt", weights_only=True)
+    line: dict[str, Any] = {"key": ["cost", setting, estimator], "milliseconds": {}}
+    warm, timed = 5, 25
+    for i, (length, _) in enumerate(SETTINGS[setting].shares):
+        steps = [0] * len(SETTINGS[setting].shares)
+        steps[i] = warm + timed
+        try:
+            trainer = new_trainer(setting, estimator, particles, steps, 0, 1.0)
+        except UserError as error:
+            return {**line, "milliseconds": {}, "failed": str(error)}
+        trainer.model.load_state_dict(state["model"])
+        trainer.config = replace(trainer.config, bold_steps=0)
+        for _ in range(warm):
+            trainer.train_step()
+        began = time.process_time()
+        for _ in range(timed):
+            trainer.train_step()
+        line["milliseconds"][str(length)] = round(1000 * (time.process_time() - began) / timed, 2)
+    return line

@@ -1,0 +1,139 @@
+"""All gradient estimators on the same data with the same CPU budget: what each reaches, how noisy it is, what it costs.
+
+sqair experiments estimators --output runs/estimators            everything; about 90 minutes on 2 cores
+sqair experiments estimators --output runs/quick --quick         the same in a few minutes, for a look
+sqair experiments estimators --output runs/estimators --only vimco nvil
+
+Static AIR learns single frames, the sequential model clips of 5, both of moving MNIST. What a step costs is measured
+first, on an idle machine, and gives every estimator as many steps as fit the budget: the schedules do not depend
+on what else the machine does later. What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
+
+
+@dataclass(frozen=True)
+class Args:
+    """Compare the gradient estimators of presence; resumable."""
+
+    output: Path
+    """Folder of results.jsonl, the plots and table.md."""
+    only: tuple[str, ...] = ()
+    """Estimators to run, by default all."""
+    seeds: int = 5
+    """Seeds 0 to this, of every estimator in both settings."""
+    rate_seeds: int = 2
+    """Seeds 0 to this, of the lower and the higher learning rate on single frames."""
+    budget: tuple[float, float] = (25.0, 40.0)
+    """CPU-seconds of one training on single frames and on clips."""
+    particles: int = 3
+    """Particles K of the estimators that need several."""
+    draws: int = 60
+    """Gradients of which the variance is taken."""
+    workers: int = 2
+    """Runs at a time."""
+    quick: bool = False
+    """One seed, a tenth of the budget and of the draws: what comes out is no result."""
+
+
+def main(args: Args) -> None:
+    """Runs what is missing, then writes the plots and prints the table. Raises UserError for an unknown estimator."""
+    from sqair.errors import UserError
+    from sqair.estimators import ESTIMATORS
+    from sqair.scripts.experiments.estimator_noise import measure_noise
+    from sqair.scripts.experiments.estimator_report import write_report
+
+    for name in args.only:
+        if name not in ESTIMATORS:
+            raise UserError(f"unknown estimator {name!r}: choose from {', '.join(ESTIMATORS)}")
+    if args.quick:
+        budget = (args.budget[0] / 10, args.budget[1] / 10)
+        args = replace(args, seeds=1, rate_seeds=1, budget=budget, draws=max(2, args.draws // 10))
+    args.output.mkdir(parents=True, exist_ok=True)
+    names = list(args.only or ESTIMATORS)
+    budgets = dict(zip(SETTINGS, args.budget, strict=True))
+    store = Store(args.output / "results.jsonl")
+
+    trajectories = [(setting, str(args.output), budgets[setting]) for setting in SETTINGS]
+    _work(args, "trajectory", store, train_trajectory, [t for t in trajectories if not store.has("trajectory", t[0])])
+    for setting in SETTINGS:  # one after another: what is timed wants the machine for itself
+        for name in names:
+            if not store.has("cost", setting, name):
+                store.add(measure_cost(setting, name, args.particles, str(args.output)))
+    noise = [
+        (setting, point, names, args.particles, args.draws, str(args.output))
+        for setting in SETTINGS
+        for point in range(3)
+    ]
+    _work(args, "noise", store, measure_noise, [n for n in noise if not _noise_done(store, n[0], n[1], names)])
+    runs = [run for run in _runs(args, names, budgets, store) if not store.has(*run.key())]
+    _work(args, "training", store, train_once, [(run,) for run in runs])
+    write_report(store.lines, args.output)
+
+
+def _runs(args: Args, names: list[str], budgets: dict[str, float], store: Store) -> Iterator[Run]:
+    """All trainings, the most needed first."""
+    rates = [1 / math.sqrt(10), math.sqrt(10)]
+    plan = [(seed, 1.0, setting) for seed in range(args.seeds) for setting in SETTINGS]
+    plan += [(seed, rate, "frames") for seed in range(args.rate_seeds) for rate in rates]
+    for seed, rate, setting in plan:
+        for name in names:
+            cost = store.get("cost", setting, name)["milliseconds"]
+            yield Run(setting, name, seed, rate, args.particles, budgets[setting], tuple(cost.items()))
+
+
+def _noise_done(store: Store, setting: str, point: int, names: list[str]) -> bool:
+    return all(store.has("noise", setting, name, point) for name in names)
+
+
+def _work(
+    args: Args, what: str, store: Store, job: Callable[..., list[dict[str, Any]]], calls: list[tuple[Any, ...]]
+) -> None:
+    """Runs ``job`` on all ``calls``, some at a time; what they return is stored as they finish."""
+    from tqdm import tqdm
+
+    if not calls:
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.workers, context) as pool, tqdm(total=len(calls), desc=what) as bar:
+        waiting = [pool.submit(job, *call) for call in calls]
+        try:
+            for done in as_completed(waiting):
+                for line in done.result():
+                    store.add(line)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class Store:
+    """Lines of JSON, each found by its kind, setting, estimator and what else tells it from others."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        if path.exists():
+            self.lines = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def add(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def has(self, *key: Any) -> bool:
+        return any(tuple(line["key"]) == key for line in self.lines)
+
+    def get(self, *key: Any) -> dict[str, Any]:
+        return next(line for line in self.lines if tuple(line["key"]) == key)
