@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +24,8 @@ class Setting:
     """Of ``sqair train``."""
     shares: tuple[tuple[int, float], ...]
     """Frames of a clip, and share of the budget."""
-    clips: int = 64
-    """Per step."""
+    rows: int = 64
+    """Clips per step, times particles."""
     validation: tuple[int, int] = (200, 1000)
     """Validation clips on the way and at the end."""
 
@@ -72,6 +73,7 @@ def particles_of(estimator: str, several: int) -> int:
 def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], seed: int, rate: float) -> Any:
     """A trainer of ``steps`` in each stage, its whole schedule scaled to them. Raises UserError as Trainer does."""
     from sqair.config import Stage
+    from sqair.estimators import make_estimator
     from sqair.memory import keep_freed_memory
     from sqair.scripts.train import recipe_of
     from sqair.scripts.training import Generated
@@ -79,8 +81,9 @@ def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], 
 
     keep_freed_memory()
     args, plan = arguments(setting, estimator, particles), SETTINGS[setting]
-    total = sum(steps)
-    stages = [Stage(length, count, plan.clips) for (length, _), count in zip(plan.shares, steps, strict=True)]
+    rule, total, stages = make_estimator(estimator, args.model), sum(steps), []
+    for (length, _), count in zip(plan.shares, steps, strict=True):
+        stages.append(Stage(length, count, plan.rows // rule.particles(args.train.particles, length)))
     config = replace(
         args.train,
         stages=tuple(stages),
@@ -152,7 +155,7 @@ def measure_cost(setting: str, estimator: str, particles: int, output: str) -> d
     torch.set_num_threads(1)
     state = torch.load(Path(output) / f"{setting}-1.pt", weights_only=True)
     line: dict[str, Any] = {"key": ["cost", setting, estimator], "milliseconds": {}}
-    warm, timed = 5, 25
+    warm, timed = 5, 41
     for i, (length, _) in enumerate(SETTINGS[setting].shares):
         steps = [0] * len(SETTINGS[setting].shares)
         steps[i] = warm + timed
@@ -161,11 +164,10 @@ def measure_cost(setting: str, estimator: str, particles: int, output: str) -> d
         except UserError as error:
             return {**line, "milliseconds": {}, "failed": str(error)}
         trainer.model.load_state_dict(state["model"])
-        trainer.config = replace(trainer.config, bold_steps=0)
-        for _ in range(warm):
+        seconds = []
+        for _ in range(warm + timed):
+            began = time.process_time()
             trainer.train_step()
-        began = time.process_time()
-        for _ in range(timed):
-            trainer.train_step()
-        line["milliseconds"][str(length)] = round(1000 * (time.process_time() - began) / timed, 2)
+            seconds.append(time.process_time() - began)
+        line["milliseconds"][str(length)] = round(1000 * statistics.median(seconds[warm:]), 2)
     return line

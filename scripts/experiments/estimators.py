@@ -35,7 +35,7 @@ class Args:
     """Seeds 0 to this, of every estimator in both settings."""
     rate_seeds: int = 2
     """Seeds 0 to this, of the lower and the higher learning rate on single frames."""
-    budget: tuple[float, float] = (25.0, 40.0)
+    budget: tuple[float, float] = (30.0, 30.0)
     """CPU-seconds of one training on single frames and on clips."""
     particles: int = 3
     """Particles K of the estimators that need several."""
