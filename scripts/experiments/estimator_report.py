@@ -11,7 +11,6 @@ from sqair.scripts.experiments.estimator_runs import SETTINGS
 
 SUCCESS = 0.9
 """Count accuracy from which a run counts as a success."""
-TITLES = {"frames": "single frames, static AIR", "clips": "clips of 5, sequential"}
 Line = Mapping[str, Any]
 
 
@@ -40,7 +39,7 @@ class Results:
 def write_report(lines: list[dict[str, Any]], output: Path) -> None:
     """Writes table.md and the plots into ``output``, and prints the table."""
     results = Results(lines)
-    text = "\n\n".join(f"### {TITLES[setting]}\n\n{table(results, setting)}" for setting in SETTINGS)
+    text = "\n\n".join(f"### {SETTINGS[setting].title}\n\n{table(results, setting)}" for setting in SETTINGS)
     (output / "table.md").write_text(text + "\n")
     print(text)
     for setting in SETTINGS:
@@ -117,7 +116,7 @@ def plot_curves(results: Results, setting: str, path: Path) -> None:
         axis.set_visible(False)
     figure.supxlabel("CPU-seconds")
     figure.supylabel("count accuracy, validation")
-    figure.suptitle(TITLES[setting])
+    figure.suptitle(SETTINGS[setting].title)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     plt.close(figure)
@@ -130,7 +129,7 @@ def plot_noise(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(SETTINGS), figsize=(11, 0.3 * len(results.names) + 1.5), sharey=True)
+    figure, axes = plt.subplots(1, len(SETTINGS), figsize=(12, 0.3 * len(results.names) + 1.5), sharey=True)
     for axis, setting in zip(axes, SETTINGS, strict=True):
         for row, name in enumerate(results.names):
             for line in results.noise(setting, name):
@@ -139,7 +138,7 @@ def plot_noise(results: Results, path: Path) -> None:
                 colour = "tab:orange" if early else "tab:red" if late else "tab:purple"
                 axis.plot(math.sqrt(line["variance"]) / exact, row, "o", color=colour, alpha=0.8)
         axis.set_xscale("log")
-        axis.set_title(TITLES[setting], fontsize=9)
+        axis.set_title(SETTINGS[setting].title, fontsize=9)
         axis.set_xlabel("standard deviation / length of the exact gradient")
         axis.grid(axis="x", alpha=0.3)
         axis.set_yticks(range(len(results.names)), results.names)
@@ -172,7 +171,7 @@ def plot_rates(results: Results, path: Path) -> None:
         axis.set_visible(False)
     figure.supxlabel("learning rate, times the default")
     figure.supylabel("count accuracy, validation")
-    figure.suptitle(TITLES["frames"])
+    figure.suptitle(SETTINGS["frames"].title)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
     plt.close(figure)

@@ -10,9 +10,11 @@ from typing import Any
 
 LOOKS = 10
 """Times that a run is looked at."""
+TYPICAL = {"frames": {1: 10.0}, "clips": {1: 10.0, 5: 50.0}, "recurrent": {1: 30.0}}
+"""CPU-milliseconds of a step, roughly, from which the trajectory gets its steps."""
 POINTS = (0.35, 0.65, 1.0)
 """Of the trajectory, as shares of its steps."""
-GUIDE = "score_function"
+GUIDE = "closed_form_corrected"
 """The estimator that the trajectory is trained with."""
 
 
@@ -20,10 +22,15 @@ GUIDE = "score_function"
 class Setting:
     """A model, its data, and how the budget is shared by stages."""
 
+    title: str
     words: tuple[str, ...]
     """Of ``sqair train``."""
     shares: tuple[tuple[int, float], ...]
     """Frames of a clip, and share of the budget."""
+    budget: float
+    """CPU-seconds of a training."""
+    cheapening: float = 0.8
+    """Share of the steps over which the price of an object falls, or rises, to its last value."""
     rows: int = 64
     """Clips per step, times particles."""
     validation: tuple[int, int] = (200, 1000)
@@ -31,8 +38,9 @@ class Setting:
 
 
 SETTINGS = {
-    "frames": Setting(("--preset", "static-air"), ((1, 1.0),)),
-    "clips": Setting(("--data.length", "5"), ((1, 0.5), (5, 0.5)), validation=(100, 500)),
+    "frames": Setting("single frames", ("--data.length", "1"), ((1, 1.0),), 15.0),
+    "clips": Setting("clips of 5", ("--data.length", "5"), ((1, 0.5), (5, 0.5)), 30.0, validation=(100, 500)),
+    "recurrent": Setting("single frames, recurrent search", ("--preset", "static-air"), ((1, 1.0),), 60.0, 1 / 3),
 }
 
 
@@ -71,7 +79,7 @@ def particles_of(estimator: str, several: int) -> int:
 
 
 def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], seed: int, rate: float) -> Any:
-    """A trainer of ``steps`` in each stage, its whole schedule scaled to them. Raises UserError as Trainer does."""
+    """A trainer of ``steps`` in each stage, the price scaled to them. Raises UserError as Trainer does."""
     from sqair.config import Stage
     from sqair.estimators import make_estimator
     from sqair.memory import keep_freed_memory
@@ -89,8 +97,7 @@ def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], 
         stages=tuple(stages),
         seed=seed,
         learning_rate=args.train.learning_rate * rate,
-        price_steps=round(0.8 * total),
-        bold_steps=round(0.2 * total),
+        price_steps=round(plan.cheapening * total),
     )
     recipe = recipe_of(args)
     return Trainer(args.model, config, Generated(recipe, seed))
@@ -135,8 +142,8 @@ def train_trajectory(setting: str, output: str, budget: float) -> list[dict[str,
     import torch
 
     torch.set_num_threads(1)
-    typical = {1: 25.0, 5: 65.0}
-    steps = [max(3, int(1000 * budget * share / typical[length])) for length, share in SETTINGS[setting].shares]
+    plan = SETTINGS[setting]
+    steps = [max(3, int(1000 * budget * share / TYPICAL[setting][length])) for length, share in plan.shares]
     trainer = new_trainer(setting, GUIDE, 1, steps, 0, 1.0)
     marks = [round(trainer.total_steps * point) for point in POINTS]
     for _ in trainer.run():
