@@ -40,7 +40,7 @@ class Setting:
 SETTINGS = {
     "frames": Setting("single frames", ("--data.length", "1"), ((1, 1.0),), 15.0),
     "clips": Setting("clips of 5", ("--data.length", "5"), ((1, 0.5), (5, 0.5)), 30.0, validation=(100, 500)),
-    "recurrent": Setting("single frames, recurrent search", ("--preset", "static-air"), ((1, 1.0),), 60.0, 1 / 3),
+    "recurrent": Setting("single frames, recurrent search", ("--preset", "static-air"), ((1, 1.0),), 40.0, 1 / 3),
 }
 
 

@@ -39,7 +39,7 @@ class Args:
     recurrent_seeds: int = 5
     """Seeds 0 to this, of the recurrent search, which is the slowest to learn."""
     budget: float = 1.0
-    """CPU-seconds of each training, times the default: 15 on frames, 30 on clips, 60 with the recurrent search."""
+    """CPU-seconds of each training, times the default: 15 on frames, 30 on clips, 40 with the recurrent search."""
     particles: int = 3
     """Particles K of the estimators that need several."""
     draws: int = 60
