@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-REFERENCE = "closed_form_corrected"
+REFERENCE = "nvil_unscaled"
 """The exact estimator of least variance, by which bias is measured."""
-MANY = 8
+MANY = {"frames": 60, "clips": 16, "recurrent": 30}
 """Times as many draws for it."""
+CLIPS = 64
+"""That all draws are about, whatever the number of particles."""
 WARM = 40
 """Steps in which an estimator's baselines get to know the model, which stays as it is."""
 
@@ -28,7 +30,7 @@ def measure_noise(
 
     torch.set_num_threads(1)
     state = torch.load(Path(output) / f"{setting}-{point}.pt", weights_only=True)
-    reference = Moments(presence_gradients(setting, REFERENCE, particles, state, MANY * draws))
+    reference = Moments(presence_gradients(setting, REFERENCE, particles, state, MANY[setting] * draws))
     lines = []
     for name in names:
         line: dict[str, Any] = {"key": ["noise", setting, name, point]}
@@ -70,6 +72,7 @@ def presence_gradients(
     import torch
 
     from sqair.bounds import Terms
+    from sqair.config import Stage
     from sqair.presence import Sampled
     from sqair.scripts.experiments.estimator_runs import SETTINGS, new_trainer
 
@@ -84,8 +87,8 @@ def presence_gradients(
     optimiser = torch.optim.Adam(own, lr=rule.learning_rate, betas=(0.9, 0.99)) if own else None
     count = rule.particles(trainer.config.particles, length)
     for i in range(WARM + draws):
-        trainer.step, trainer.next_clip = (0, 0) if i >= WARM else (i + 1, 1000 + 64 * i)
-        frames = trainer.batch(trainer.config.stages[-1]).repeat(1, count, 1, 1, 1)
+        trainer.step, trainer.next_clip = (0, 0) if i >= WARM else (i + 1, 1000 + CLIPS * i)
+        frames = trainer.batch(Stage(length, 1, CLIPS)).repeat(1, count, 1, 1, 1)
         terms = Terms(model(frames, rule.inference(Sampled(trainer.generator), length)))
         loss = rule(terms, frames, count)
         if i >= WARM:
