@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Check, dict[str, tuple[str, str]]]] = {
         ELBO,
         {
             "sign": ("(bound.sum(0) + score)", "(bound.sum(0) - score)"),
-            "missing detach": ("to_go(bound.detach())", "to_go(bound)"),
+            "missing detach": ("return bound, bound.detach(), log_q", "return bound, bound, log_q"),
             "baseline sees its own sample": (
                 "signal = self._left(coming, learned.detach())",
                 "self._take(coming, learned.detach()); signal = self._left(coming, learned.detach())",

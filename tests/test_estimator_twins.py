@@ -256,6 +256,28 @@ def test_nvil(name: str, scale: float) -> None:
     assert float(found) == pytest.approx(wanted, rel=1e-9)
 
 
+def test_nvil_of_the_paper() -> None:
+    """Its reward has the sampled KL of presence, of which nothing else is differentiated."""
+    made = sample()
+    numbers, estimator = Pass(made), experienced("nvil_paper")
+    with torch.no_grad():
+        estimator.net[-1].weight.zero_()
+
+    def reward(t: int, b: int) -> float:
+        total = numbers.likelihood(t, b) + float(numbers.steps[t].log_p_nothing[b])
+        for _, _, clip, o in numbers.objects(t):
+            if clip == b:
+                total += log_q(o.p_logit, o.pres) - log_q(o.q_logit, o.pres) - o.pres * o.kl
+        return total
+
+    expected = bound_derivatives(numbers, dict.fromkeys(range(CLIPS), 1 / CLIPS))
+    for t in range(FRAMES):
+        for leaf, m, b, o in numbers.objects(t):
+            signal = (sum(reward(s, b) for s in range(t, FRAMES)) - EXPERIENCE * ahead(t)) / 30
+            expected[leaf][m] = -signal * (o.pres - expit(o.q_logit)) / CLIPS
+    compare("nvil_paper", expected, estimator(made.terms, made.frames, 1), made)
+
+
 @pytest.mark.parametrize(
     ("name", "discrete"),
     [
@@ -424,8 +446,8 @@ def test_enumeration() -> None:
 
 def test_no_estimator_is_without_a_twin() -> None:
     twins = {
-        "score_function_plain", "score_function_constant", "score_function", "nvil", "nvil_unscaled", "vimco",
-        "vimco_sqair", "wake_wake", "closed_form", "closed_form_corrected", "rebar", "relax", "concrete",
+        "score_function_plain", "score_function_constant", "score_function", "nvil", "nvil_unscaled", "nvil_paper",
+        "vimco", "vimco_sqair", "wake_wake", "closed_form", "closed_form_corrected", "rebar", "relax", "concrete",
         "concrete_hard", "concrete_local", "enumeration",
     }  # fmt: skip
     assert twins == set(ESTIMATORS)

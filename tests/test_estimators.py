@@ -185,13 +185,23 @@ def test_the_signals_of_both_vimcos_on_one_bit_by_hand() -> None:
     assert found["vimco_sqair"] == pytest.approx(slope * (reward[1] - reward[0]), abs=1e-12)
 
 
-def test_normalisation_scales_the_discrete_part_alone() -> None:
+def test_normalisation_scales_what_presences_are_worth_alone() -> None:
     """By the larger of 1 and the standard deviation of the signal; otherwise it is NVIL without it."""
     model, frames = case("one frame")
     plain = expected_gradient(model, frames, experienced("nvil_unscaled", model.config), 1)
     scaled = expected_gradient(model, frames, experienced("nvil", model.config), 1)
     fixed = expected_gradient(model, frames, lambda terms, frames, k: -terms.elbo.mean(), 1)
     torch.testing.assert_close(scaled - fixed, (plain - fixed) / 37, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nvil_of_the_paper_scales_all_of_the_discrete_part(name: str) -> None:
+    """With KL(n) in the signal the discrete gradient keeps its direction."""
+    model, frames = case(name)
+    exact = exact_gradient(model, frames, exact_elbo)
+    found = expected_gradient(model, frames, experienced("nvil_paper", model.config), 1)
+    fixed = expected_gradient(model, frames, lambda terms, frames, k: -(terms.log_likelihood - terms.kl_z).mean(), 1)
+    torch.testing.assert_close(found - fixed, (exact - fixed) / 37, rtol=1e-9, atol=1e-9)
 
 
 def test_closed_form_is_exact_for_a_single_object_of_a_last_frame() -> None:

@@ -13,7 +13,7 @@ from sqair.estimators.concrete import Concrete, ConcreteHard
 from sqair.estimators.concrete_local import ConcreteLocal
 from sqair.estimators.corrected import Corrected
 from sqair.estimators.enumeration import Enumeration
-from sqair.estimators.nvil import NVIL, NormalisedNVIL
+from sqair.estimators.nvil import NVIL, NormalisedNVIL, PaperNVIL
 from sqair.estimators.rebar import Rebar, Relax
 from sqair.estimators.score_function import Constant, RunningMean, ScoreFunction
 from sqair.estimators.vimco import Vimco, VimcoSqair
@@ -27,6 +27,7 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "score_function_plain": ScoreFunction,
     "nvil": NormalisedNVIL,
     "nvil_unscaled": NVIL,
+    "nvil_paper": PaperNVIL,
     "vimco": Vimco,
     "vimco_sqair": VimcoSqair,
     "wake_wake": WakeWake,

@@ -37,9 +37,14 @@ class NVIL(Estimator):
         self.register_buffer("deviation", torch.ones(()))
         self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
+    def parts(self, total: Terms) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each frame ``[T, B]``: what is differentiated as it stands, the reward of its bits, and their log q."""
         bound, log_q = by_frame(total)
-        coming = to_go(bound.detach())
+        return bound, bound.detach(), log_q
+
+    def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
+        bound, reward, log_q = self.parts(total)
+        coming = to_go(reward)
         learned = to_go(self.net(to_retina(frames.flatten(0, 1), self.config).flatten(1)).view(frames.shape[:2]))
         signal = self._left(coming, learned.detach())
         scale = self.deviation.clamp_min(1) if self.normalise else 1
@@ -64,10 +69,20 @@ class NVIL(Estimator):
 
 
 class NormalisedNVIL(NVIL):
-    """NVIL with variance normalisation, as in the paper and in the notes: the signal over its standard deviation.
+    """NVIL with variance normalisation, as in the notes: the signal over its standard deviation.
 
-    Its expectation is no gradient of the bound: the discrete part is scaled down, by as much as the signal varies,
-    and the continuous part is not.
+    Its expectation is no gradient of the bound: what presences are worth is scaled down, by as much as the signal
+    varies, and what they cost, KL(n), is not, since that is differentiated exactly; nor is the continuous part.
     """
 
     normalise = True
+
+
+class PaperNVIL(NormalisedNVIL):
+    """NVIL with the KL of presence in the signal, as in the paper: all that is discrete is scaled down alike."""
+
+    def parts(self, total: Terms) -> tuple[Tensor, Tensor, Tensor]:
+        each = [Terms([step]) for step in total.steps]
+        fixed = torch.stack([t.log_likelihood - t.kl_z for t in each])
+        log_p, log_q = (torch.stack([getattr(t, name) for t in each]) for name in ("log_p_presence", "log_q_presence"))
+        return fixed, (fixed + log_p - log_q).detach(), log_q
