@@ -101,6 +101,15 @@ def test_enumeration_of_clips_is_exact_in_one_pass(discovery: str) -> None:
     assert error(-gradient(model, loss), gradient(model, torch.stack(bounds).mean())) < 1e-10
 
 
+def test_enumeration_is_as_bold_as_training() -> None:
+    """Boldness is a part of the posterior whose outcomes are weighted: with most of it an object is found for sure."""
+    model, frames = case("one frame")
+    estimator, repeated = make_estimator("enumeration", model.config), frames.expand(-1, 3, -1, -1, -1)
+    terms = Terms(model(repeated, estimator.inference(Sampled(None, boldness=0.99), 1)))
+    weight = estimator.weight(terms, 3).detach() / 3
+    assert float(weight.sum()) == pytest.approx(1, abs=1e-12) and float(weight[0]) < 0.01
+
+
 def test_outcomes_are_counted_before_they_are_written_out() -> None:
     config = replace(TINY, slots=2, first_steps=2)
     for length in (1, 2, 3):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from sqair.scripts.experiments.estimator_runs import SETTINGS
 
 SUCCESS = 0.9
 """Count accuracy from which a run counts as a success."""
+RATES = (0.1, 1 / math.sqrt(10), 1.0, math.sqrt(10))
+"""Learning rates, times the default; the lowest for NVIL alone."""
 Line = Mapping[str, Any]
 
 
@@ -66,7 +70,7 @@ def table(results: Results, setting: str) -> str:
             cells += ["-", "-", "-", runs[0]["failed"] if runs else "not run"]
         cells += noise_cells(results.noise(setting, name))
         if setting == "frames":
-            cells += [spread(counts(results.runs(setting, name, rate))) for rate in (1 / math.sqrt(10), math.sqrt(10))]
+            cells += [spread(counts(results.runs(setting, name, rate))) for rate in (RATES[1], RATES[3])]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
@@ -88,38 +92,39 @@ def noise_cells(noise: list[Line]) -> list[str]:
     if not noise:
         return ["-", "-"]
     line = noise[len(noise) // 2]
-    exact = math.sqrt(max(line["reference_squared_norm"], 1e-12))
+    exact = exact_length(line)
     return [f"{math.sqrt(line['variance']) / exact:.2g}", f"{math.sqrt(max(line['squared_bias'], 0)) / exact:.2g}"]
 
 
+def exact_length(line: Line) -> float:
+    return math.sqrt(max(line["reference_squared_norm"], 1e-12))
+
+
 def plot_curves(results: Results, setting: str, path: Path) -> None:
-    """Count accuracy on validation clips against CPU-seconds: a panel for each estimator, a line for each seed."""
-    import matplotlib
+    """Count accuracy and bound on validation clips against CPU-seconds: a panel per estimator, a line per seed."""
+    with panels(len(results.names), path, f"{SETTINGS[setting].title}: count accuracy (blue), bound (orange)") as axes:
+        axes.figure.supxlabel("CPU-seconds")
+        for axis, name in axes.each(results.names):
+            other = axis.twinx()
+            other.set_ylim(200, 600)
+            for run in results.runs(setting, name):
+                if run["curve"]:
+                    seconds, bound, count = zip(*run["curve"], strict=True)
+                    axis.plot(seconds, count, color="tab:blue", alpha=0.7, linewidth=1)
+                    other.plot(seconds, bound, color="tab:orange", alpha=0.7, linewidth=1)
+                else:
+                    axis.text(0.5, 0.5, "cannot be run", transform=axis.transAxes, ha="center")
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    across = 4
-    down = -(-len(results.names) // across)
-    figure, axes = plt.subplots(down, across, figsize=(11, 2.1 * down), sharex=True, sharey=True, squeeze=False)
-    for axis, name in zip(axes.flat, results.names, strict=False):
-        for run in results.runs(setting, name):
-            if run["curve"]:
-                seconds, _, count = zip(*run["curve"], strict=True)
-                axis.plot(seconds, count, color="tab:blue", alpha=0.7, linewidth=1)
-            else:
-                axis.text(0.5, 0.5, "cannot be run", transform=axis.transAxes, ha="center")
-        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
-        axis.set_title(name, fontsize=9)
-        axis.set_ylim(0, 1)
-    for axis in axes.flat[len(results.names) :]:
-        axis.set_visible(False)
-    figure.supxlabel("CPU-seconds")
-    figure.supylabel("count accuracy, validation")
-    figure.suptitle(SETTINGS[setting].title)
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+def plot_rates(results: Results, path: Path) -> None:
+    """Count accuracy on single frames over learning rates."""
+    with panels(len(results.names), path, f"{SETTINGS['frames'].title}: count accuracy") as axes:
+        axes.figure.supxlabel("learning rate, times the default")
+        for axis, name in axes.each(results.names):
+            for rate in RATES:
+                found = counts(results.runs("frames", name, rate))
+                axis.plot([rate] * len(found), found, "o", color="tab:blue", alpha=0.6)
+            axis.set_xscale("log")
 
 
 def plot_noise(results: Results, path: Path) -> None:
@@ -133,10 +138,8 @@ def plot_noise(results: Results, path: Path) -> None:
     for axis, setting in zip(axes, SETTINGS, strict=True):
         for row, name in enumerate(results.names):
             for line in results.noise(setting, name):
-                exact = math.sqrt(max(line["reference_squared_norm"], 1e-12))
-                early, late = line["key"][-1] == 0, line["key"][-1] == 2
-                colour = "tab:orange" if early else "tab:red" if late else "tab:purple"
-                axis.plot(math.sqrt(line["variance"]) / exact, row, "o", color=colour, alpha=0.8)
+                colour = ("tab:orange", "tab:purple", "tab:red")[line["key"][-1]]
+                axis.plot(math.sqrt(line["variance"]) / exact_length(line), row, "o", color=colour, alpha=0.8)
         axis.set_xscale("log")
         axis.set_title(SETTINGS[setting].title, fontsize=9)
         axis.set_xlabel("standard deviation / length of the exact gradient")
@@ -149,29 +152,36 @@ def plot_noise(results: Results, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_rates(results: Results, path: Path) -> None:
-    """Count accuracy on single frames over a decade of learning rates."""
+@dataclass
+class Panels:
+    """A grid of small plots of count accuracy."""
+
+    figure: Any
+    axes: Any
+
+    def each(self, names: list[str]) -> Iterator[tuple[Any, str]]:
+        """(axes, name) of all, set up; what is left of the grid is hidden."""
+        for axis in self.axes.flat[len(names) :]:
+            axis.set_visible(False)
+        for axis, name in zip(self.axes.flat, names, strict=False):
+            axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
+            axis.set_title(name, fontsize=9)
+            axis.set_ylim(0, 1)
+            yield axis, name
+
+
+@contextmanager
+def panels(count: int, path: Path, title: str, across: int = 4) -> Iterator[Panels]:
+    """A grid of ``count`` plots, written to ``path`` afterwards."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    across = 4
-    down = -(-len(results.names) // across)
-    figure, axes = plt.subplots(down, across, figsize=(11, 2.1 * down), sharex=True, sharey=True, squeeze=False)
-    for axis, name in zip(axes.flat, results.names, strict=False):
-        for rate in (1 / math.sqrt(10), 1.0, math.sqrt(10)):
-            found = counts(results.runs("frames", name, rate))
-            axis.plot([rate] * len(found), found, "o", color="tab:blue", alpha=0.6)
-        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
-        axis.set_xscale("log")
-        axis.set_title(name, fontsize=9)
-        axis.set_ylim(0, 1)
-    for axis in axes.flat[len(results.names) :]:
-        axis.set_visible(False)
-    figure.supxlabel("learning rate, times the default")
-    figure.supylabel("count accuracy, validation")
-    figure.suptitle(SETTINGS["frames"].title)
+    down = -(-count // across)
+    figure, axes = plt.subplots(down, across, figsize=(12, 2.1 * down), sharex=True, sharey=True, squeeze=False)
+    yield Panels(figure, axes)
+    figure.suptitle(title)
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    figure.savefig(path, dpi=80)
     plt.close(figure)

@@ -23,6 +23,9 @@ from typing import Any
 
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
 
+NVIL_RATE = 0.1
+"""A still lower learning rate, times the default, for NVIL alone: the notes behind this project ask for it."""
+
 
 @dataclass(frozen=True)
 class Args:
@@ -90,9 +93,12 @@ def _runs(args: Args, names: list[str], budgets: dict[str, float], store: Store)
     rates = [1 / math.sqrt(10), math.sqrt(10)]
     plan = [(seed, 1.0, setting) for seed in range(args.seeds) for setting in ("frames", "clips")]
     plan += [(seed, rate, "frames") for seed in range(args.rate_seeds) for rate in rates]
+    plan += [(seed, NVIL_RATE, "frames") for seed in range(args.rate_seeds)]
     plan += [(seed, 1.0, "recurrent") for seed in range(args.recurrent_seeds)]
     for seed, rate, setting in plan:
         for name in names:
+            if rate == NVIL_RATE and not name.startswith("nvil"):
+                continue
             cost = store.get("cost", setting, name)["milliseconds"]
             yield Run(setting, name, seed, rate, args.particles, budgets[setting], tuple(cost.items()))
 

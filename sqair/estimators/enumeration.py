@@ -16,13 +16,13 @@ from sqair.errors import UserError
 from sqair.estimators.base import Estimator
 from sqair.fixate import rank_in_clip
 from sqair.objects import Objects, Rows
-from sqair.presence import Sampled
+from sqair.presence import Explored, Sampled
 
 MOST_OUTCOMES = 256
 
 
 @dataclass
-class Scripted(Sampled):
+class Scripted(Explored):
     """Particle k of each clip does what outcome k says, as far as there is something to see."""
 
     outcomes: Tensor = field(default_factory=lambda: torch.zeros(1, 1, 0))
@@ -33,6 +33,7 @@ class Scripted(Sampled):
     """Discovery steps of this frame so far."""
 
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+        self.embolden(rows)
         self.found = self.found + 1 if rows.new and not rows.first else 0
         place = rank_in_clip(rows.clip, -torch.arange(len(rows.clip), dtype=torch.float64))
         column = torch.full_like(rows.clip, self.slots + self.found) if rows.new else place
@@ -61,7 +62,9 @@ class Enumeration(Estimator):
 
     def inference(self, sampled: Sampled, length: int) -> Sampled:
         table = torch.tensor(outcomes(self.config, length))
-        return Scripted(sampled.generator, outcomes=table, slots=self.config.slots)
+        return Scripted(
+            sampled.generator, sampled.boldness, sampled.bold_all, outcomes=table, slots=self.config.slots
+        )
 
     def weight(self, total: Terms, particles: int) -> Tensor:
         clips = len(total.elbo)
