@@ -62,9 +62,8 @@ class Enumeration(Estimator):
 
     def inference(self, sampled: Sampled, length: int) -> Sampled:
         table = torch.tensor(outcomes(self.config, length))
-        return Scripted(
-            sampled.generator, sampled.boldness, sampled.bold_all, outcomes=table, slots=self.config.slots
-        )
+        bold = {"boldness": sampled.boldness, "bold_all": sampled.bold_all}
+        return Scripted(sampled.generator, **bold, outcomes=table, slots=self.config.slots)
 
     def weight(self, total: Terms, particles: int) -> Tensor:
         clips = len(total.elbo)
