@@ -6,6 +6,7 @@ The folders are laid out so that TrackEval and CVAT read them unchanged::
                      gt/gt.txt               boxes of the visible ink, conf 0 for those to be ignored
                      gt/full.txt             the same rows for whole digits, of all that are present
                      gt/digits.txt           id,numeral
+                     gt/clutter.txt          x,y,w,h of each piece of clutter, the same in all frames; often empty
                      gt/labels.txt           the classes' names: 1 is a digit, 8 one too little visible to be scored
                      seqinfo.ini
     ROOT/NAME/source.json                    how the clips were made
@@ -20,7 +21,10 @@ The ``.npz`` holds these arrays, for N clips, T frames, K digits of a clip at mo
     visibility  [N, T, K] float64       visible fraction of each digit's non-zero pixels; 0 where not present
     truth_box   [N, T, K, 4] float64    x, y, w, h around the visible non-zero pixels; 0 where none is visible
     full_box    [N, T, K, 4] float64    x, y, w, h of the whole digit; 0 where not present
+    clutter     [N, P, 4] int64         x, y, w, h of what looks like a digit but never moves; 0 where there is none
     source      text (JSON)             how the clips were made
+
+Frames in colour are ``[N, T, H, W, 3]``, RGB.
 """
 
 from __future__ import annotations
@@ -50,6 +54,7 @@ _ARRAYS = {
     "visibility": (np.float64, "NTK"),
     "truth_box": (np.float64, "NTK4"),
     "full_box": (np.float64, "NTK4"),
+    "clutter": (np.int64, "NP4"),
 }
 
 _CLASSES = ("digit", *(f"unused{i}" for i in range(2, 8)), "ignored")
@@ -96,7 +101,9 @@ def _write_clip(folder: Path, clips: Clips, i: int) -> None:
     numerals = [f"{k},{label}\n" for k, label in enumerate(clips.labels[i].tolist(), start=1) if label >= 0]
     (folder / "gt" / "digits.txt").write_text("".join(numerals))
     (folder / "gt" / "labels.txt").write_text("".join(f"{name}\n" for name in _CLASSES))
-    length, height, width = clips.frames[i].shape
+    pieces = clips.clutter[i][clips.clutter[i].any(1)].tolist()
+    (folder / "gt" / "clutter.txt").write_text("".join(f"{x + 1},{y + 1},{w},{h}\n" for x, y, w, h in pieces))
+    length, height, width = clips.frames[i].shape[:3]
     (folder / "seqinfo.ini").write_text(
         f"[Sequence]\nname={folder.name}\nimDir=img1\nframeRate={FRAME_RATE}\nseqLength={length}\n"
         f"imWidth={width}\nimHeight={height}\nimExt=.png\n"
@@ -154,13 +161,15 @@ def read_npz(path: str | Path) -> Clips:
     full = [
         _tracks(*of) for of in zip(arrays["presence"], arrays["full_box"], arrays["visibility"], strict=True)
     ]
-    return Clips(arrays["frames"], arrays["count"], arrays["presence"], arrays["labels"], truth, full)
+    given = (arrays[key] for key in ("frames", "count", "presence", "labels"))
+    return Clips(*given, truth=truth, full=full, clutter=arrays["clutter"])
 
 
 def _check(arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
-    length: dict[str, int] = {"4": 4}
+    length: dict[str, int] = {"4": 4, "C": 3}
     for key, (dtype, axes) in _ARRAYS.items():
         array = arrays[key]
+        axes = f"{axes}C" if key == "frames" and array.ndim == 5 else axes
         if array.dtype != dtype or array.ndim != len(axes):
             raise UserError(
                 f"{path}: {key} is {array.dtype} {list(array.shape)}, it should be {np.dtype(dtype)} "
@@ -186,6 +195,7 @@ def _arrays(clips: Clips) -> dict[str, np.ndarray]:
         "visibility": visibility,
         "truth_box": truth_box,
         "full_box": full_box,
+        "clutter": clips.clutter,
     }
 
 

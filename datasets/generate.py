@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sqair.datasets.backgrounds import colours, make_background
 from sqair.datasets.digits import Crops, load_crops
 from sqair.datasets.draws import Draws
 from sqair.datasets.motion import Scene, make_scene, pixel
@@ -22,7 +23,7 @@ class Clips:
     """Clips and what is true of them. N clips, T frames, K digits of a clip at most, H and W pixels.
 
     Attributes:
-        frames: ``[N, T, H, W]`` uint8.
+        frames: ``[N, T, H, W]`` uint8, or ``[N, T, H, W, 3]`` (RGB) of a recipe in colour.
         count: ``[N, T]`` int64, how many digits the recipe says there are (visible or not).
         presence: ``[N, T, K]`` bool, which of the digits these are.
         labels: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
@@ -32,6 +33,8 @@ class Clips:
             quarter. Digits blend by maximum and hide nothing of one another. An empty list without truth.
         full: per clip, the whole boxes of all present digits, inside the canvas or not; ``score`` and
             ``visibility`` as in ``truth``. An empty list without truth.
+        clutter: ``[N, P, 4]`` int64, boxes of what looks like a digit but never moves, whole pixels; 0 where the
+            clip has fewer.
     """
 
     frames: np.ndarray
@@ -40,6 +43,7 @@ class Clips:
     labels: np.ndarray
     truth: list[Tracks]
     full: list[Tracks]
+    clutter: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -56,11 +60,15 @@ def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *,
     if start < 0 or count < 0:
         raise UserError(f"clips {start} to {start + count} do not exist: start and count must be 0 or more")
     crops = load_crops(split, recipe.digit_size, recipe.idx_path)
-    scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
+    draws = Draws(recipe.name, split, seed, start, count)
+    scene = make_scene(recipe, draws, crops.size)
+    behind = make_background(recipe, draws, split, crops)
     frames = _paint(scene, crops, recipe.height, recipe.width)
+    if recipe.background != "none" or recipe.colour:
+        frames = _colour(frames, scene, crops, behind.image, recipe, draws)
     labels = np.where(scene.which >= 0, crops.label[scene.which], -1)
     ink, full = _truth(scene, crops, recipe.height, recipe.width) if truth else ([], [])
-    return Clips(frames, scene.presence.sum(-1), scene.presence, labels, ink, full)
+    return Clips(frames, scene.presence.sum(-1), scene.presence, labels, ink, full, behind.clutter)
 
 
 def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:
@@ -77,6 +85,31 @@ def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:
             seen_h, seen_w = under.shape
             np.maximum(under, digit[:seen_h, :seen_w], out=under)
     return frames
+
+
+def _colour(
+    ink: np.ndarray, scene: Scene, crops: Crops, behind: np.ndarray, recipe: Recipe, draws: Draws
+) -> np.ndarray:
+    """Digits of strength ``ink [N, T, H, W]`` before their backgrounds: the brighter digit shows, by as much as it is.
+
+    ``behind`` is ``[N, 1 or T, H, W, C]`` in [0, 1].
+    """
+    strength = ink[..., None] / 255
+    tint = np.ones((*ink.shape, behind.shape[-1]))
+    if recipe.colour:
+        colour = colours(draws, "digit-colour", scene.which.shape[1], 3)
+        for k in range(scene.which.shape[1]):
+            alone = _paint(_only(scene, k), crops, recipe.height, recipe.width)
+            shows = (alone == ink) & (ink > 0)
+            tint[shows] = np.broadcast_to(colour[:, None, None, None, k], tint.shape)[shows]
+    frames = np.rint(255 * (behind * (1 - strength) + tint * strength)).astype(np.uint8)
+    return frames if recipe.colour else frames[..., 0]
+
+
+def _only(scene: Scene, k: int) -> Scene:
+    """The scene with digit k of each clip alone."""
+    chosen = np.arange(scene.which.shape[1]) == k
+    return replace(scene, which=np.where(chosen, scene.which, -1), presence=scene.presence & chosen)
 
 
 def _truth(scene: Scene, crops: Crops, height: int, width: int) -> tuple[list[Tracks], list[Tracks]]:

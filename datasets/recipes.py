@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 from sqair.errors import UserError
 
+BACKGROUNDS = ("none", "grey", "gradient", "texture", "pan", "clutter")
 _AT_LEAST_ONE = ("height", "width", "length", "digit_size", "min_life")
 
 
@@ -38,6 +40,17 @@ class Recipe:
     """Standard deviation of what each frame adds to the acceleration; sqair-script only."""
     min_life: int = 3
     """Fewest frames for which a digit of birth-death is present (all of a shorter clip)."""
+    background: Literal["none", "grey", "gradient", "texture", "pan", "clutter"] = "none"
+    """What lies behind the digits: nothing, one grey level, a gradient, a texture that stays or slowly pans, or
+    clutter, which is digits that never move."""
+    contrast: float = 0.5
+    """Brightest value of a background, of 1; clutter is as bright as digits."""
+    pan_speed: float = 0.5
+    """Greatest speed of a panning texture, pixels per frame."""
+    texture_path: str | None = None
+    """Folder with images for textures; without it they are procedural, no two alike."""
+    colour: bool = False
+    """Three channels: digits and backgrounds of random colours."""
     idx_path: str | None = None
     """Folder with MNIST's IDX files; without it the embedded 4000 digits are used."""
 
@@ -51,6 +64,10 @@ class Recipe:
             least = 1 if field.name in _AT_LEAST_ONE else 0
             if field.type in ("int", "float") and not least <= value < float("inf"):
                 raise UserError(f"{field.name} is {value}: it must be at least {least}")
+        if self.background not in BACKGROUNDS:
+            raise UserError(f"unknown background {self.background!r}: choose one of {', '.join(BACKGROUNDS)}")
+        if self.contrast > 1:
+            raise UserError(f"contrast is {self.contrast}: it must be at most 1")
         if self.min_objects > self.max_objects:
             raise UserError(f"min_objects {self.min_objects} is more than max_objects {self.max_objects}")
         if 0 < self.max_digits < self.max_objects:

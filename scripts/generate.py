@@ -55,6 +55,17 @@ class Args:
     """Side in pixels to which the 28x28 digits are scaled, instead of the recipe's."""
     speed: float | None = None
     """Greatest speed in pixels per frame and axis, instead of the recipe's."""
+    background: Literal["none", "grey", "gradient", "texture", "pan", "clutter"] | None = None
+    """What lies behind the digits: nothing, one grey level, a gradient, a texture that stays or slowly pans, or
+    clutter, which is digits that never move."""
+    contrast: float | None = None
+    """Brightest value of a background, of 1."""
+    pan_speed: float | None = None
+    """Greatest speed of a panning texture, pixels per frame."""
+    texture_path: str | None = None
+    """Folder with images for textures; without it they are procedural, no two alike."""
+    colour: bool | None = None
+    """Digits and backgrounds of random colours."""
     idx_path: str | None = None
     """Folder with MNIST's IDX files, to use these digits instead of the 4000 that come with the package."""
 

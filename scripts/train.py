@@ -146,10 +146,11 @@ def settings(args: Args) -> dict:
 
 
 def _fit_model(args: Args) -> ModelConfig:
-    """The model with the canvas of the video, unless it was given another one on purpose."""
+    """The model with the canvas and the channels of the video, unless it was given another one on purpose."""
     model, default = args.model, ModelConfig()
-    for side in ("height", "width"):
-        wanted, given = getattr(args.data, side), getattr(model, side)
+    video = {"height": args.data.height, "width": args.data.width, "channels": 3 if args.data.colour else 1}
+    for side, wanted in video.items():
+        given = getattr(model, side)
         if given not in (wanted, getattr(default, side)):
             raise UserError(f"--model.{side} is {given}, but the video's is {wanted}: leave it out")
         model = replace(model, **{side: wanted})
