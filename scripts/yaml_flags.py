@@ -12,7 +12,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
@@ -76,11 +76,20 @@ def _leaves(args_type: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and type of all that can be set."""
     hints = get_type_hints(args_type, include_extras=True)
     for field in fields(args_type):
-        hint, name = hints[field.name], f"{prefix}{field.name}"
+        hint, name = _bare(hints[field.name]), f"{prefix}{field.name}"
         if is_dataclass(hint):
             yield from _leaves(hint, f"{name}.")
         else:
             yield name, hint
+
+
+def _bare(hint: Any) -> Any:
+    """A type without what says how its flag is called; how its words are read stays."""
+    if get_origin(hint) is not Annotated:
+        return hint
+    kind, *extras = get_args(hint)
+    readers = [extra for extra in extras if isinstance(extra, tyro.constructors.PrimitiveConstructorSpec)]
+    return Annotated[kind, readers[0]] if readers else kind
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

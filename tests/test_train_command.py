@@ -147,7 +147,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     assert_same_run(whole, run)
 
 
-@pytest.mark.parametrize("how", [("score_function",), ("nvil",), ("vimco", "--particles", "2")])
+@pytest.mark.parametrize("how", [("nvil",), ("vimco", "--particles", "2"), ("concrete",), ("relax",)])
 def test_estimators_resume_too(
     tmp_path: Path, stop_after: Callable[[int, int], None], monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...]
 ) -> None:
@@ -162,16 +162,21 @@ def test_estimators_resume_too(
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_enumeration_trains_on_single_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*TINY, "--validate-every", "0", "--estimator", "enumeration"]
-    assert cli.run("train", [*words, "--output", str(tmp_path / "clips")]) == 2
-    assert "the enumeration estimator is for single frames" in capsys.readouterr().err
-    frames = ["--train.stages", "1x4x6", "--output", str(tmp_path / "frames")]
-    assert cli.run("train", [*words, *frames]) == 0
-    lines = [line for line in metrics(tmp_path / "frames") if "loss" in line]
+@pytest.mark.parametrize("stage", ["1x4x6", "2x4x2"])
+def test_enumeration_trains_on_frames_and_short_clips(tmp_path: Path, stage: str) -> None:
+    words = [*TINY, "--validate-every", "0", "--estimator", "enumeration", "--train.stages", stage]
+    assert cli.run("train", [*words, "--output", str(tmp_path)]) == 0
+    lines = [line for line in metrics(tmp_path) if "loss" in line]
     assert len(lines) == 4
     for line in lines:
         assert line["loss"] == pytest.approx(-line["elbo"], rel=1e-5)
+
+
+def test_enumeration_refuses_what_it_could_never_finish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*TINY, "--estimator", "enumeration", "--train.stages", "5x4x6", "--output", str(tmp_path / "run")]
+    assert cli.run("train", words) == 2
+    assert "1.65e+04 outcomes in clips of 5 frames, and does 256 at most" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
