@@ -25,6 +25,7 @@ class Results:
         self.by_key = {tuple(line["key"]): line for line in lines}
         costs = [key for key in self.by_key if key[0] == "cost"]
         self.names = list(dict.fromkeys(key[2] for key in costs))
+        self.settings = [setting for setting in SETTINGS if any(key[1] == setting for key in costs)]
 
     def cost(self, setting: str, name: str) -> Line:
         return self.by_key[("cost", setting, name)]["milliseconds"]
@@ -43,10 +44,11 @@ class Results:
 def write_report(lines: list[dict[str, Any]], output: Path) -> None:
     """Writes table.md and the plots into ``output``, and prints the table."""
     results = Results(lines)
-    text = "\n\n".join(f"### {SETTINGS[setting].title}\n\n{table(results, setting)}" for setting in SETTINGS)
+    tables = (f"### {SETTINGS[setting].title.capitalize()}\n\n{table(results, setting)}" for setting in results.settings)
+    text = "\n\n".join(tables)
     (output / "table.md").write_text(text + "\n")
     print(text)
-    for setting in SETTINGS:
+    for setting in results.settings:
         plot_curves(results, setting, output / f"estimators-{setting}.png")
     plot_noise(results, output / "estimators-noise.png")
     plot_rates(results, output / "estimators-rates.png")
@@ -134,8 +136,9 @@ def plot_noise(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(SETTINGS), figsize=(12, 0.3 * len(results.names) + 1.5), sharey=True)
-    for axis, setting in zip(axes, SETTINGS, strict=True):
+    size = (12, 0.3 * len(results.names) + 1.5)
+    figure, axes = plt.subplots(1, len(results.settings), figsize=size, sharey=True, squeeze=False)
+    for axis, setting in zip(axes[0], results.settings, strict=True):
         for row, name in enumerate(results.names):
             for line in results.noise(setting, name):
                 colour = ("tab:orange", "tab:purple", "tab:red")[line["key"][-1]]
@@ -145,7 +148,7 @@ def plot_noise(results: Results, path: Path) -> None:
         axis.set_xlabel("standard deviation / length of the exact gradient")
         axis.grid(axis="x", alpha=0.3)
         axis.set_yticks(range(len(results.names)), results.names)
-    axes[0].invert_yaxis()
+    axes[0, 0].invert_yaxis()
     figure.suptitle("early (orange), middle (purple) and end (red) of one trajectory")
     figure.tight_layout()
     figure.savefig(path, dpi=100)
