@@ -50,7 +50,7 @@ def test_a_study_from_trajectory_to_table(small: None, tmp_path: Path, setting: 
     assert ("it cannot enumerate clips of this length" in row) == cannot
     assert Results(read.lines).noise(setting, "nvil")[0]["variance"] > 0
     write_report(read.lines, tmp_path)
-    assert {"table.md", "estimators-clips.png", "estimators-noise.png"} <= {p.name for p in tmp_path.iterdir()}
+    assert {"table.md", f"estimators-{setting}.png", "estimators-noise.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
 def test_what_is_finished_is_not_planned_again_and_nvil_gets_a_lower_rate(tmp_path: Path) -> None:

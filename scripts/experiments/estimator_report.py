@@ -44,8 +44,9 @@ class Results:
 def write_report(lines: list[dict[str, Any]], output: Path) -> None:
     """Writes table.md and the plots into ``output``, and prints the table."""
     results = Results(lines)
-    tables = (f"### {SETTINGS[setting].title.capitalize()}\n\n{table(results, setting)}" for setting in results.settings)
-    text = "\n\n".join(tables)
+    titles = [SETTINGS[setting].title.capitalize() for setting in results.settings]
+    tables = [table(results, setting) for setting in results.settings]
+    text = "\n\n".join(f"### {title}\n\n{rows}" for title, rows in zip(titles, tables, strict=True))
     (output / "table.md").write_text(text + "\n")
     print(text)
     for setting in results.settings:
