@@ -54,13 +54,15 @@ class Terms:
 
     @cached_property
     def kl_z(self) -> Tensor:
-        """KL of z_what and z_where of the objects that are there."""
-        return self.clip_sum([r.pres * r.kl for r in self.rows])
+        """KL of z_what and z_where of the objects that are there, and of the background."""
+        behind = sum(step.behind.kl() for step in self.steps if step.behind)
+        return self.clip_sum([r.pres * r.kl for r in self.rows]) + behind
 
     @cached_property
     def log_ratio_z(self) -> Tensor:
-        """log q - log p of the sampled z_what and z_where of the objects that are there."""
-        return self.clip_sum([r.pres * r.posterior.log_ratio() for r in self.rows])
+        """log q - log p of the sampled z_what and z_where of the objects that are there, and of the background."""
+        behind = sum(step.behind.log_ratio() for step in self.steps if step.behind)
+        return self.clip_sum([r.pres * r.posterior.log_ratio() for r in self.rows]) + behind
 
     @cached_property
     def log_q_presence(self) -> Tensor:

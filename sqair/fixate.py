@@ -63,13 +63,26 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
     """How much log-likelihood there is to gain from a typical object of ``frames [N, C, H, W]``, nats.
 
     The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
-    the median over frames that are not empty.
+    the median over frames that are not empty. Of a model with a background the canvas is not empty, but as bright
+    everywhere as most of the pixels around.
     """
+    if config.background != "none":
+        frames = frames - rough_background(frames, config)
     energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
     side = min(int(config.context), *frames.shape[-2:])
     local = F.avg_pool2d(energy, side, stride=2) * side**2
     most = local.flatten(1).amax(1)
     return float(most[most > 1.0].median()) if (most > 1.0).any() else 0.0
+
+
+def rough_background(frames: Tensor, config: ModelConfig) -> Tensor:
+    """The medians of blocks of ``frames [N, C, H, W]``, with straight lines between them."""
+    cells = config.background_cells
+    height, width = (-(-side // cells) for side in frames.shape[-2:])
+    beyond = (0, cells * width - frames.shape[-1], 0, cells * height - frames.shape[-2])
+    padded = F.pad(frames, beyond, mode="replicate")
+    blocks = padded.unfold(2, height, height).unfold(3, width, width).flatten(4).median(-1).values
+    return F.interpolate(blocks, frames.shape[-2:], mode="bilinear")
 
 
 class Matcher:
@@ -122,17 +135,20 @@ class Matcher:
         peak, score = _peak(weight * match + self.log_prior[row])
         return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
 
-    def run(self) -> tuple[Tensor, Tensor]:
+    def run(self, empty: Tensor) -> tuple[Tensor, Tensor]:
         """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
 
         An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
 
+        Args:
+            empty: ``[B, C, h, w]``, log(1 - b) of the background.
+
         Returns:
-            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations,
-            on the retina, ``[M, C, h, w]``.
+            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the background and the *other* objects at their
+            fixations, on the retina, ``[M, C, h, w]``.
         """
         height, width = self.retina.shape[-2:]
-        explained = torch.zeros_like(self.retina)
+        explained = empty
         centre = self.box[:, :2].clone()
         own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
         waiting = torch.arange(len(self.clip), device=self.clip.device)

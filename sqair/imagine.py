@@ -9,7 +9,7 @@ from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
 from sqair.model import SQAIR, State
 from sqair.objects import Objects, Posterior
 from sqair.presence import Inference
-from sqair.render import blend
+from sqair.render import blend, log_clear
 
 
 @torch.no_grad()
@@ -31,10 +31,12 @@ def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *,
     prior = Gaussian.standard(where), Gaussian.standard(what)
     drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
     objects, image = model.born(drawn, clip, torch.zeros_like(counts))
-    frames = [canvas(image, clip, clips)]
+    behind = None if model.background is None else model.background.imagine(clips, None, generator)
+    frames = [canvas(image, clip, empty(model, behind, like))]
     for _ in range(length - 1):
         objects, image = evolve(model, objects, generator)
-        frames.append(canvas(image, objects.clip, clips))
+        behind = None if model.background is None else model.background.imagine(clips, behind, generator)
+        frames.append(canvas(image, objects.clip, empty(model, behind, like)))
     return torch.stack(frames)
 
 
@@ -45,15 +47,16 @@ def predict(
     """What comes after ``observed [T, B, C, H, W]``: mean images ``[horizon, B, C, H, W]`` and objects of each frame.
 
     Observed frames are explained with the modes of the posteriors; then the prior goes on alone, by its means or,
-    with a generator, by samples.
+    with a generator, by samples. The background stays as it was last.
     """
     state: State = model.initial_state(observed.shape[1], observed)
     for frame in observed:
         _, state = model.step(frame, state, Inference())
     frames, objects, expected = [], state.objects, []
+    still = empty(model, state.background, observed[0])
     for _ in range(horizon):
         objects, image = evolve(model, objects, generator)
-        frames.append(canvas(image, objects.clip, observed.shape[1]))
+        frames.append(canvas(image, objects.clip, still))
         expected.append(objects)
     return torch.stack(frames), expected
 
@@ -68,6 +71,13 @@ def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) ->
     return moved.rows(stays), image[stays]
 
 
-def canvas(image: Tensor, clip: Tensor, clips: int) -> Tensor:
-    """The mean images ``[B, C, H, W]`` of objects drawn as log(1 - g) ``[M, C, H, W]``."""
-    return -torch.expm1(blend(image, clip, clips))
+def empty(model: SQAIR, behind: Tensor | None, like: Tensor) -> Tensor:
+    """log(1 - b) of backgrounds of latents ``behind [B, D]``, ``[B, C, H, W]`` as ``like``; 0 where there is none."""
+    if model.background is None or behind is None:
+        return torch.zeros_like(like)
+    return log_clear(model.background.draw(behind))
+
+
+def canvas(image: Tensor, clip: Tensor, behind: Tensor) -> Tensor:
+    """Mean images ``[B, C, H, W]`` of objects drawn as log(1 - g) ``[M, C, H, W]``, before log(1 - b) ``behind``."""
+    return -torch.expm1(behind + blend(image, clip, len(behind)))

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sqair.background import Background, Behind
 from sqair.config import ModelConfig
 from sqair.discover import Discovery
 from sqair.distributions import geometric_logits
@@ -36,6 +37,8 @@ class State:
     objects: Objects
     next_id: Tensor
     first: bool = True
+    background: Tensor | None = None
+    """z_background ``[B, D]`` of the last frame, of a model that has one."""
 
 
 @dataclass
@@ -52,14 +55,18 @@ class Step:
     """``[M, C, H, W]``, what each object of ``objects`` adds to the canvas; no gradient."""
     confidence: Tensor
     """``[M]``, q(z_pres = 1) of each object of ``objects``; no gradient."""
+    behind: Behind | None = None
+    """The background, of a model that has one."""
 
 
 class Scene:
     """A frame being explained: what has been found so far. ``clear`` is log prod (1 - g) of it, [B, C, H, W]."""
 
-    def __init__(self, frame: Tensor, retina: Tensor) -> None:
+    def __init__(self, frame: Tensor, retina: Tensor, behind: Behind | None) -> None:
         self.frame, self.retina = frame, retina
-        self.clear = torch.zeros_like(frame)
+        self.empty = torch.zeros_like(frame) if behind is None else log_clear(behind.image)
+        """``clear`` of the background alone."""
+        self.clear = self.empty
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.images: list[Tensor] = []
@@ -90,6 +97,7 @@ class SQAIR(nn.Module):
         appearance = Appearance(config)
         self.discovery = Discovery(config, appearance)
         self.propagation = Propagation(config, appearance)
+        self.background = Background(config) if config.background != "none" else None
         self.decoder = Decoder(config.z_what, config.channels, config.glimpse, bias=-1.0)
         self.new_presence = Presence(config, bias=1.0) if config.discovery == "residual" else None
         self.old_presence = Presence(config, bias=3.0)
@@ -122,7 +130,8 @@ class SQAIR(nn.Module):
         config = self.config
         with torch.no_grad():
             retina = to_retina(frame, config)
-        scene = Scene(frame, retina)
+        behind = self.background(retina, state.background, inference.generator) if self.background else None
+        scene = Scene(frame, retina, behind)
         next_id = state.next_id
         carries = config.temporal.any()
         if carries and len(state.objects):
@@ -137,20 +146,23 @@ class SQAIR(nn.Module):
         confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
-        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, -torch.expm1(images), confidence)
-        return step, State(inference.carry(carried), next_id, first=False)
+        added = -torch.expm1(images)
+        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, added, confidence, behind)
+        last = behind.z.detach() if behind else None
+        return step, State(inference.carry(carried), next_id, first=False, background=last)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
-        posterior = self.propagation(scene.frame, scene.retina, objects, inference.generator)
+        empty = scene.empty.detach()
+        posterior = self.propagation(scene.frame, scene.retina, empty, objects, inference.generator)
         moved, image = self.moved(objects, posterior)
         on = (objects.unseen == 0) * objects.weight.detach()
-        scene.clear = blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
+        scene.clear = scene.empty + blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
         weight = objects.weight
         rows = self._infer_presence(scene, posterior, objects.clip, image, on, weight, None, None, inference)
         if inference.memory:
             rows.pres = rows.pres * self._has_slot(rows)
-        scene.clear = blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
+        scene.clear = scene.empty + blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
         kept = rows.pres.detach().bool()
         scene.add(rows, moved, image)
         if inference.memory:
@@ -243,7 +255,7 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
-        rows = Rows(clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gain_at, new, first)
+        rows = Rows(clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gain_at, scene.empty, new, first)
         rows.pres = weight * inference.decide(rows, scene.frame, alone, std)
         return rows
 

@@ -98,6 +98,7 @@ class Rows:
         posterior: of z_what and z_where, with their samples.
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
+        empty: ``[B, C, H, W]`` log(1 - b) of the background of all clips.
         new: True for rows of discovery, False for propagation.
         first: True for the first discovery step of a frame.
     """
@@ -112,5 +113,6 @@ class Rows:
     posterior: Posterior
     gain: Tensor
     gain_at: Callable[[Tensor], Tensor]
+    empty: Tensor
     new: bool
     first: bool

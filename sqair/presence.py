@@ -169,7 +169,7 @@ class Refined(Inference):
             if not (drop | add).any():
                 break
             on = torch.where(drop, 0.0, torch.where(add, 1.0, on))
-            clear = blend(on[:, None, None, None] * image, rows.clip, len(frame))[rows.clip]
+            clear = (rows.empty + blend(on[:, None, None, None] * image, rows.clip, len(frame)))[rows.clip]
             without = clear - on[:, None, None, None] * image
             gains = gain(frame[rows.clip], without.exp(), image, std)
         return on

@@ -105,6 +105,8 @@ def pretrained_names() -> list[str]:
 def config_from_dict(cls: type[Config], mapping: Any, where: str = "configuration") -> Config:
     """The inverse of ``dataclasses.asdict``: every field is given, nothing else is, and types are right.
 
+    A field whose metadata say ``later`` may be missing: what was written before there was one has its default.
+
     Fields may be bool, int, float (an int will do), str, dict, Literal, dataclasses, tuples of these (a list
     will do), and any of these or None.
 
@@ -138,14 +140,16 @@ def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
 
 def _convert_fields(cls: Any, mapping: Mapping[str, Any], where: str, prefix: str) -> Any:
     names = [field.name for field in dataclasses.fields(cls)]
+    later = {field.name for field in dataclasses.fields(cls) if field.metadata.get("later")}
     for key in mapping:
         if key not in names:
             raise UserError(f"{where}: unknown key {reprlib.repr(f'{prefix}{key}')}")
     for name in names:
-        if name not in mapping:
+        if name not in mapping and name not in later:
             raise UserError(f"{where}: the key {prefix + name!r} is missing")
     hints = get_type_hints(cls)
-    return cls(**{name: _convert(hints[name], mapping[name], where, f"{prefix}{name}") for name in names})
+    given = (name for name in names if name in mapping)
+    return cls(**{name: _convert(hints[name], mapping[name], where, f"{prefix}{name}") for name in given})
 
 
 def _locate(folder: str | Path) -> Path:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
-from sqair.fixate import Matcher
+from sqair.fixate import Matcher, to_retina
 from sqair.geometry import centre_to_where, read, where_to_box
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
@@ -63,12 +63,18 @@ class Propagation(nn.Module):
         self.where = mlp(config.features + config.hidden + 8, 128, 8, last_gain=0.1)
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
-    def forward(self, frame: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None) -> Posterior:
-        """``frame [B, C, H, W]`` and its ``retina [B, C, h, w]``; ``objects`` as the last frame left them."""
+    def forward(
+        self, frame: Tensor, retina: Tensor, empty: Tensor, objects: Objects, generator: torch.Generator | None
+    ) -> Posterior:
+        """``frame [B, C, H, W]``, its ``retina [B, C, h, w]``, ``objects`` as the last frame left them.
+
+        ``empty [B, C, H, W]`` is log(1 - b) of the background.
+        """
         config = self.config
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
-            centre, others = Matcher(retina, objects.clip, self._template(objects), p_where, config).run()
+            match = Matcher(retina, objects.clip, self._template(objects), p_where, config)
+            centre, others = match.run(to_retina(empty, config))
             explained = -torch.expm1(others)
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)

@@ -36,7 +36,7 @@ def ink_boxes(images: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         images: ``[M, C, H, W]``, what each object adds to the canvas.
-        frames: ``[M, C, H, W]``, the frame that it is in.
+        frames: ``[M, C, H, W]``, the frame that it is in, minus the background.
 
     Returns:
         Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
@@ -57,7 +57,8 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     objects = step.objects
     boxes = top_left_box(where_to_box(objects.where, config))
     if box == "ink":
-        tight, any_ink = ink_boxes(step.images, frame[objects.clip])
+        ink = frame if step.behind is None else frame - step.behind.image
+        tight, any_ink = ink_boxes(step.images, ink[objects.clip])
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))
     tracks = []
@@ -98,8 +99,10 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
         objects,
         step.images[kept],
         step.confidence[kept],
+        None if step.behind is None else step.behind.rows(clips),
     )
-    return picked, State(objects, state.next_id[clips], first=False)
+    last = None if state.background is None else state.background[clips]
+    return picked, State(objects, state.next_id[clips], first=False, background=last)
 
 
 def inference(refine: bool, memory: int) -> Inference:

@@ -69,7 +69,8 @@ def sample(length: int = FRAMES, clips: int = CLIPS, soft: bool = False) -> Samp
                     gain_at=gain_curve(gain), posterior=posterior, new=new, first=new,
                 )
             )  # fmt: skip
-        steps.append(SimpleNamespace(rows=rows, log_likelihood=likelihood, log_p_nothing=-normal(clips).square()))
+        nothing = -normal(clips).square()
+        steps.append(SimpleNamespace(behind=None, rows=rows, log_likelihood=likelihood, log_p_nothing=nothing))
     frames = torch.rand(length, clips, TINY.channels, TINY.height, TINY.width, generator=source)
     return Sample(Terms(steps), frames, leaves)  # type: ignore[arg-type]
 

@@ -1,0 +1,167 @@
+"""The background: in the bound, in inference, off, and in what is imagined."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
+from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
+from sqair.background import Background
+from sqair.bounds import Terms
+from sqair.estimators import make_estimator
+from sqair.fixate import object_nats, rough_background
+from sqair.imagine import predict, sample
+from sqair.presence import Inference, Sampled
+from sqair.render import blend, log_clear
+from sqair.tracker import Tracker, track_clips
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+SMOOTH = replace(TINY, background="smooth", background_cells=4)
+
+
+def ramp(height: int, width: int) -> torch.Tensor:
+    """A gradient ``[1, 1, H, W]`` from 0.1 to 0.5."""
+    return (0.1 + 0.4 * torch.arange(width) / (width - 1)).expand(1, 1, height, width)
+
+
+def test_the_canvas_is_the_objects_before_the_background() -> None:
+    model = tiny_model(SMOOTH)
+    frames = spots(SMOOTH, 2, 2)
+    steps = model(frames, Dictated(seeded(0), script=[[1, 1, 1, 1], [1, 0, 1, 1]]))
+    for step in steps:
+        assert step.behind is not None
+        g = step.images  # what each object adds to an empty canvas, 0.99 at most
+        clear = blend(torch.log1p(-g), step.objects.clip, 2)
+        expected = 1 - (1 - 0.99 * step.behind.image) * clear.exp()
+        torch.testing.assert_close(step.canvas, expected, rtol=0, atol=1e-12)
+
+
+def test_its_kl_is_in_the_bound_and_its_density_in_the_weight() -> None:
+    """By the formulas, from its densities; the second frame's prior is around the first frame's sample."""
+    model = tiny_model(SMOOTH)
+    terms = Terms(model(spots(SMOOTH, 2, 3), Sampled(seeded(1))))
+    kl, ratio = torch.zeros(3), torch.zeros(3)
+    before = None
+    for step in terms.steps:
+        behind = step.behind
+        assert behind is not None
+        p = torch.distributions.Normal(behind.p.mean, behind.p.log_std.exp())
+        q = torch.distributions.Normal(behind.q.mean, behind.q.log_std.exp())
+        kl = kl + torch.distributions.kl_divergence(q, p).sum(1)
+        ratio = ratio + (q.log_prob(behind.z) - p.log_prob(behind.z)).sum(1)
+        if before is not None:
+            assert torch.equal(behind.p.mean, before)
+        before = behind.z.detach()
+    objects = torch.zeros(3).index_add(0, *concatenated(terms, "kl"))
+    torch.testing.assert_close(terms.kl_z, kl + objects, rtol=1e-12, atol=0)
+    plain = torch.zeros(3).index_add(0, *concatenated(terms, "ratio"))
+    torch.testing.assert_close(terms.log_ratio_z, ratio + plain, rtol=1e-12, atol=0)
+
+
+def concatenated(terms: Terms, what: str) -> tuple[torch.Tensor, torch.Tensor]:
+    clip = torch.cat([rows.clip for rows in terms.rows])
+    values = [rows.pres * (rows.kl if what == "kl" else rows.posterior.log_ratio()) for rows in terms.rows]
+    return clip, torch.cat(values)
+
+
+@pytest.mark.parametrize("name", ["score_function", "closed_form_corrected", "nvil_unscaled"])
+def test_estimators_stay_exact_before_a_background(name: str) -> None:
+    config = replace(STATIC, first_steps=2, background="smooth", background_cells=3)
+    model, frames = tiny_model(config, price=0.8), spots(config, 1, 1)
+    found = expected_gradient(model, frames, make_estimator(name, config), 1)
+    assert error(found, exact_gradient(model, frames, exact_elbo)) < 1e-10
+
+
+def test_the_background_is_trained_by_the_bound() -> None:
+    """Its derivative by finite differences, where nothing else reads it: with no object."""
+    model = tiny_model(replace(SMOOTH, first_steps=1))
+    frames = spots(SMOOTH, 1, 1)
+    terms = terms_of(model, frames, [(0,)])
+    assert model.background is not None
+    parameter = model.get_parameter("background.look.9.bias")
+    assert gradient(model, terms.elbo.sum()).isfinite().all()
+    terms = terms_of(model, frames, [(0,)])
+    slope = torch.autograd.grad(terms.log_likelihood.sum() - terms.kl_z.sum(), parameter)[0]
+    for place in range(2):
+        values = []
+        for shift in (1e-5, -1e-5):
+            with torch.no_grad():
+                parameter[place] += shift
+                moved = terms_of(model, frames, [(0,)])
+                values.append(float(moved.log_likelihood - moved.kl_z))
+                parameter[place] -= shift
+        assert (values[0] - values[1]) / 2e-5 == pytest.approx(float(slope[place]), rel=1e-5, abs=1e-6)
+
+
+def test_a_gain_is_what_taking_the_object_out_costs_before_a_background() -> None:
+    model = tiny_model(SMOOTH)
+    frames = spots(SMOOTH, 1, 1)
+    with_both, with_one = (terms_of(model, frames, [script]) for script in ((1, 1), (1, 0)))
+    assert len(outcomes(model, frames)) == 3
+    gained = with_both.log_likelihood - with_one.log_likelihood
+    torch.testing.assert_close(with_both.rows[1].gain, gained.detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_off_it_is_not_there() -> None:
+    model = tiny_model(TINY)
+    assert model.background is None and not [name for name in model.state_dict() if "background" in name]
+    (step,) = model(spots(TINY, 1, 2), Inference())
+    assert step.behind is None
+
+
+def test_g_draws_gradients_but_no_strokes() -> None:
+    """The best that any latents can do, by gradient descent: a ramp is drawn, a line of one pixel is not."""
+    config = replace(SMOOTH, background_cells=6, height=48, width=48)
+    background = Background(config)
+    line = torch.zeros(1, 1, 48, 48)
+    line[..., 20:23] = 1
+    left = []
+    for target in (ramp(48, 48), line):
+        z = torch.zeros(1, 36, requires_grad=True)
+        optimiser = torch.optim.Adam([z], lr=0.1)
+        for _ in range(300):
+            optimiser.zero_grad()
+            loss = (background.draw(z) - target).square().mean()
+            loss.backward()
+            optimiser.step()
+        left.append(float(loss.detach() / (target - target.mean()).square().mean()))
+    assert left[0] < 0.01 and left[1] > 0.5
+
+
+def test_rough_backgrounds_do_without_objects() -> None:
+    config = replace(SMOOTH, background_cells=6, height=48, width=48)
+    behind = ramp(48, 48)
+    frame = behind.clone()
+    frame[..., 10:30, 20:23] = 1
+    assert (rough_background(frame, config) - behind).abs().max() < 0.05
+    worth = [object_nats(f, c) for f, c in ((frame, config), (frame - behind, replace(config, background="none")))]
+    assert worth[0] == pytest.approx(worth[1], rel=0.1)
+
+
+def test_clips_and_streams_with_a_background_are_tracked_alike() -> None:
+    torch.set_default_dtype(torch.float32)
+    model = tiny_model(SMOOTH)
+    clips = (255 * spots(SMOOTH, 3, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
+    together = track_clips(model, clips)
+    for clip, expected in zip(clips, together, strict=True):
+        tracker = Tracker(model)
+        found = [tracker.update(frame) for frame in clip]
+        assert sum(len(t) for t in found) == len(expected)
+
+
+def test_what_is_imagined_has_a_background() -> None:
+    model = tiny_model(SMOOTH)
+    frames = sample(model, 3, 4, seeded(2))
+    assert frames.shape == (4, 3, 1, 20, 24) and frames.amin() > 0
+    observed = spots(SMOOTH, 2, 2)
+    ahead, _ = predict(model, observed, 2)
+    assert model.background is not None
+    state = model.initial_state(2, observed)
+    with torch.no_grad():
+        for frame in observed:
+            step, state = model.step(frame, state, Inference())
+    assert step.behind is not None
+    least = -torch.expm1(log_clear(step.behind.image))
+    assert (ahead >= least - 1e-9).all()
