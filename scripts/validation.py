@@ -42,8 +42,9 @@ class Validation:
         training = model.training
         model.eval()
         generator = torch.Generator(self.frames.device).manual_seed(SEED)
-        summary = Terms(model(self.frames, Sampled(generator))).summary()
-        steps = model(self.frames, Inference())
+        still = model.still(self.frames)
+        summary = Terms(model(self.frames, Sampled(generator), still)).summary()
+        steps = model(self.frames, Inference(), still)
         model.train(training)
         clips = self.frames.shape[1]
         found = np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)

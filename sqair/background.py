@@ -1,8 +1,9 @@
-"""The background g of equations (11) and (12): what lies behind all objects, as smooth as a coarse grid.
+"""The background b of equations (11) and (12): what lies behind all objects.
 
-b = g(z_background), and the canvas is y = 1 - (1 - b) prod_k (1 - z_pres_k g_k): for the objects the background is
-one more thing that is there already. Its latents are levels on a grid of so few cells that no stroke of an object
-fits between them, which keeps it from explaining objects.
+The canvas is y = 1 - (1 - b) prod_k (1 - z_pres_k g_k): for the objects the background is one more thing that is there
+already. There are two kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
+object fits between them: that keeps it from explaining objects. ``Still`` is an image of the scene, the same in all
+frames but for slow change: what moves is no part of it.
 """
 
 from __future__ import annotations
@@ -16,40 +17,83 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, gaussian_kl
 
+_CHANGE = 0.05
+"""Share of the way that the image of a scene moves to what a frame shows of it."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
 
 
+Generator = torch.Generator | None
+
+
 @dataclass
 class Behind:
-    """The background of one frame: prior, posterior and sample ``[B, D]`` of its latent, and its image."""
+    """The background of one frame."""
+
+    image: Tensor
+    """b ``[B, C, H, W]`` in [0, 1]."""
+
+    def rows(self, clips: Tensor) -> Behind:
+        """That of some of the clips."""
+        return Behind(self.image[clips])
+
+    def kl(self) -> Tensor:
+        """KL of its latents to their prior, ``[B]``; 0 without any."""
+        return self.image.new_zeros(len(self.image))
+
+    def log_ratio(self) -> Tensor:
+        """log q - log p of the sample, ``[B]``."""
+        return self.image.new_zeros(len(self.image))
+
+
+@dataclass
+class Drawn(Behind):
+    """One that is drawn from latents: prior, posterior and sample ``[B, D]``."""
 
     z: Tensor
     q: Gaussian
     p: Gaussian
-    image: Tensor
-    """b ``[B, C, H, W]`` in (0, 1)."""
 
-    def rows(self, clips: Tensor) -> Behind:
-        """That of some of the clips."""
+    def rows(self, clips: Tensor) -> Drawn:
         q, p = (Gaussian(*(v[clips] for v in g)) for g in (self.q, self.p))
-        return Behind(self.z[clips], q, p, self.image[clips])
+        return Drawn(self.image[clips], self.z[clips], q, p)
 
     def kl(self) -> Tensor:
-        """``[B]``."""
         return gaussian_kl(self.q, self.p)
 
     def log_ratio(self) -> Tensor:
-        """log q - log p of the sample, ``[B]``."""
         return self.q.log_prob(self.z) - self.p.log_prob(self.z)
 
 
 class Background(nn.Module):
-    """q(z_background | frame, last z_background), its prior, and g."""
+    """What both kinds can do. What they carry from frame to frame, ``before [B, ...]``, is None before the first."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+
+    def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
+        """The background of a ``frame [B, C, H, W]``; its ``retina`` is ``[B, C, h, w]``."""
+        raise NotImplementedError
+
+    def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
+        """What the next frame gets, given how clear of objects each pixel was, ``clear [B, C, H, W]`` in [0, 1]."""
+        raise NotImplementedError
+
+    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
+        """What a frame without an image would carry, from the prior."""
+        raise NotImplementedError
+
+    def draw(self, carried: Tensor) -> Tensor:
+        """b ``[B, C, H, W]`` of what is carried."""
+        raise NotImplementedError
+
+
+class Smooth(Background):
+    """q(z_background | frame, last z_background), its prior, and g. The latents are carried."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
         channels, self.cells = config.channels, config.background_cells
         self.look = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),
@@ -64,15 +108,18 @@ class Background(nn.Module):
             nn.Conv2d(64, 3 * channels, 1),
         )
 
-    def forward(self, retina: Tensor, before: Tensor | None, generator: torch.Generator | None) -> Behind:
-        """The background of a frame, from its ``retina [B, C, h, w]`` and the last frame's latents ``[B, D]``."""
+    def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Drawn:
         mean, spread, gate = self.look(retina).flatten(2).flatten(1).chunk(3, -1)
         p = self.prior(len(retina), before)
         if before is not None:
             mean = before + torch.sigmoid(gate - 1) * (mean - before)
         q = Gaussian.around(torch.zeros_like(mean), mean, spread, -2.0, reach=10.0)
         z = q.sample(generator)
-        return Behind(z, q, p, self.draw(z))
+        return Drawn(self.draw(z), z, q, p)
+
+    def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
+        assert isinstance(behind, Drawn)
+        return behind.z.detach()
 
     def prior(self, clips: int, before: Tensor | None) -> Gaussian:
         """p(z_background) ``[B, D]`` of ``clips`` first frames, or of frames after those of latents ``before``."""
@@ -81,13 +128,41 @@ class Background(nn.Module):
             return Gaussian.standard(next(self.parameters()).new_zeros(clips, size))
         return Gaussian(before, torch.full_like(before, _DRIFT))
 
-    def imagine(self, clips: int, before: Tensor | None, generator: torch.Generator | None) -> Tensor:
-        """Latents ``[B, D]`` from the prior."""
+    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
         return self.prior(clips, before).sample(generator)
 
-    def draw(self, z: Tensor) -> Tensor:
+    def draw(self, carried: Tensor) -> Tensor:
         """g: latents ``[B, D]`` to images ``[B, C, H, W]``, straight lines between the values of the grid."""
         config = self.config
-        grid = z.view(-1, config.channels, self.cells, self.cells)
+        grid = carried.view(-1, config.channels, self.cells, self.cells)
         size = (config.height, config.width)
         return torch.sigmoid(2 * F.interpolate(grid, size, mode="bilinear", align_corners=True) - 2)
+
+
+class Still(Background):
+    """An image of the scene, which is carried; each frame moves it a little towards what is seen of it.
+
+    It starts as what ``still_image`` makes of a clip, or of a single frame where no more is known. No gradient.
+    """
+
+    def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
+        return Behind(still_image(frame[None]) if before is None else before)
+
+    @torch.no_grad()
+    def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
+        return behind.image + _CHANGE * clear * (frame - behind.image)
+
+    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
+        config = self.config
+        return torch.zeros(clips, config.channels, config.height, config.width) if before is None else before
+
+    def draw(self, carried: Tensor) -> Tensor:
+        return carried
+
+
+def still_image(frames: Tensor) -> Tensor:
+    """The median over time ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``: what moves covers no pixel for half of it."""
+    return frames.median(0).values
+
+
+BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "still": Still}

@@ -71,8 +71,9 @@ class ModelConfig:
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
     discovery_feedback: bool = False
     """The recurrent network sees the latents that it led to, as in AIR; otherwise the frame alone, as in the seed."""
-    background: Literal["none", "smooth"] = field(default="none", metadata={"later": True})
-    """What lies behind the objects: nothing, or values on a coarse grid with straight lines between them."""
+    background: Literal["none", "smooth", "still"] = field(default="none", metadata={"later": True})
+    """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; or an image of
+    the scene, the same in all frames but for slow change."""
     background_cells: int = field(default=6, metadata={"later": True})
     """Values of that grid on each axis."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)

@@ -49,7 +49,7 @@ def predict(
     Observed frames are explained with the modes of the posteriors; then the prior goes on alone, by its means or,
     with a generator, by samples. The background stays as it was last.
     """
-    state: State = model.initial_state(observed.shape[1], observed)
+    state: State = model.initial_state(observed.shape[1], observed, model.still(observed))
     for frame in observed:
         _, state = model.step(frame, state, Inference())
     frames, objects, expected = [], state.objects, []

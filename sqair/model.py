@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sqair.background import Background, Behind
+from sqair.background import BACKGROUNDS, Behind, Still, still_image
 from sqair.config import ModelConfig
 from sqair.discover import Discovery
 from sqair.distributions import geometric_logits
@@ -38,7 +38,7 @@ class State:
     next_id: Tensor
     first: bool = True
     background: Tensor | None = None
-    """z_background ``[B, D]`` of the last frame, of a model that has one."""
+    """What the background carries ``[B, ...]``, of a model that has one."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class SQAIR(nn.Module):
         appearance = Appearance(config)
         self.discovery = Discovery(config, appearance)
         self.propagation = Propagation(config, appearance)
-        self.background = Background(config) if config.background != "none" else None
+        self.background = BACKGROUNDS[config.background](config) if config.background != "none" else None
         self.decoder = Decoder(config.z_what, config.channels, config.glimpse, bias=-1.0)
         self.new_presence = Presence(config, bias=1.0) if config.discovery == "residual" else None
         self.old_presence = Presence(config, bias=3.0)
@@ -105,17 +105,21 @@ class SQAIR(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
 
-    def forward(self, frames: Tensor, inference: Inference) -> list[Step]:
-        """Explains clips ``[T, B, C, H, W]``, frame by frame."""
-        state = self.initial_state(frames.shape[1], frames)
+    def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
+        """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""
+        state = self.initial_state(frames.shape[1], frames, still)
         steps = []
         for frame in frames:
             step, state = self.step(frame, state, inference)
             steps.append(step)
         return steps
 
-    def initial_state(self, clips: int, like: Tensor) -> State:
-        """No objects in any of ``clips`` clips."""
+    def still(self, clips: Tensor) -> Tensor | None:
+        """The image of the scene of whole ``clips [T, B, C, H, W]``, ``[B, C, H, W]``, of a model that wants one."""
+        return still_image(clips) if isinstance(self.background, Still) else None
+
+    def initial_state(self, clips: int, like: Tensor, still: Tensor | None = None) -> State:
+        """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known."""
         config = self.config
         none = like.new_zeros
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
@@ -123,14 +127,16 @@ class SQAIR(nn.Module):
             row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 2), none(0, 2),
             none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row, none(0),
         )  # fmt: skip
-        return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device))
+        return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device), background=still)
 
     def step(self, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
         """Propagate, discover, render, score one ``frame [B, C, H, W]``."""
         config = self.config
         with torch.no_grad():
             retina = to_retina(frame, config)
-        behind = self.background(retina, state.background, inference.generator) if self.background else None
+        behind: Behind | None = None
+        if self.background is not None:
+            behind = self.background(retina, frame, state.background, inference.generator)
         scene = Scene(frame, retina, behind)
         next_id = state.next_id
         carries = config.temporal.any()
@@ -148,7 +154,9 @@ class SQAIR(nn.Module):
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
         added = -torch.expm1(images)
         step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, added, confidence, behind)
-        last = behind.z.detach() if behind else None
+        last = None
+        if self.background is not None and behind is not None:
+            last = self.background.carry(behind, frame, (scene.clear - scene.empty).exp())
         return step, State(inference.carry(carried), next_id, first=False, background=last)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:

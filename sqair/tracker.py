@@ -77,7 +77,8 @@ def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> 
         return model.step(frame, state, inference)
     tries = inference.restarts
     many = frame.repeat_interleave(tries, 0)
-    step, after = model.step(many, model.initial_state(len(many), many), replace(inference, exploring=True))
+    still = None if state.background is None else state.background.repeat_interleave(tries, 0)
+    step, after = model.step(many, model.initial_state(len(many), many, still), replace(inference, exploring=True))
     terms = Terms([step])
     bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
     best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)
@@ -176,7 +177,7 @@ def track_clips(
     found: list[Tracks] = []
     for start in range(0, len(clips), batch):
         frames = to_frames(clips[start : start + batch], next(model.parameters()).device)
-        state = model.initial_state(frames.shape[1], frames)
+        state = model.initial_state(frames.shape[1], frames, model.still(frames))
         parts = []
         for number, frame in enumerate(frames):
             step, state = explain(model, frame, state, inference(refine, memory))

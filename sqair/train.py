@@ -24,6 +24,9 @@ from sqair.fixate import object_nats
 from sqair.model import SQAIR
 from sqair.presence import Sampled
 
+_SHORTEST = 5
+"""Fewest frames of a clip from which the image of its scene is taken."""
+
 
 class ClipSource(Protocol):
     """Where training clips come from: clip ``index`` is the same whenever it is asked for."""
@@ -57,6 +60,11 @@ class Trainer:
         too_long = max(stage.length for stage in config.stages)
         if too_long > source.length:
             raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
+        if model_config.background == "still" and source.length < _SHORTEST:
+            raise UserError(
+                f"a still background is what stays in a clip: it needs {_SHORTEST} frames or more, the data has "
+                f"{source.length}"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = SQAIR(model_config).to(self.device)
@@ -94,8 +102,12 @@ class Trainer:
                 return stage
         return self.config.stages[-1]
 
-    def batch(self, stage: Stage) -> Tensor:
-        """Frames ``[T, B, C, H, W]``: windows of the clips that come next; single frames come from few clips."""
+    def batch(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        """Frames ``[T, B, C, H, W]``, and the images of their scenes ``[B, C, H, W]`` if the model wants them.
+
+        The frames are windows of the clips that come next; single frames come from few clips. A scene is that of the
+        whole clip.
+        """
         windows = min(self.source.length // stage.length, 4)
         count = -(-stage.clips // windows)
         clips = self.source(self.next_clip, count)
@@ -107,7 +119,8 @@ class Trainer:
         )
         frame = starts.T.reshape(-1)[: stage.clips, None] + np.arange(stage.length)
         clip = np.repeat(np.arange(count), windows)[: stage.clips, None]
-        return to_frames(clips[clip, frame], self.device)
+        still = self.model.still(to_frames(clips, self.device))
+        return to_frames(clips[clip, frame], self.device), None if still is None else still[clip[:, 0]]
 
     def train_step(self) -> dict[str, float]:
         """One step of the optimiser; returns its metrics."""
@@ -118,7 +131,7 @@ class Trainer:
             group["lr"] = group["rate"] * decay
         start, end = config.price
         self.model.price = self._price(start + (end - start) * min(1.0, self.step / config.price_steps))
-        frames = self.batch(stage)
+        frames, still = self.batch(stage)
         boldness = max(0.0, 1 - self.step / config.bold_steps) if config.bold_steps else 0.0
         sampled = Sampled(
             self.generator,
@@ -129,7 +142,8 @@ class Trainer:
         )
         particles = self.estimator.particles(config.particles, stage.length)
         frames = frames.repeat(1, particles, 1, 1, 1)
-        terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length)))
+        still = None if still is None else still.repeat(particles, 1, 1, 1)
+        terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
         loss = self.estimator(terms, frames, particles) / stage.length
         norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
         self.step += 1

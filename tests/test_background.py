@@ -1,20 +1,26 @@
 """The background: in the bound, in inference, off, and in what is imagined."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Background
+from sqair.background import Drawn, Smooth, Still, still_image
 from sqair.bounds import Terms
+from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.fixate import object_nats, rough_background
 from sqair.imagine import predict, sample
 from sqair.presence import Inference, Sampled
+from sqair.pretrained import load_weights, save_weights
 from sqair.render import blend, log_clear
 from sqair.tracker import Tracker, track_clips
+from sqair.train import Trainer
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -46,7 +52,7 @@ def test_its_kl_is_in_the_bound_and_its_density_in_the_weight() -> None:
     before = None
     for step in terms.steps:
         behind = step.behind
-        assert behind is not None
+        assert isinstance(behind, Drawn)
         p = torch.distributions.Normal(behind.p.mean, behind.p.log_std.exp())
         q = torch.distributions.Normal(behind.q.mean, behind.q.log_std.exp())
         kl = kl + torch.distributions.kl_divergence(q, p).sum(1)
@@ -114,7 +120,7 @@ def test_off_it_is_not_there() -> None:
 def test_g_draws_gradients_but_no_strokes() -> None:
     """The best that any latents can do, by gradient descent: a ramp is drawn, a line of one pixel is not."""
     config = replace(SMOOTH, background_cells=6, height=48, width=48)
-    background = Background(config)
+    background = Smooth(config)
     line = torch.zeros(1, 1, 48, 48)
     line[..., 20:23] = 1
     left = []
@@ -165,3 +171,70 @@ def test_what_is_imagined_has_a_background() -> None:
     assert step.behind is not None
     least = -torch.expm1(log_clear(step.behind.image))
     assert (ahead >= least - 1e-9).all()
+
+
+STILL = replace(TINY, background="still")
+
+
+def moving(length: int, behind: torch.Tensor) -> torch.Tensor:
+    """White bars that pass before ``behind [1, 1, H, W]``: a clip ``[T, 1, 1, H, W]``."""
+    frames = behind.expand(length, 1, -1, -1, -1).clone()
+    for t in range(length):
+        frames[t, ..., 5:12, 3 * t : 3 * t + 3] = 1
+    return frames
+
+
+def test_the_image_of_a_scene_is_what_does_not_move() -> None:
+    behind = torch.rand(1, 1, 20, 24, generator=seeded(3)) / 2
+    assert torch.equal(still_image(moving(7, behind)), behind)
+
+
+def test_a_still_background_is_carried_and_moves_to_what_is_seen() -> None:
+    model = tiny_model(STILL)
+    assert isinstance(model.background, Still)
+    behind = torch.rand(1, 1, 20, 24, generator=seeded(3)) / 2
+    frame = behind + 0.1
+    state = model.initial_state(1, frame, behind)
+    step, after = model.step(frame, state, Dictated(script=[[0]]))
+    assert step.behind is not None and torch.equal(step.behind.image, behind)
+    assert after.background is not None and step.behind.kl().tolist() == [0]
+    torch.testing.assert_close(after.background, behind + 0.05 * 0.1, rtol=0, atol=1e-12)
+    step, after = model.step(frame, state, Dictated(script=[[1, 1]]))
+    assert after.background is not None
+    hidden = step.images.amax(0)[0] > 0.5
+    moved = (after.background - behind)[0, 0]
+    assert (moved[hidden] < 0.5 * 0.05 * 0.1 + 1e-12).all()
+
+
+def test_training_on_still_scenes_sees_the_scene_of_the_whole_clip() -> None:
+    torch.set_default_dtype(torch.float32)
+    behind = torch.rand(1, 1, 20, 24, generator=seeded(3)) / 2
+    clip = (255 * moving(7, behind)[:, 0, 0]).round().to(torch.uint8).numpy()
+
+    class Source:
+        length = 7
+
+        def __call__(self, start: int, count: int) -> np.ndarray:
+            return np.stack([clip // (1 + n % 2) for n in range(start, start + count)])
+
+    trainer = Trainer(STILL, TrainConfig(stages=(Stage(2, 1, 4),)), Source())
+    frames, still = trainer.batch(trainer.stage())
+    assert still is not None and still.shape == (4, 1, 20, 24) and frames.shape == (2, 4, 1, 20, 24)
+    for b in range(4):
+        whole = torch.from_numpy(clip // (1 + (b // 3) % 2)).float()[:, None, None] / 255
+        torch.testing.assert_close(still[b], still_image(whole)[0])
+    assert np.isfinite(trainer.train_step()["loss"])
+    with pytest.raises(UserError, match="it needs 5 frames or more, the data has 3"):
+        Source.length = 3
+        Trainer(STILL, TrainConfig(stages=(Stage(2, 1, 4),)), Source())
+
+
+@pytest.mark.parametrize("config", [SMOOTH, STILL], ids=["smooth", "still"])
+def test_a_background_survives_the_disk(config: ModelConfig, tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    model = tiny_model(config)
+    save_weights(tmp_path / "weights", model, {})
+    again = load_weights(tmp_path)
+    clips = (255 * spots(config, 5, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
+    for ours, theirs in zip(track_clips(model, clips), track_clips(again, clips), strict=True):
+        np.testing.assert_array_equal(ours.box, theirs.box)

@@ -88,7 +88,8 @@ def presence_gradients(
     count = rule.particles(trainer.config.particles, length)
     for i in range(WARM + draws):
         trainer.step, trainer.next_clip = (0, 0) if i >= WARM else (i + 1, 1000 + CLIPS * i)
-        frames = trainer.batch(Stage(length, 1, CLIPS)).repeat(1, count, 1, 1, 1)
+        frames, _ = trainer.batch(Stage(length, 1, CLIPS))
+        frames = frames.repeat(1, count, 1, 1, 1)
         terms = Terms(model(frames, rule.inference(Sampled(trainer.generator), length)))
         loss = rule(terms, frames, count)
         if i >= WARM:
