@@ -19,6 +19,10 @@ from sqair.distributions import Gaussian, gaussian_kl
 
 _CHANGE = 0.05
 """Share of the way that the image of a scene moves to what a frame shows of it."""
+_DARKER = 0.4
+_FREEDOM = 0.2
+"""How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
+out of reach."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
 
@@ -88,9 +92,16 @@ class Background(nn.Module):
         """b ``[B, C, H, W]`` of what is carried."""
         raise NotImplementedError
 
+    def rough(self, clips: Tensor) -> Tensor:
+        """A guess at b of all frames of ``clips [T, B, C, H, W]``, without any learning."""
+        raise NotImplementedError
+
 
 class Smooth(Background):
     """q(z_background | frame, last z_background), its prior, and g. The latents are carried."""
+
+    down: Tensor
+    across: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
@@ -100,20 +111,27 @@ class Smooth(Background):
             nn.ReLU(),
             nn.Conv2d(16, 32, 3, stride=2, padding=1),
             nn.ReLU(),
+            nn.AdaptiveAvgPool2d(self.cells),
             nn.Conv2d(32, 32, 3, padding=1),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(self.cells),
-            nn.Conv2d(32, 64, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(64, 3 * channels, 1),
+            nn.Conv2d(32, 3 * channels, 1),
         )
+        last = self.look[-1]
+        assert isinstance(last, nn.Conv2d)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+        for name, pixels in (("down", config.height), ("across", config.width)):
+            self.register_buffer(name, lines(self.cells, pixels), persistent=False)
 
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Drawn:
-        mean, spread, gate = self.look(retina).flatten(2).flatten(1).chunk(3, -1)
+        shift, spread, gate = self.look(retina).flatten(2).flatten(1).chunk(3, -1)
+        with torch.no_grad():
+            start = _to_latent(block_levels(retina, self.cells)).flatten(1)
+        mean = start + _FREEDOM * torch.tanh(shift)
         p = self.prior(len(retina), before)
         if before is not None:
             mean = before + torch.sigmoid(gate - 1) * (mean - before)
-        q = Gaussian.around(torch.zeros_like(mean), mean, spread, -2.0, reach=10.0)
+        q = Gaussian.around(torch.zeros_like(mean), mean, spread, -3.0, reach=10.0)
         z = q.sample(generator)
         return Drawn(self.draw(z), z, q, p)
 
@@ -133,10 +151,12 @@ class Smooth(Background):
 
     def draw(self, carried: Tensor) -> Tensor:
         """g: latents ``[B, D]`` to images ``[B, C, H, W]``, straight lines between the values of the grid."""
-        config = self.config
-        grid = carried.view(-1, config.channels, self.cells, self.cells)
-        size = (config.height, config.width)
-        return torch.sigmoid(2 * F.interpolate(grid, size, mode="bilinear", align_corners=True) - 2)
+        grid = carried.view(-1, self.config.channels, self.cells, self.cells)
+        return (self.down @ torch.sigmoid(2 * grid - 2) @ self.across.T).clamp(0, 1)
+
+    def rough(self, clips: Tensor) -> Tensor:
+        level = _to_latent(block_levels(clips.flatten(0, 1), self.cells)).flatten(1)
+        return self.draw(level).view_as(clips)
 
 
 class Still(Background):
@@ -158,6 +178,35 @@ class Still(Background):
 
     def draw(self, carried: Tensor) -> Tensor:
         return carried
+
+    def rough(self, clips: Tensor) -> Tensor:
+        return still_image(clips).expand_as(clips)
+
+
+def lines(cells: int, pixels: int) -> Tensor:
+    """Weights ``[pixels, cells]`` of straight lines between values at the centres of cells, and on beyond the last."""
+    place = (torch.arange(pixels) + 0.5) * cells / pixels - 0.5
+    low = place.floor().clamp(0, cells - 2).long()
+    part = (place - low)[:, None]
+    cell = torch.arange(cells)
+    return (1 - part) * (cell == low[:, None]) + part * (cell == low[:, None] + 1)
+
+
+def block_levels(images: Tensor, cells: int) -> Tensor:
+    """``[N, C, h, w]`` to levels of blocks ``[N, C, cells, cells]``, such that a share ``_DARKER`` of a block is darker.
+
+    Objects only add light, and cover a smaller part of most blocks.
+    """
+    height, width = (-(-side // cells) for side in images.shape[-2:])
+    beyond = (0, cells * width - images.shape[-1], 0, cells * height - images.shape[-2])
+    padded = F.pad(images, beyond, mode="replicate")
+    blocks = padded.unfold(2, height, height).unfold(3, width, width).flatten(4)
+    return blocks.kthvalue(1 + int(_DARKER * (blocks.shape[-1] - 1))).values
+
+
+def _to_latent(level: Tensor) -> Tensor:
+    """Latents of which g makes these levels in [0, 1]."""
+    return (torch.logit(level.clamp(0.005, 0.995)) + 2) / 2
 
 
 def still_image(frames: Tensor) -> Tensor:

@@ -74,8 +74,9 @@ class ModelConfig:
     background: Literal["none", "smooth", "still"] = field(default="none", metadata={"later": True})
     """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; or an image of
     the scene, the same in all frames but for slow change."""
-    background_cells: int = field(default=6, metadata={"later": True})
-    """Values of that grid on each axis."""
+    background_cells: int = field(default=2, metadata={"later": True})
+    """Values of that grid on each axis: so few that no object covers half of a cell, or else it is taken for a part of
+    the background."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """The four temporal dependencies."""
 

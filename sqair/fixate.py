@@ -63,26 +63,13 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
     """How much log-likelihood there is to gain from a typical object of ``frames [N, C, H, W]``, nats.
 
     The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
-    the median over frames that are not empty. Of a model with a background the canvas is not empty, but as bright
-    everywhere as most of the pixels around.
+    the median over frames that are not empty. ``frames`` are without their backgrounds.
     """
-    if config.background != "none":
-        frames = frames - rough_background(frames, config)
     energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
     side = min(int(config.context), *frames.shape[-2:])
     local = F.avg_pool2d(energy, side, stride=2) * side**2
     most = local.flatten(1).amax(1)
     return float(most[most > 1.0].median()) if (most > 1.0).any() else 0.0
-
-
-def rough_background(frames: Tensor, config: ModelConfig) -> Tensor:
-    """The medians of blocks of ``frames [N, C, H, W]``, with straight lines between them."""
-    cells = config.background_cells
-    height, width = (-(-side // cells) for side in frames.shape[-2:])
-    beyond = (0, cells * width - frames.shape[-1], 0, cells * height - frames.shape[-2])
-    padded = F.pad(frames, beyond, mode="replicate")
-    blocks = padded.unfold(2, height, height).unfold(3, width, width).flatten(4).median(-1).values
-    return F.interpolate(blocks, frames.shape[-2:], mode="bilinear")
 
 
 class Matcher:

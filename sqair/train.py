@@ -173,6 +173,8 @@ class Trainer:
         """A ``share`` of what an object is worth, nats; that is measured on the first clips."""
         if self.object_nats is None:
             clips = to_frames(self.source(0, 100), self.device)
+            if self.model.background is not None:
+                clips = clips - self.model.background.rough(clips)
             self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
         return self.object_nats * share
 

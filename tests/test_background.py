@@ -9,12 +9,12 @@ import torch
 
 from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Drawn, Smooth, Still, still_image
+from sqair.background import Drawn, Smooth, Still, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
-from sqair.fixate import object_nats, rough_background
+from sqair.fixate import object_nats
 from sqair.imagine import predict, sample
 from sqair.presence import Inference, Sampled
 from sqair.pretrained import load_weights, save_weights
@@ -86,7 +86,7 @@ def test_the_background_is_trained_by_the_bound() -> None:
     frames = spots(SMOOTH, 1, 1)
     terms = terms_of(model, frames, [(0,)])
     assert model.background is not None
-    parameter = model.get_parameter("background.look.9.bias")
+    parameter = model.get_parameter("background.look.7.bias")
     assert gradient(model, terms.elbo.sum()).isfinite().all()
     terms = terms_of(model, frames, [(0,)])
     slope = torch.autograd.grad(terms.log_likelihood.sum() - terms.kl_z.sum(), parameter)[0]
@@ -137,13 +137,23 @@ def test_g_draws_gradients_but_no_strokes() -> None:
 
 
 def test_rough_backgrounds_do_without_objects() -> None:
+    """What a block's median sees of a ramp behind a thin line; and the nats of an object are those on black."""
     config = replace(SMOOTH, background_cells=6, height=48, width=48)
     behind = ramp(48, 48)
     frame = behind.clone()
     frame[..., 10:30, 20:23] = 1
-    assert (rough_background(frame, config) - behind).abs().max() < 0.05
-    worth = [object_nats(f, c) for f, c in ((frame, config), (frame - behind, replace(config, background="none")))]
+    found = Smooth(config).rough(frame[None])[0]
+    assert (found - behind).abs().max() < 0.03
+    worth = [object_nats(rest, config) for rest in (frame - found, frame - behind)]
     assert worth[0] == pytest.approx(worth[1], rel=0.1)
+
+
+def test_lines_go_through_their_values_and_on() -> None:
+    weights = lines(4, 24)
+    torch.testing.assert_close(weights.sum(1), torch.ones(24), rtol=0, atol=1e-6)
+    places = (torch.arange(4) + 0.5) * 6
+    drawn = weights.double() @ (2 * places.double() + 1)
+    torch.testing.assert_close(drawn, 2 * (torch.arange(24).double() + 0.5) + 1, rtol=0, atol=1e-5)
 
 
 def test_clips_and_streams_with_a_background_are_tracked_alike() -> None:
@@ -160,7 +170,7 @@ def test_clips_and_streams_with_a_background_are_tracked_alike() -> None:
 def test_what_is_imagined_has_a_background() -> None:
     model = tiny_model(SMOOTH)
     frames = sample(model, 3, 4, seeded(2))
-    assert frames.shape == (4, 3, 1, 20, 24) and frames.amin() > 0
+    assert frames.shape == (4, 3, 1, 20, 24) and frames.amin() >= 0 and frames.mean() > 0.02
     observed = spots(SMOOTH, 2, 2)
     ahead, _ = predict(model, observed, 2)
     assert model.background is not None
