@@ -193,7 +193,7 @@ def lines(cells: int, pixels: int) -> Tensor:
 
 
 def block_levels(images: Tensor, cells: int) -> Tensor:
-    """``[N, C, h, w]`` to levels of blocks ``[N, C, cells, cells]``, such that a share ``_DARKER`` of a block is darker.
+    """``[N, C, h, w]`` to levels of blocks ``[N, C, cells, cells]``: a share ``_DARKER`` of each is darker.
 
     Objects only add light, and cover a smaller part of most blocks.
     """
