@@ -8,7 +8,7 @@ from typing import Any
 
 REFERENCE = "nvil_unscaled"
 """The exact estimator of least variance, by which bias is measured."""
-MANY = {"frames": 60, "clips": 16, "recurrent": 30}
+MANY = {"frames": 40, "clips": 12}
 """Times as many draws for it."""
 CLIPS = 64
 """That all draws are about, whatever the number of particles."""

@@ -57,9 +57,10 @@ def write_report(lines: list[dict[str, Any]], output: Path) -> None:
 
 def table(results: Results, setting: str) -> str:
     """One row for each estimator."""
-    head = ["estimator", "ms / step", "steps", "count accuracy", "bound", "successes", "noise", "bias"]
-    if setting == "frames":
-        head += ["count at 1/3 rate", "at 3 x rate"]
+    head = ["estimator", "ms / step", "steps", "count accuracy", "bound", "successes"]
+    noisy = any(results.noise(setting, name) for name in results.names)
+    head += ["noise", "bias"] if noisy else []
+    head += ["count at 1/3 rate", "at 3 x rate"] if setting == "frames" else []
     rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for name in results.names:
         runs = results.runs(setting, name)
@@ -71,7 +72,7 @@ def table(results: Results, setting: str) -> str:
             cells += [f"{sum(r['count_accuracy'] >= SUCCESS for r in done)} of {len(runs)}"]
         else:
             cells += ["-", "-", "-", runs[0]["failed"] if runs else "not run"]
-        cells += noise_cells(results.noise(setting, name))
+        cells += noise_cells(results.noise(setting, name)) if noisy else []
         if setting == "frames":
             cells += [spread(counts(results.runs(setting, name, rate))) for rate in (RATES[1], RATES[3])]
         rows.append("| " + " | ".join(cells) + " |")
@@ -137,9 +138,12 @@ def plot_noise(results: Results, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    settings = [s for s in results.settings if any(results.noise(s, name) for name in results.names)]
+    if not settings:
+        return
     size = (12, 0.3 * len(results.names) + 1.5)
-    figure, axes = plt.subplots(1, len(results.settings), figsize=size, sharey=True, squeeze=False)
-    for axis, setting in zip(axes[0], results.settings, strict=True):
+    figure, axes = plt.subplots(1, len(settings), figsize=size, sharey=True, squeeze=False)
+    for axis, setting in zip(axes[0], settings, strict=True):
         for row, name in enumerate(results.names):
             for line in results.noise(setting, name):
                 colour = ("tab:orange", "tab:purple", "tab:red")[line["key"][-1]]
