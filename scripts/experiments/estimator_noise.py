@@ -22,7 +22,8 @@ def measure_noise(
     """Of each estimator at one point: variance and bias of its gradient in the parameters that only z_pres has.
 
     The frames are the same for all draws, so that what varies is the estimator. The squared length of a mean of R
-    gradients is on average the true one plus variance / R, which is taken off: the bias is not noise.
+    gradients is on average the true one plus variance / R, which is taken off: the bias is not noise. ``squared_noise``
+    is what was taken off.
     """
     import torch
 
@@ -46,6 +47,7 @@ def measure_noise(
                 "variance": found.variance,
                 "squared_norm": float(found.mean.square().sum()) - found.error,
                 "squared_bias": float(apart),
+                "squared_noise": found.error + reference.error,
                 "reference_squared_norm": float(reference.mean.square().sum()) - reference.error,
                 "along_reference": float(found.mean @ reference.mean / reference.mean.square().sum()),
             }

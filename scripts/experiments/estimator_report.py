@@ -13,6 +13,9 @@ from sqair.scripts.experiments.estimator_runs import SETTINGS
 
 SUCCESS = 0.9
 """Count accuracy from which a run counts as a success."""
+SURE = 5.0
+"""A squared distance of means is a bias if it is this many times what noise gives on average; in one dimension noise
+is that large in 2.5 % of cases."""
 RATES = (0.1, 1 / math.sqrt(10), 1.0, math.sqrt(10))
 """Learning rates, times the default; the lowest for NVIL alone."""
 Line = Mapping[str, Any]
@@ -97,7 +100,9 @@ def noise_cells(noise: list[Line]) -> list[str]:
         return ["-", "-"]
     line = noise[len(noise) // 2]
     exact = exact_length(line)
-    return [f"{math.sqrt(line['variance']) / exact:.2g}", f"{math.sqrt(max(line['squared_bias'], 0)) / exact:.2g}"]
+    sure = line["squared_bias"] > (SURE - 1) * line["squared_noise"]
+    bias = math.sqrt(line["squared_bias" if sure else "squared_noise"] * (1 if sure else SURE)) / exact
+    return [f"{math.sqrt(line['variance']) / exact:.2g}", f"{bias:.2g}" if sure else f"< {bias:.2g}"]
 
 
 def exact_length(line: Line) -> float:
