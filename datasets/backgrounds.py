@@ -115,10 +115,10 @@ def _photo(recipe: Recipe, draws: Draws, split: str, channels: int) -> np.ndarra
     for i, which in enumerate(chosen.tolist()):
         image = images[which]
         room = np.array([image.shape[1] - recipe.width, image.shape[0] - recipe.height])
+        travelled = np.abs(moved[i]).max(0)
+        first = travelled + start[i] * (room - 2 * travelled)
         for t, offset in enumerate(moved[i]):
-            travelled = np.abs(moved[i]).max(0)
-            corner = travelled + start[i] * (room - 2 * travelled) + offset
-            out[i, t] = _window(image, corner, recipe)
+            out[i, t] = _window(image, first + offset, recipe)
     return out
 
 
@@ -155,6 +155,7 @@ def load_images(folder: str, split: str, colour: bool, least: tuple[int, int]) -
 
 
 def _load(path: Path, colour: bool, least: tuple[int, int]) -> np.ndarray:
+    """One image ``[h, w, C]`` as ``load_images`` says."""
     image = read_image(path).astype(np.float64)
     image = image[..., None] if image.ndim == 2 else image
     image = image.mean(-1, keepdims=True) if not colour else np.broadcast_to(image, (*image.shape[:2], 3))

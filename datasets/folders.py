@@ -6,7 +6,7 @@ The folders are laid out so that TrackEval and CVAT read them unchanged::
                      gt/gt.txt               boxes of the visible ink, conf 0 for those to be ignored
                      gt/full.txt             the same rows for whole digits, of all that are present
                      gt/digits.txt           id,numeral
-                     gt/clutter.txt          x,y,w,h of each piece of clutter, the same in all frames; often empty
+                     gt/clutter.txt          x,y,w,h (from 1) of each piece of clutter, in all frames; often empty
                      gt/labels.txt           the classes' names: 1 is a digit, 8 one too little visible to be scored
                      seqinfo.ini
     ROOT/NAME/source.json                    how the clips were made

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, fields, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from sqair.errors import UserError
 
-BACKGROUNDS = ("none", "grey", "gradient", "texture", "pan", "clutter")
+BackgroundKind = Literal["none", "grey", "gradient", "texture", "pan", "clutter"]
+BACKGROUNDS: tuple[str, ...] = get_args(BackgroundKind)
 _AT_LEAST_ONE = ("height", "width", "length", "digit_size", "min_life")
 
 
@@ -40,7 +41,7 @@ class Recipe:
     """Standard deviation of what each frame adds to the acceleration; sqair-script only."""
     min_life: int = 3
     """Fewest frames for which a digit of birth-death is present (all of a shorter clip)."""
-    background: Literal["none", "grey", "gradient", "texture", "pan", "clutter"] = "none"
+    background: BackgroundKind = "none"
     """What lies behind the digits: nothing, one grey level, a gradient, a texture that stays or slowly pans, or
     clutter, which is digits that never move."""
     contrast: float = 0.5

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from sqair.datasets.folders import mot_entries, write_mot_folder, write_npz
 from sqair.datasets.generate import Clips, make_clips
-from sqair.datasets.recipes import Recipe, get_recipe
+from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
 
@@ -55,7 +55,7 @@ class Args:
     """Side in pixels to which the 28x28 digits are scaled, instead of the recipe's."""
     speed: float | None = None
     """Greatest speed in pixels per frame and axis, instead of the recipe's."""
-    background: Literal["none", "grey", "gradient", "texture", "pan", "clutter"] | None = None
+    background: BackgroundKind | None = None
     """What lies behind the digits: nothing, one grey level, a gradient, a texture that stays or slowly pans, or
     clutter, which is digits that never move."""
     contrast: float | None = None

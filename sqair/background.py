@@ -84,8 +84,8 @@ class Background(nn.Module):
         """What the next frame gets, given how clear of objects each pixel was, ``clear [B, C, H, W]`` in [0, 1]."""
         raise NotImplementedError
 
-    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
-        """What a frame without an image would carry, from the prior."""
+    def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:
+        """What would be carried from frames ``like [B, C, H, W]`` in shape and device alone, from the prior."""
         raise NotImplementedError
 
     def draw(self, carried: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ class Smooth(Background):
         with torch.no_grad():
             start = _to_latent(block_levels(retina, self.cells)).flatten(1)
         mean = start + _FREEDOM * torch.tanh(shift)
-        p = self.prior(len(retina), before)
+        p = self.prior(retina, before)
         if before is not None:
             mean = before + torch.sigmoid(gate - 1) * (mean - before)
         q = Gaussian.around(torch.zeros_like(mean), mean, spread, -3.0, reach=10.0)
@@ -139,15 +139,14 @@ class Smooth(Background):
         assert isinstance(behind, Drawn)
         return behind.z.detach()
 
-    def prior(self, clips: int, before: Tensor | None) -> Gaussian:
-        """p(z_background) ``[B, D]`` of ``clips`` first frames, or of frames after those of latents ``before``."""
+    def prior(self, like: Tensor, before: Tensor | None) -> Gaussian:
+        """p(z_background) ``[B, D]`` of first frames, as many as ``like [B, ...]``, or of those after ``before``."""
         if before is None:
-            size = self.config.channels * self.cells**2
-            return Gaussian.standard(next(self.parameters()).new_zeros(clips, size))
+            return Gaussian.standard(like.new_zeros(len(like), self.config.channels * self.cells**2))
         return Gaussian(before, torch.full_like(before, _DRIFT))
 
-    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
-        return self.prior(clips, before).sample(generator)
+    def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:
+        return self.prior(like, before).sample(generator)
 
     def draw(self, carried: Tensor) -> Tensor:
         """g: latents ``[B, D]`` to images ``[B, C, H, W]``, straight lines between the values of the grid."""
@@ -168,13 +167,11 @@ class Still(Background):
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
         return Behind(still_image(frame[None]) if before is None else before)
 
-    @torch.no_grad()
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
         return behind.image + _CHANGE * clear * (frame - behind.image)
 
-    def imagine(self, clips: int, before: Tensor | None, generator: Generator) -> Tensor:
-        config = self.config
-        return torch.zeros(clips, config.channels, config.height, config.width) if before is None else before
+    def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:
+        return torch.zeros_like(like) if before is None else before
 
     def draw(self, carried: Tensor) -> Tensor:
         return carried

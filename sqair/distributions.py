@@ -71,6 +71,12 @@ def sample_bernoulli(logit: Tensor, generator: torch.Generator | None) -> Tensor
     return (uniform < torch.sigmoid(logit)).to(logit.dtype)
 
 
+def logistic(uniform: Tensor) -> Tensor:
+    """Standard logistic noise from uniform noise, finite at its ends."""
+    limits = torch.finfo(uniform.dtype)
+    return torch.logit(uniform.clamp(limits.tiny, 1 - limits.eps))
+
+
 def geometric_log_prob(price: float | Tensor, limit: int) -> Tensor:
     """log p(n) for n = 0..limit of the geometric prior, equation (2), truncated: p(n) proportional to exp(-price n).
 

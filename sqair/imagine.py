@@ -31,11 +31,11 @@ def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *,
     prior = Gaussian.standard(where), Gaussian.standard(what)
     drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
     objects, image = model.born(drawn, clip, torch.zeros_like(counts))
-    behind = None if model.background is None else model.background.imagine(clips, None, generator)
+    behind = None if model.background is None else model.background.imagine(like, None, generator)
     frames = [canvas(image, clip, empty(model, behind, like))]
     for _ in range(length - 1):
         objects, image = evolve(model, objects, generator)
-        behind = None if model.background is None else model.background.imagine(clips, behind, generator)
+        behind = None if model.background is None else model.background.imagine(like, behind, generator)
         frames.append(canvas(image, objects.clip, empty(model, behind, like)))
     return torch.stack(frames)
 
@@ -72,7 +72,7 @@ def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) ->
 
 
 def empty(model: SQAIR, behind: Tensor | None, like: Tensor) -> Tensor:
-    """log(1 - b) of backgrounds of latents ``behind [B, D]``, ``[B, C, H, W]`` as ``like``; 0 where there is none."""
+    """log(1 - b) of what the background carries, ``behind [B, ...]``: as ``like [B, C, H, W]``, 0 without any."""
     if model.background is None or behind is None:
         return torch.zeros_like(like)
     return log_clear(model.background.draw(behind))

@@ -156,7 +156,8 @@ class SQAIR(nn.Module):
         step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, added, confidence, behind)
         last = None
         if self.background is not None and behind is not None:
-            last = self.background.carry(behind, frame, (scene.clear - scene.empty).exp())
+            with torch.no_grad():
+                last = self.background.carry(behind, frame, (scene.clear - scene.empty).exp())
         return step, State(inference.carry(carried), next_id, first=False, background=last)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:

@@ -72,6 +72,15 @@ def case(name: str, discovery: str = "recurrent") -> tuple[SQAIR, Tensor]:
     return tiny_model(config, price=0.8), spots(config, length, 1)
 
 
+def extreme(name: str, logit: float, dtype: torch.dtype) -> tuple[SQAIR, Tensor]:
+    """The case ``name`` with residual discovery and q(z_pres) that is next to sure, in the precision ``dtype``."""
+    torch.set_default_dtype(dtype)  # the fixture float64 restores it
+    model, frames = case(name, "residual")
+    assert model.new_presence is not None
+    model.new_presence.bias = model.old_presence.bias = logit
+    return model, frames
+
+
 def experienced(name: str, config: ModelConfig) -> Estimator:
     """An estimator whose baselines expect something, none of it right."""
     estimator = make_estimator(name, config)

@@ -23,10 +23,11 @@ from estimating import (
     exact_iwae,
     expected_gradient,
     experienced,
+    extreme,
     posterior_seeking,
     published,
     terms_of,
-)  # fmt: skip
+)
 from sqair.bounds import Terms, iwae
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.errors import UserError
@@ -354,10 +355,7 @@ def test_the_network_of_nvil_learns_what_frames_promise() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_are_finite_at_extreme_logits(name: str, logit: float, dtype: torch.dtype) -> None:
     """Presences both likely and impossible under q, in clips of two frames."""
-    torch.set_default_dtype(dtype)  # the fixture restores it
-    model, frames = case("two frames", "residual")
-    assert model.new_presence is not None
-    model.new_presence.bias = model.old_presence.bias = logit
+    model, frames = extreme("two frames", logit, dtype)
     scripts = [(1, 1, 0), (1, 0, 0), (0, 1), (1, 1, 1)]
     terms = terms_of(model, frames, scripts)
     loss = make_estimator(name, model.config)(terms, frames.expand(-1, 4, -1, -1, -1), 2)
@@ -365,10 +363,9 @@ def test_gradients_are_finite_at_extreme_logits(name: str, logit: float, dtype: 
 
 
 def test_enumeration_is_finite_at_extreme_logits() -> None:
-    model, frames = case("one frame", "residual")
-    assert model.new_presence is not None
-    estimator, repeated = make_estimator("enumeration", model.config), frames.expand(-1, 3, -1, -1, -1)
-    for model.new_presence.bias in (-1e4, 1e4):
+    for logit in (-1e4, 1e4):
+        model, frames = extreme("one frame", logit, torch.float64)
+        estimator, repeated = make_estimator("enumeration", model.config), frames.expand(-1, 3, -1, -1, -1)
         loss = estimator(Terms(model(repeated, estimator.inference(Sampled(None), 1))), repeated, 3)
         assert loss.isfinite() and gradient(model, loss).isfinite().all()
 

@@ -13,7 +13,7 @@ from scipy import stats
 from torch import Tensor
 
 from conftest import STATIC, TINY, gradient, outcomes, seeded, spots, tiny_model
-from estimating import CASES, case, exact_elbo, exact_gradient, experienced, terms_of
+from estimating import CASES, case, exact_elbo, exact_gradient, experienced, extreme, terms_of
 from sqair.bounds import Terms
 from sqair.estimators import ESTIMATORS, concrete, make_estimator
 from sqair.estimators.concrete import Concrete, ConcreteHard, concrete_log_prob
@@ -385,10 +385,7 @@ def test_the_relaxed_density_is_that_of_its_samples(logit: float, temperature: f
 @pytest.mark.parametrize("logit", [-1e4, 1e4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_gradients_of_relaxed_clips_are_finite_at_extreme_logits(name: str, logit: float, dtype: torch.dtype) -> None:
-    torch.set_default_dtype(dtype)  # the fixture restores it
-    model, frames = case("two frames", "residual")
-    assert model.new_presence is not None
-    model.new_presence.bias = model.old_presence.bias = logit
+    model, frames = extreme("two frames", logit, dtype)
     estimator, many = make_estimator(name, model.config), frames.expand(-1, 4, -1, -1, -1)
     loss = estimator(Terms(model(many, estimator.inference(Sampled(seeded(1)), 2))), many, 1)
     assert loss.isfinite() and gradient(model, loss).isfinite().all()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
+from sqair.distributions import logistic
 from sqair.estimators.base import Estimator
 from sqair.objects import Rows
 from sqair.presence import Explored, Sampled
@@ -45,8 +46,7 @@ class Relaxed(Explored):
     def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
         self.embolden(rows)
         noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
-        limits = torch.finfo(noise.dtype)
-        odds = (rows.q_logit + torch.logit(noise.clamp(limits.tiny, 1 - limits.eps))) / self.temperature
+        odds = (rows.q_logit + logistic(noise)) / self.temperature
         self.odds.append(odds)
         soft = torch.sigmoid(odds)
         if self.hard:

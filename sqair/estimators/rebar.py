@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
+from sqair.distributions import logistic
 from sqair.estimators.base import by_frame, to_go
 from sqair.estimators.score_function import RunningMean
 from sqair.networks import mlp
@@ -82,8 +83,7 @@ class Relax(Rebar):
 
 def conditional(logit: Tensor, pres: Tensor, noise: Tensor) -> Tensor:
     """z = logit + logistic noise, given that z > 0 (``pres`` 1) or not, from uniform ``noise``: all ``[M]``."""
-    limits = torch.finfo(noise.dtype)
-    odds = torch.logit(noise.clamp(limits.tiny, 1 - limits.eps))
+    odds = logistic(noise)
     above = F.softplus(odds - F.logsigmoid(-logit))
     below = -F.softplus(odds - F.logsigmoid(logit))
     return torch.where(pres > 0, above, below)
