@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +72,27 @@ def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *,
     return Clips(frames, scene.presence.sum(-1), scene.presence, labels, ink, full, behind.clutter)
 
 
+def make_segments(recipe: Recipe, split: str, seed: int, start: int, count: int) -> np.ndarray:
+    """Which digit shows in each pixel of the clips that ``make_clips`` makes of the same arguments.
+
+    Returns:
+        uint8 ``[N, T, H, W]``: 0 where there is no digit, otherwise 1 and its place on axis K.
+    """
+    crops = load_crops(split, recipe.digit_size, recipe.idx_path)
+    scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
+    ink = _paint(scene, crops, recipe.height, recipe.width)
+    segments = np.zeros_like(ink)
+    for k, shows in enumerate(_showing(ink, scene, crops, recipe)):
+        segments[shows] = 1 + k
+    return segments
+
+
+def _showing(ink: np.ndarray, scene: Scene, crops: Crops, recipe: Recipe) -> Iterator[np.ndarray]:
+    """For each digit of axis K, where it is the one that shows, bool as ``ink [N, T, H, W]`` of all digits."""
+    for k in range(scene.which.shape[1]):
+        yield (_paint(_only(scene, k), crops, recipe.height, recipe.width) == ink) & (ink > 0)
+
+
 def _paint(scene: Scene, crops: Crops, height: int, width: int) -> np.ndarray:
     n, length, _ = scene.presence.shape
     frames = np.zeros((n, length, height, width), np.uint8)
@@ -98,9 +120,7 @@ def _colour(
     tint = np.ones((*ink.shape, behind.shape[-1]))
     if recipe.colour:
         colour = colours(draws, "digit-colour", scene.which.shape[1], 3)
-        for k in range(scene.which.shape[1]):
-            alone = _paint(_only(scene, k), crops, recipe.height, recipe.width)
-            shows = (alone == ink) & (ink > 0)
+        for k, shows in enumerate(_showing(ink, scene, crops, recipe)):
             tint[shows] = np.broadcast_to(colour[:, None, None, None, k], tint.shape)[shows]
     frames = np.rint(255 * (behind * (1 - strength) + tint * strength)).astype(np.uint8)
     return frames if recipe.colour else frames[..., 0]

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sqair.datasets import pairs
 from sqair.datasets.draws import Draws, pick, pick_distinct
 from sqair.datasets.recipes import Recipe
+from sqair.datasets.walls import reflect
 from sqair.errors import UserError
 
 ROUNDS = 2000
@@ -105,6 +107,16 @@ def _birth_death(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndar
     raise _crowded(recipe)
 
 
+def _parting(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndarray) -> Scene:
+    which, position = pairs.parting(recipe, draws, size, canvas)
+    return Scene(which, position, _constant_presence(which, recipe.length))
+
+
+def _together(recipe: Recipe, draws: Draws, size: np.ndarray, canvas: np.ndarray) -> Scene:
+    which, position = pairs.together(recipe, draws, size, canvas)
+    return Scene(which, position, _constant_presence(which, recipe.length))
+
+
 def place(
     recipe: Recipe, draws: Draws, number: np.ndarray, size: np.ndarray, canvas: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -157,24 +169,6 @@ def _place_in_turn(
         position[row[take], turn[take]] = candidate[take]
         placed += take
     return position, placed == number
-
-
-def reflect(start: np.ndarray, velocity: np.ndarray, room: np.ndarray, elapsed: np.ndarray) -> np.ndarray:
-    """Constant velocity between walls.
-
-    Args:
-        start: ``[n, K, 2]`` position at time 0.
-        velocity: ``[n, K, 2]`` pixels per frame.
-        room: ``[n, K, 2]``, positions stay in ``[0, room]``.
-        elapsed: ``[n, T, K]`` frames since time 0 (or broadcastable to it).
-
-    Returns:
-        ``[n, T, K, 2]`` float64.
-    """
-    free = start[:, None] + velocity[:, None] * elapsed[..., None]
-    room = room[:, None].astype(np.float64)
-    lap = np.where(room > 0, 2 * room, 1.0)
-    return np.where(room > 0, room - np.abs(np.mod(free, lap) - room), 0.0)
 
 
 def accelerate(
@@ -300,4 +294,6 @@ _SCENES: dict[str, Callable[[Recipe, Draws, np.ndarray, np.ndarray], Scene]] = {
     "moving-mnist": _moving_mnist,
     "sqair-script": _sqair_script,
     "birth-death": _birth_death,
+    "parting": _parting,
+    "together": _together,
 }

@@ -18,7 +18,7 @@ class Recipe:
     """How to make a kind of video. A clip depends on these settings, the split, the seed and its index."""
 
     name: str
-    """Which motion: moving-mnist, sqair-script or birth-death."""
+    """Which motion: moving-mnist, sqair-script, birth-death, parting or together."""
     height: int = 50
     """Height of the canvas in pixels."""
     width: int = 50
@@ -81,6 +81,8 @@ RECIPES: dict[str, Recipe] = {
         Recipe("moving-mnist"),
         Recipe("sqair-script", speed=10.0, acceleration=3.0, acceleration_noise=0.01),
         Recipe("birth-death"),
+        Recipe("parting", min_objects=2),
+        Recipe("together", min_objects=2),
     )
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
@@ -27,17 +29,22 @@ def track_components(
     Returns:
         Boxes tight around the components, all with score 1; frames in which a track was not seen have no row.
     """
+    found = [components(mask, min_pixels) for mask in foreground(frames, threshold)]
+    return link(found, min_iou=min_iou, max_age=max_age)
+
+
+def link(boxes: Sequence[np.ndarray], *, min_iou: float = 0.01, max_age: int = 2) -> Tracks:
+    """Tracks of the boxes ``[M, 4]`` of each frame; the options are those of ``track_components``."""
     tracks: list[_Track] = []
     rows: list[tuple[int, int, np.ndarray]] = []
     born = 0
-    for t, mask in enumerate(foreground(frames, threshold)):
-        boxes = components(mask, min_pixels)
+    for t, new in enumerate(boxes):
         tracks = [track for track in tracks if t - track.seen <= max_age + 1]
-        overlap = iou(np.array([track.at(t) for track in tracks]), boxes)
+        overlap = iou(np.array([track.at(t) for track in tracks]), new)
         linked = overlap >= min_iou
         pairs = zip(*linear_sum_assignment(np.where(linked, overlap, 0), maximize=True), strict=True)
         found = {int(j): tracks[i] for i, j in pairs if linked[i, j]}
-        for j, box in enumerate(boxes):
+        for j, box in enumerate(new):
             if j in found:
                 found[j].see(t, box)
             else:

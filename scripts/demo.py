@@ -32,7 +32,7 @@ class Args:
     preset: str | None = None
     """Preset of sqair train; by default that of the recipe, or quick with --quick."""
     recipe: str = "moving-mnist"
-    """The kind of video: moving-mnist, sqair-script or birth-death."""
+    """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
     clips: int = 200
     """Test clips, of digits that training does not see."""
     seed: int = 0

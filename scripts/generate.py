@@ -30,7 +30,7 @@ class Args:
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     recipe: str = "moving-mnist"
-    """moving-mnist, sqair-script or birth-death."""
+    """moving-mnist, sqair-script, birth-death, parting or together."""
     split: str = "test"
     """Whose digits to use: train, val or test."""
     count: int = 100

@@ -74,7 +74,7 @@ class Args:
     preset: str = "moving-mnist"
     """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
     recipe: str = "moving-mnist"
-    """The kind of video: moving-mnist, sqair-script or birth-death."""
+    """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False

@@ -20,6 +20,7 @@ from sqair.distributions import Gaussian, gaussian_kl
 _CHANGE = 0.05
 """Share of the way that the image of a scene moves to what a frame shows of it."""
 _DARKER = 0.4
+_CLEAR = 0.2
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
@@ -207,8 +208,11 @@ def _to_latent(level: Tensor) -> Tensor:
 
 
 def still_image(frames: Tensor) -> Tensor:
-    """The median over time ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``: what moves covers no pixel for half of it."""
-    return frames.median(0).values
+    """What stays ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``: each pixel is darker than that in a share ``_CLEAR``.
+
+    Objects only add light, and what moves leaves each pixel for that share of the time.
+    """
+    return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
 
 
 BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "still": Still}

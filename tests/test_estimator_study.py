@@ -12,7 +12,8 @@ from sqair.scripts import cli
 from sqair.scripts.experiments import estimator_noise, estimator_runs
 from sqair.scripts.experiments.estimator_report import Results, table, write_report
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
-from sqair.scripts.experiments.estimators import Args, Store, _runs
+from sqair.scripts.experiments.estimators import Args, _runs
+from sqair.scripts.experiments.running import Store
 
 
 @pytest.fixture

@@ -26,6 +26,12 @@ SETTINGS: dict[str, list[str]] = {
     "closed-form-corrected": ["--estimator", "closed_form_corrected"],
     "score-function": ["--estimator", "score_function"],
     "vimco": ["--estimator", "vimco", "--particles", "3"],
+    "plain-smooth": ["--model.background", "smooth"],
+    "plain-still": ["--model.background", "still"],
+    "gradient-smooth": ["--data.background", "gradient", "--model.background", "smooth"],
+    "gradient-still": ["--data.background", "gradient", "--model.background", "still"],
+    "texture": ["--data.background", "texture", "--model.background", "still"],
+    "clutter": ["--data.background", "clutter", "--model.background", "still"],
 }
 """Words of ``sqair train`` by name."""
 
@@ -41,7 +47,8 @@ class Args:
     """Folder of the runs and of results.jsonl, one line per model and way of tracking."""
     only: tuple[str, ...] = ()
     """Settings to run, by default all: moving-mnist, quick, small-digits, three-digits, birth-death, sqair-script,
-    static-air; and moving-mnist with other estimators: closed-form-corrected, score-function, vimco."""
+    static-air; moving-mnist with other estimators: closed-form-corrected, score-function, vimco; with a background in
+    the model: plain-smooth, plain-still; and in the data as well: gradient-smooth, gradient-still, texture, clutter."""
     seeds: int = 3
     """Seeds 0 to this, of training."""
     clips: int = 1000
@@ -99,10 +106,14 @@ def run(args: Args, name: str, seed: int) -> None:
 
 
 def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[str, float]]:
-    """Scores on ``count`` clips by way of tracking, and those of the floor; ignored boxes left out, then scored."""
+    """Scores on ``count`` clips by way of tracking, and those of the floor; ignored boxes left out, then scored.
+
+    Over clutter also ``clutter_frames``, the share of frames that count a piece of it as an object.
+    """
     from sqair.datasets.generate import make_clips
     from sqair.eval.floor import track_components
     from sqair.eval.mot import score
+    from sqair.scripts.experiments.looking import clutter_frames
     from sqair.tracker import track_clips
 
     clips = make_clips(recipe, split, 0, 0, count)
@@ -122,6 +133,8 @@ def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[
         scores[way] = dict(score(truth, named, lengths).overall)
         if any((t.score == 0).any() for t in clips.truth):
             scores[f"{way}, slivers scored"] = dict(score(truth, named, lengths, ignore=False).overall)
+        if recipe.background == "clutter":
+            scores[way]["clutter_frames"] = clutter_frames(clips, tracks)
     return scores
 
 

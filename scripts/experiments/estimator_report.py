@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sqair.scripts.experiments.estimator_runs import SETTINGS
+from sqair.scripts.experiments.running import spread
 
 SUCCESS = 0.9
 """Count accuracy from which a run counts as a success."""
@@ -84,14 +85,6 @@ def table(results: Results, setting: str) -> str:
 
 def counts(runs: list[Line]) -> list[float]:
     return [run["count_accuracy"] for run in runs if "failed" not in run]
-
-
-def spread(values: list[float], digits: int = 3) -> str:
-    """Mean (lowest to highest)."""
-    if not values:
-        return "-"
-    mean = sum(values) / len(values)
-    return f"{mean:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def noise_cells(noise: list[Line]) -> list[str]:

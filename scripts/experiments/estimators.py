@@ -11,16 +11,13 @@ the budget: the schedules do not depend on what else the machine does later. Wha
 
 from __future__ import annotations
 
-import json
 import math
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
+from sqair.scripts.experiments.running import Store, work
 
 NVIL_RATE = 0.1
 """A still lower learning rate, times the default, for NVIL alone: the notes behind this project ask for it."""
@@ -71,7 +68,8 @@ def main(args: Args) -> None:
     store = Store(args.output / "results.jsonl")
 
     trajectories = [(setting, str(args.output), budgets[setting]) for setting in SETTINGS]
-    _work(args, "trajectory", store, train_trajectory, [t for t in trajectories if not store.has("trajectory", t[0])])
+    trajectories = [t for t in trajectories if not store.has("trajectory", t[0])]
+    work(args.workers, "trajectory", store, train_trajectory, trajectories)
     for setting in SETTINGS:  # one after another: what is timed wants the machine for itself
         for name in names:
             if not store.has("cost", setting, name):
@@ -81,9 +79,9 @@ def main(args: Args) -> None:
         for setting in ("frames", "clips")
         for point in range(3)
     ]
-    _work(args, "noise", store, measure_noise, [n for n in noise if not _noise_done(store, n[0], n[1], names)])
+    work(args.workers, "noise", store, measure_noise, [n for n in noise if not _noise_done(store, n[0], n[1], names)])
     runs = [run for run in _runs(args, names, budgets, store) if not store.has(*run.key())]
-    _work(args, "training", store, train_once, [(run,) for run in runs])
+    work(args.workers, "training", store, train_once, [(run,) for run in runs])
     write_report(store.lines, args.output)
 
 
@@ -104,45 +102,3 @@ def _runs(args: Args, names: list[str], budgets: dict[str, float], store: Store)
 
 def _noise_done(store: Store, setting: str, point: int, names: list[str]) -> bool:
     return all(store.has("noise", setting, name, point) for name in names)
-
-
-def _work(
-    args: Args, what: str, store: Store, job: Callable[..., list[dict[str, Any]]], calls: list[tuple[Any, ...]]
-) -> None:
-    """Runs ``job`` on all ``calls``, some at a time; what they return is stored as they finish."""
-    from tqdm import tqdm
-
-    if not calls:
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(args.workers, context) as pool, tqdm(total=len(calls), desc=what) as bar:
-        waiting = [pool.submit(job, *call) for call in calls]
-        try:
-            for done in as_completed(waiting):
-                for line in done.result():
-                    store.add(line)
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-class Store:
-    """Lines of JSON, each found by its kind, setting, estimator and what else tells it from others."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: list[dict[str, Any]] = []
-        if path.exists():
-            self.lines = [json.loads(line) for line in path.read_text().splitlines()]
-
-    def add(self, line: dict[str, Any]) -> None:
-        self.lines.append(line)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def has(self, *key: Any) -> bool:
-        return any(tuple(line["key"]) == key for line in self.lines)
-
-    def get(self, *key: Any) -> dict[str, Any]:
-        return next(line for line in self.lines if tuple(line["key"]) == key)

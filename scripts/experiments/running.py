@@ -1,0 +1,94 @@
+"""What the experiments share: results that are kept, jobs side by side, trained models."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqair.datasets.recipes import Recipe
+    from sqair.model import SQAIR
+
+Line = dict[str, Any]
+
+
+class Store:
+    """Lines of JSON, each with a ``key`` by which it is found; what is added is on disk at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[Line] = []
+        if path.exists():
+            self.lines = [json.loads(line) for line in path.read_text().splitlines()]
+
+    def add(self, line: Line) -> None:
+        self.lines.append(line)
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def has(self, *key: Any) -> bool:
+        return any(tuple(line["key"]) == key for line in self.lines)
+
+    def get(self, *key: Any) -> Line:
+        return next(line for line in self.lines if tuple(line["key"]) == key)
+
+
+def work(
+    workers: int, what: str, store: Store, job: Callable[..., list[Line]], calls: Sequence[tuple[Any, ...]]
+) -> None:
+    """Runs ``job`` on all ``calls``, ``workers`` at a time, with a progress bar; lines are stored as they come."""
+    from tqdm import tqdm
+
+    if not calls:
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context) as pool, tqdm(total=len(calls), desc=what) as bar:
+        waiting = [pool.submit(job, *call) for call in calls]
+        try:
+            for done in as_completed(waiting):
+                for line in done.result():
+                    store.add(line)
+                bar.update()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
+    """The model of ``sqair train WORDS``, what video it was trained on, and the CPU-seconds that took.
+
+    It is trained now unless ``folder`` has its weights, and on from its checkpoint if it has one. What training
+    prints goes to ``folder.log``.
+    """
+    import torch
+
+    from sqair.pretrained import load_weights
+    from sqair.scripts.train import main, parse, recipe_of
+
+    torch.set_num_threads(1)
+    training = parse(["--output", str(folder), "--validate-every", "0", "--device", "cpu", *words])
+    if not (folder / "weights").exists():
+        with folder.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
+            main(replace(training, resume=(folder / "checkpoint.pt").exists()))
+    info = json.loads((folder / "weights" / "config.json").read_text())["info"]
+    return load_weights(folder), recipe_of(training), info["cpu_seconds"]
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean (lowest to highest); a dash without any."""
+    if not values:
+        return "-"
+    mean = sum(values) / len(values)
+    return f"{mean:.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
