@@ -80,21 +80,21 @@ def logistic(uniform: Tensor) -> Tensor:
 def geometric_log_prob(price: float | Tensor, limit: int) -> Tensor:
     """log p(n) for n = 0..limit of the geometric prior, equation (2), truncated: p(n) proportional to exp(-price n).
 
-    ``price`` is the cost of one more object in nats: minus the log of the success probability of the seed.
+    ``price [...]`` is the cost of one more object in nats: minus the log of the success probability of the seed.
     """
     price = torch.as_tensor(price, dtype=torch.float64) if not isinstance(price, Tensor) else price
-    return F.log_softmax(-price * torch.arange(limit + 1, dtype=price.dtype, device=price.device), 0)
+    return F.log_softmax(-price[..., None] * torch.arange(limit + 1, dtype=price.dtype, device=price.device), -1)
 
 
-def geometric_logits(price: float, limit: int) -> Tensor:
-    """Logits ``[limit]`` of finding one more object when i < limit have been found.
+def geometric_logits(price: float | Tensor, limit: int) -> Tensor:
+    """Logits ``[..., limit]`` of finding one more object when i < limit have been found.
 
     They are the hazard of the truncated geometric prior, p(n > i | n >= i): with them the prior of the count
     is the prior of the presence variables, z_pres = n ones followed by a zero.
     """
     log_p = geometric_log_prob(price, limit)
-    tail = torch.logcumsumexp(log_p.flip(0), 0).flip(0)  # log p(n >= i)
-    return tail[1:] - log_p[:-1]
+    tail = torch.logcumsumexp(log_p.flip(-1), -1).flip(-1)  # log p(n >= i)
+    return tail[..., 1:] - log_p[..., :-1]
 
 
 def count_log_prob(logits: Tensor) -> Tensor:

@@ -122,20 +122,17 @@ class Matcher:
         peak, score = _peak(weight * match + self.log_prior[row])
         return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
 
-    def run(self, empty: Tensor) -> tuple[Tensor, Tensor]:
+    def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
 
         An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
 
-        Args:
-            empty: ``[B, C, h, w]``, log(1 - b) of the background.
-
         Returns:
-            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the background and the *other* objects at their
-            fixations, on the retina, ``[M, C, h, w]``.
+            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations, on the
+            retina, ``[M, C, h, w]``.
         """
         height, width = self.retina.shape[-2:]
-        explained = empty
+        explained = torch.zeros_like(self.retina)
         centre = self.box[:, :2].clone()
         own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
         waiting = torch.arange(len(self.clip), device=self.clip.device)

@@ -27,7 +27,7 @@ from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
 from sqair.propagate import Propagation
-from sqair.render import blend, gain, log_clear, log_likelihood
+from sqair.render import blend, contrast, gain, log_clear, log_likelihood, uncover
 
 
 @dataclass
@@ -62,11 +62,16 @@ class Step:
 class Scene:
     """A frame being explained: what has been found so far. ``clear`` is log prod (1 - g) of it, [B, C, H, W]."""
 
-    def __init__(self, frame: Tensor, retina: Tensor, behind: Behind | None) -> None:
-        self.frame, self.retina = frame, retina
+    def __init__(self, frame: Tensor, behind: Behind | None, config: ModelConfig) -> None:
+        self.frame = frame
         self.empty = torch.zeros_like(frame) if behind is None else log_clear(behind.image)
         """``clear`` of the background alone."""
         self.clear = self.empty
+        with torch.no_grad():
+            self.ink = frame if behind is None else uncover(frame, self.empty)
+            """The frame without its background, which is what inference sees."""
+            self.retina = to_retina(self.ink, config)
+        self.contrast = contrast(self.empty)
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.images: list[Tensor] = []
@@ -81,6 +86,10 @@ class Scene:
         self.alive.append(replace(objects, weight=rows.pres).rows(kept))
         self.images.append(images[kept].detach())
         self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
+
+    def explained(self) -> Tensor:
+        """The canvas of the objects so far, without the background; no gradient."""
+        return -torch.expm1((self.clear - self.empty).detach())
 
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
@@ -104,6 +113,7 @@ class SQAIR(nn.Module):
         self.recurrent = nn.GRUCell(config.z_what + 6, config.hidden)
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
+        """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""
@@ -132,12 +142,10 @@ class SQAIR(nn.Module):
     def step(self, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
         """Propagate, discover, render, score one ``frame [B, C, H, W]``."""
         config = self.config
-        with torch.no_grad():
-            retina = to_retina(frame, config)
         behind: Behind | None = None
         if self.background is not None:
-            behind = self.background(retina, frame, state.background, inference.generator)
-        scene = Scene(frame, retina, behind)
+            behind = self.background(to_retina(frame, config), frame, state.background, inference.generator)
+        scene = Scene(frame, behind, config)
         next_id = state.next_id
         carries = config.temporal.any()
         if carries and len(state.objects):
@@ -162,8 +170,7 @@ class SQAIR(nn.Module):
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
-        empty = scene.empty.detach()
-        posterior = self.propagation(scene.frame, scene.retina, empty, objects, inference.generator)
+        posterior = self.propagation(scene.ink, scene.retina, objects, inference.generator)
         moved, image = self.moved(objects, posterior)
         on = (objects.unseen == 0) * objects.weight.detach()
         scene.clear = scene.empty + blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
@@ -187,17 +194,19 @@ class SQAIR(nn.Module):
     def _discover(self, scene: Scene, next_id: Tensor, limit: int, inference: Inference) -> Tensor:
         """Looks for new objects, at most ``limit`` in each clip, until a clip has none; returns the next free ids."""
         config, frame = self.config, scene.frame
-        memory = self.discovery.search.begin(scene.retina, to_retina(-torch.expm1(scene.clear.detach()), config))
-        more = geometric_logits(self.price, limit).to(frame).flip(0)  # by how many could still come, less 1
+        memory = self.discovery.search.begin(scene.retina, to_retina(scene.explained(), config))
+        price = self.price * scene.contrast.double()
+        more = geometric_logits(price, limit).to(frame).flip(-1)  # by how many could still come, less 1
         room = config.slots - scene.taken()
         searching = (room > 0).nonzero()[:, 0]
         weight = torch.ones_like(scene.log_p_nothing)
         for i in range(limit):
-            p_logit = more[room.clamp(1, limit - i) - 1]
-            explained = -torch.expm1(scene.clear.detach())
-            promising = inference.promising(frame, explained, p_logit, config.likelihood_std)
-            search = searching[promising[searching]]
-            new = self.discovery(memory, frame, scene.retina, explained, search, inference) if len(search) else None
+            p_logit = more.gather(1, room.clamp(1, limit - i)[:, None] - 1)[:, 0]
+            canvas = -torch.expm1(scene.clear.detach())
+            promising = inference.promising(frame, canvas, p_logit, config.likelihood_std)
+            search, new = searching[promising[searching]], None
+            if len(search):
+                new = self.discovery(memory, scene.ink, scene.retina, scene.explained(), search, inference)
             idle = torch.zeros_like(promising).index_fill(0, searching, True)
             idle = idle if new is None else idle.index_fill(0, new.clip, False)
             scene.log_p_nothing = scene.log_p_nothing + idle * weight * F.logsigmoid(-p_logit)
@@ -257,8 +266,8 @@ class SQAIR(nn.Module):
 
         kl = posterior.kl()
         if p_logit is None:
-            stay = self.config.stay_logit if self.config.temporal.presence else -self.price
-            p_logit = gained.new_tensor(stay)
+            carried = self.config.temporal.presence
+            p_logit = gained.new_tensor(self.config.stay_logit) if carried else -self.price * scene.contrast[clip]
         p_logit = p_logit.expand_as(gained)
         head = self.new_presence if new else self.old_presence
         if q_logit is None and head is not None:

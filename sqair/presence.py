@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sqair.distributions import Gaussian, sample_bernoulli
 from sqair.objects import Objects, Rows
-from sqair.render import blend, gain
+from sqair.render import blend, contrast, gain
 
 MOST_BOLD = 0.99
 """Most boldness of a posterior: at 1 its log-odds would be infinite."""
@@ -129,9 +129,9 @@ class Refined(Inference):
 
     memory: int = 0
     keep: float = 20.0
-    """Nats that an object must gain to be kept."""
+    """Nats over black that an object must gain to be kept."""
     back: float = 40.0
-    """Nats that a remembered object must gain to return."""
+    """Nats over black that a remembered object must gain to return."""
     familiar: float = 20.0
     """Most nats by which its place and looks may differ from what was expected of it."""
     sweeps: int = 3
@@ -162,9 +162,10 @@ class Refined(Inference):
             return (rows.gain - rows.kl + rows.p_logit > 0).to(rows.gain)
         on = rows.reach.clone()
         gains = rows.gain
+        least = contrast(rows.empty)[rows.clip]
         for _ in range(self.sweeps):
-            drop = self._extreme((on > 0) & (gains < self.keep), -gains, rows.clip, len(frame))
-            back = (on == 0) & (gains > self.back) & (rows.kl < self.familiar)
+            drop = self._extreme((on > 0) & (gains < self.keep * least), -gains, rows.clip, len(frame))
+            back = (on == 0) & (gains > self.back * least) & (rows.kl < self.familiar)
             add = self._extreme(back, gains, rows.clip, len(frame))
             if not (drop | add).any():
                 break

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
-from sqair.fixate import Matcher, to_retina
+from sqair.fixate import Matcher
 from sqair.geometry import centre_to_where, read, where_to_box
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
@@ -64,17 +64,14 @@ class Propagation(nn.Module):
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
     def forward(
-        self, frame: Tensor, retina: Tensor, empty: Tensor, objects: Objects, generator: torch.Generator | None
+        self, ink: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
     ) -> Posterior:
-        """``frame [B, C, H, W]``, its ``retina [B, C, h, w]``, ``objects`` as the last frame left them.
-
-        ``empty [B, C, H, W]`` is log(1 - b) of the background.
-        """
+        """``ink [B, C, H, W]`` of a frame, its ``retina [B, C, h, w]``, ``objects`` as the last frame left them."""
         config = self.config
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
             match = Matcher(retina, objects.clip, self._template(objects), p_where, config)
-            centre, others = match.run(to_retina(empty, config))
+            centre, others = match.run()
             explained = -torch.expm1(others)
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
@@ -86,7 +83,7 @@ class Propagation(nn.Module):
         where = q_where.sample(generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            own = read(frame[objects.clip], box, config.glimpse)
+            own = read(ink[objects.clip], box, config.glimpse)
             glimpse = torch.cat([own, read(explained, box, config.glimpse, config.retina)], 1)
         encoding, q_what = self.appearance(glimpse)
         if config.temporal.appearance:

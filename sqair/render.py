@@ -12,11 +12,29 @@ import torch
 from torch import Tensor
 
 _OPAQUE = 0.99
+_DIMMEST = 0.1
+"""Least 1 - b over which ink is told from background."""
 
 
 def log_clear(image: Tensor) -> Tensor:
     """log(1 - g) of an object's image g ``[M, C, H, W]`` with values in [0, 1]."""
     return torch.log1p(-_OPAQUE * image)
+
+
+def uncover(frame: Tensor, empty: Tensor) -> Tensor:
+    """The ink of objects ``[..., C, H, W]`` in [0, 1]: frames without their backgrounds, log(1 - b) ``empty``.
+
+    It is what makes 1 - (1 - b) (1 - ink) the frame, with b no brighter than can be told from white.
+    """
+    return (1 - (1 - frame) * torch.exp(-empty.clamp_min(math.log(_DIMMEST)))).clamp(0, 1)
+
+
+def contrast(empty: Tensor) -> Tensor:
+    """Share ``[B]`` of what objects are worth on black, in nats, that is left over backgrounds of log(1 - b) ``empty``.
+
+    Errors of a canvas shrink by 1 - b, and nats with their squares: the mean of (1 - b)^2.
+    """
+    return torch.exp(2 * empty).flatten(1).mean(1)
 
 
 def blend(log_clear: Tensor, clip: Tensor, clips: int) -> Tensor:

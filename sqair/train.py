@@ -23,6 +23,7 @@ from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
 from sqair.model import SQAIR
 from sqair.presence import Sampled
+from sqair.render import log_clear, uncover
 
 _SHORTEST = 5
 """Fewest frames of a clip from which the image of its scene is taken."""
@@ -170,11 +171,11 @@ class Trainer:
         raise TrainingError(f"step {self.step}: {what} is not finite; lower --learning-rate or check the frames")
 
     def _price(self, share: float) -> float:
-        """A ``share`` of what an object is worth, nats; that is measured on the first clips."""
+        """A ``share`` of what an object is worth over black, nats; that is measured on the first clips."""
         if self.object_nats is None:
             clips = to_frames(self.source(0, 100), self.device)
             if self.model.background is not None:
-                clips = clips - self.model.background.rough(clips)
+                clips = uncover(clips, log_clear(self.model.background.rough(clips)))
             self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
         return self.object_nats * share
 

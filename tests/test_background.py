@@ -12,13 +12,14 @@ from estimating import error, exact_elbo, exact_gradient, expected_gradient, ter
 from sqair.background import Drawn, Smooth, Still, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
 from sqair.imagine import predict, sample
 from sqair.presence import Inference, Sampled
 from sqair.pretrained import load_weights, save_weights
-from sqair.render import blend, log_clear
+from sqair.render import blend, contrast, gain, log_clear, uncover
 from sqair.tracker import Tracker, track_clips
 from sqair.train import Trainer
 
@@ -108,6 +109,32 @@ def test_a_gain_is_what_taking_the_object_out_costs_before_a_background() -> Non
     assert len(outcomes(model, frames)) == 3
     gained = with_both.log_likelihood - with_one.log_likelihood
     torch.testing.assert_close(with_both.rows[1].gain, gained.detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_ink_is_what_objects_are_before_black() -> None:
+    """Exactly so where the background is no brighter than can be told from white, and in [0, 1] everywhere."""
+    ink, behind = torch.rand(2, 3, 1, 8, 8), 0.9 * torch.rand(3, 1, 8, 8)
+    frames = 1 - (1 - 0.99 * behind) * (1 - ink)
+    torch.testing.assert_close(uncover(frames, log_clear(behind)), ink, rtol=0, atol=1e-12)
+    wild = uncover(torch.rand(1000), log_clear(torch.rand(1000)))
+    assert wild.min() == 0 and wild.max() <= 1
+
+
+def test_an_object_is_worth_less_before_a_bright_background() -> None:
+    """The gain of an object that is drawn as it is, over that before black, is ``contrast``; and so is its price."""
+    model = tiny_model(replace(TINY, background="still"), price=7.0)
+    objects = spots(TINY, 1, 2)[0].clamp(0, 1)
+    for level in (0.0, 0.3, 0.8):
+        behind = torch.full_like(objects, level)
+        empty = log_clear(behind)
+        image = log_clear(objects)
+        frame = -torch.expm1(empty + image)
+        gained, on_black = (gain(f, e.exp(), image, 0.3) for f, e in ((frame, empty), (-torch.expm1(image), 0 * empty)))
+        torch.testing.assert_close(gained / on_black, contrast(empty))
+        (step,) = model(frame[None], Dictated(script=[[0], [0]]), behind)
+        (row,) = step.rows
+        prior = geometric_logits(7.0 * float(contrast(empty)[0]), TINY.first_steps)[0]
+        torch.testing.assert_close(row.p_logit, prior.expand(2))
 
 
 def test_off_it_is_not_there() -> None:

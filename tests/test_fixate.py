@@ -98,10 +98,10 @@ def test_rounding_does_not_choose_where_an_object_that_matches_nothing_is_looked
     """Among places that are all equally bad the nearest one is taken, not one at random."""
     glimpse, prior = torch.rand(3, 2, 6, 6), Gaussian(0.4 * torch.randn(3, 4), torch.full((3, 4), -1.5))
     black = torch.zeros(3, 2, CONFIG.height // 2, CONFIG.width // 2)
-    centre, _ = Matcher(black, torch.arange(3), glimpse, prior, CONFIG).run(0 * black)
+    centre, _ = Matcher(black, torch.arange(3), glimpse, prior, CONFIG).run()
     for seed in range(5):
         rounding = 1e-9 * torch.randn(black.shape, generator=seeded(seed))
-        again, _ = Matcher(black + rounding, torch.arange(3), glimpse, prior, CONFIG).run(0 * black)
+        again, _ = Matcher(black + rounding, torch.arange(3), glimpse, prior, CONFIG).run()
         assert (again - centre).abs().max() < 1e-2
 
 
@@ -115,7 +115,7 @@ def test_an_object_that_has_gone_leaves_its_neighbours_their_places(objects: int
     prior = Gaussian(torch.cat([centre_to_where(places, config), size], -1), torch.full((objects, 4), -1.5))
     stayed = torch.arange(objects) != gone
     retina = to_retina(bump(places[stayed], config).amax(0)[None, None], config)
-    centre, _ = Matcher(retina, torch.zeros(objects, dtype=torch.int64), glimpse, prior, config).run(0 * retina)
+    centre, _ = Matcher(retina, torch.zeros(objects, dtype=torch.int64), glimpse, prior, config).run()
     assert (centre - places)[stayed].abs().max() < 1
     assert ((centre[gone] - places[stayed]).abs().amax(1) > 4).all()
 
@@ -128,13 +128,13 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
     between = centre_to_where(torch.tensor([[16.0, 16.0], [16.0, 16.0]]), config)
     prior = Gaussian(torch.cat([between, torch.full((2, 2), math.log(2) / config.size_std)], -1), torch.zeros(2, 4))
     retina = to_retina(bump(places, config).amax(0)[None, None], config)
-    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config).run(0 * retina)
+    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config).run()
     assert (centre - places).abs().max() < 1
     seen = torch.zeros(2, dtype=torch.int64)
     boxes = torch.cat([centre, torch.full((2, 2), 14.0)], -1)
     own = log_clear(write(glimpse, boxes, 20, 22, config.retina))
     torch.testing.assert_close(others, own[[1, 0]], rtol=0, atol=1e-9)
-    alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config).run(0 * retina)
+    alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config).run()
     torch.testing.assert_close(alone, centre[:1], rtol=0, atol=1e-9)
     assert nobody.abs().max() < 1e-9
 
@@ -142,12 +142,12 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
 def test_matches_in_one_clip_do_not_depend_on_the_others() -> None:
     retina, glimpse, prior = retinas(3), torch.rand(4, 2, 6, 6), priors(4)
     clip = torch.tensor([2, 0, 2, 1])
-    centre, others = Matcher(retina, clip, glimpse, prior, CONFIG).run(0 * retina)
+    centre, others = Matcher(retina, clip, glimpse, prior, CONFIG).run()
     for c in range(3):
         mine = (clip == c).nonzero()[:, 0]
         alone = Gaussian(prior.mean[mine], prior.log_std[mine])
         one = retina[c, None]
-        expected = Matcher(one, torch.zeros_like(mine), glimpse[mine], alone, CONFIG).run(0 * one)
+        expected = Matcher(one, torch.zeros_like(mine), glimpse[mine], alone, CONFIG).run()
         torch.testing.assert_close((centre[mine], others[mine]), expected, rtol=0, atol=1e-9)
 
 

@@ -27,9 +27,9 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     latents = Posterior(nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
     one = torch.ones(m)
     values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
-    values = {**values, "gain_at": lambda pres: 100 * pres, "empty": torch.zeros(())}
-    values = {**values, "new": False, "first": False, **changes}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
+    values = {**values, "gain_at": lambda pres: 100 * pres, "empty": torch.zeros(int(clip.max()) + 1, 1, 1, 1)}
+    values = {**values, "new": False, "first": False, **changes}
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
 

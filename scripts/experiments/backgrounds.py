@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, markdown, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spread, trained, work
 
 DATA = ("none", "grey", "gradient", "texture", "pan", "clutter")
-FRAMES = ("--data.length", "1", "--train.stages", "1x3500x64", "--train.price-steps", "2800")
+FRAMES = (*STATIC, "--data.length", "1", "--train.stages", "1x3500x64", "--train.price-steps", "2800")
 CLIPS = ("--train.stages", "1x900x64", "3x110x106", "5x110x64", "10x110x32", "--train.price-steps", "1000")
 SHORT = {
-    FRAMES: ("--data.length", "1", "--train.stages", "1x350x64", "--train.price-steps", "280"),
+    FRAMES: (*STATIC, "--data.length", "1", "--train.stages", "1x350x64", "--train.price-steps", "280"),
     CLIPS: ("--train.stages", "1x200x64", "5x40x64", "--train.price-steps", "200"),
 }
 """What takes their place with ``--quick``."""

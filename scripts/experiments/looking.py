@@ -1,19 +1,25 @@
-"""What a model makes of clips, whole: tracks, canvases and backgrounds; and what the experiments measure of them."""
+"""What a model makes of clips, whole: tracks, segments, canvases and backgrounds; and how that scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from sqair.datasets.generate import Clips
+from sqair.eval.boxes import iou
+from sqair.eval.floor import link
+from sqair.eval.mot import score
+from sqair.model import SQAIR, Step
+from sqair.tracker import explain, inference, step_tracks
 from sqair.tracks import Tracks
+from sqair.train import to_frames
 
-if TYPE_CHECKING:
-    from sqair.datasets.generate import Clips
-    from sqair.model import SQAIR
-
+EXPLAINED = 0.1
+"""An object explains a pixel to which it adds more than this."""
 GATE = 0.5
 """Overlap from which a box is that of an object."""
 BATCH = 50
@@ -21,57 +27,63 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Look:
-    """Of N clips: their tracks, and the canvases and backgrounds ``[N, T, H, W, C]`` in [0, 1]."""
+    """What a model makes of N clips."""
 
     tracks: list[Tracks]
+    segments: np.ndarray
+    """``[N, T, H, W]`` int64: 1 and the id of the object that explains most of a pixel, 0 where none does."""
     canvas: np.ndarray
+    """``[N, T, H, W, C]`` in [0, 1]."""
     behind: np.ndarray
+    """The background, as ``canvas``."""
 
 
+@torch.inference_mode()
 def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True, memory: int = 30) -> Look:
     """Explains clips uint8 ``[N, T, H, W(, C)]`` as ``sqair track`` does.
 
-    A model that was trained on single frames sees single frames; its boxes are linked by their overlap.
+    Static AIR sees each frame as a clip of its own; its boxes are linked by their overlap.
     """
-    import torch
+    carries, length = model.config.temporal.any(), clips.shape[1]
+    tracks, segments, canvas, behind = [], [], [], []
+    for start in range(0, len(clips), BATCH):
+        frames = to_frames(clips[start : start + BATCH])
+        state = model.initial_state(frames.shape[1], frames, model.still(frames))
+        parts, of_frames = [], []
+        for number, frame in enumerate(frames):
+            if not carries:
+                state = model.initial_state(len(frame), frame)
+            step, state = explain(model, frame, state, inference(refine, memory))
+            parts.append(step_tracks(step, frame, number, model.config, "ink"))
+            empty = torch.zeros_like(frame) if step.behind is None else step.behind.image
+            of_frames.append([segment(step, len(frame)), step.canvas.movedim(1, -1), empty.movedim(1, -1)])
+        tracks += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
+        for kept, images in zip((segments, canvas, behind), zip(*of_frames, strict=True), strict=True):
+            kept.append(torch.stack(images, 1).numpy())
+    if not carries:
+        tracks = [linked(t, length) for t in tracks]
+    return Look(tracks, *map(np.concatenate, (segments, canvas, behind)))
 
-    from sqair.tracker import explain, inference, step_tracks
-    from sqair.train import to_frames
 
-    tracks: list[Tracks] = []
-    pictures: list[list[np.ndarray]] = [[], []]
-    with torch.inference_mode():
-        for start in range(0, len(clips), BATCH):
-            frames = to_frames(clips[start : start + BATCH])
-            state, parts = model.initial_state(frames.shape[1], frames, model.still(frames)), []
-            shown = [], []
-            for number, frame in enumerate(frames):
-                if not model.config.temporal.any():
-                    state.first = True
-                step, state = explain(model, frame, state, inference(refine, memory))
-                parts.append(step_tracks(step, frame, number, model.config, "ink"))
-                behind = torch.zeros_like(frame) if step.behind is None else step.behind.image
-                for images, image in zip(shown, (step.canvas, behind), strict=True):
-                    images.append(image.permute(0, 2, 3, 1).numpy())
-            tracks += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
-            for images, new in zip(pictures, shown, strict=True):
-                images.append(np.stack(new, 1))
-    if not model.config.temporal.any():
-        tracks = [linked(t, clips.shape[1]) for t in tracks]
-    return Look(tracks, np.concatenate(pictures[0]), np.concatenate(pictures[1]))
+def segment(step: Step, clips: int) -> Tensor:
+    """``[B, H, W]`` int64 of one frame of B clips, as ``Look.segments``."""
+    share = step.images.amax(1)
+    found = torch.zeros(clips, *step.images.shape[2:], dtype=torch.int64)
+    most = torch.full(found.shape, EXPLAINED)
+    for clip, name, image in zip(step.objects.clip.tolist(), step.objects.id.tolist(), share, strict=True):
+        wins = image > most[clip]
+        found[clip][wins] = 1 + name
+        most[clip] = torch.maximum(most[clip], image)
+    return found
 
 
 def linked(tracks: Tracks, length: int) -> Tracks:
     """The boxes of ``tracks`` under new ids, which follow their overlap from frame to frame."""
-    from sqair.eval.floor import link
-
     return link([tracks.at(t).box for t in range(length)])
 
 
 def scores(clips: Clips, tracks: Sequence[Tracks]) -> dict[str, float]:
     """The scores of all clips together, by name."""
-    from sqair.eval.mot import score
-
     names = [str(i) for i in range(len(tracks))]
     lengths = dict.fromkeys(names, clips.frames.shape[1])
     truth, found = (dict(zip(names, rows, strict=True)) for rows in (clips.truth, tracks))
@@ -80,8 +92,6 @@ def scores(clips: Clips, tracks: Sequence[Tracks]) -> dict[str, float]:
 
 def clutter_frames(clips: Clips, tracks: Sequence[Tracks]) -> float:
     """Share of frames in which a box that is no object's has its centre in a piece of clutter."""
-    from sqair.eval.boxes import iou
-
     bad = 0
     for found, truth, clutter in zip(tracks, clips.truth, clips.clutter, strict=True):
         pieces = clutter[clutter[:, 2] > 0]

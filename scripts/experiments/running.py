@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sqair.model import SQAIR
 
 Line = dict[str, Any]
+STATIC = tuple(f"--model.temporal.no-{name}" for name in ("hidden", "position", "appearance", "presence"))
+"""Words of ``sqair train`` for a model that explains each frame by itself: static AIR."""
 
 
 class Store:
