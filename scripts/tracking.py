@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,8 @@ from sqair.tracks import Tracks
 BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
 CHUNK = 500
+WATCHED = 50
+"""Frames of a video from which a model learns the scene, if its background is still."""
 ESCAPE = 27
 
 
@@ -123,6 +126,8 @@ def _track_stream(
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
     frames = fitted(clip, model.config)
+    if model.config.background == "still":
+        frames = _watched(frames, tracker)
     found = Found()
     truncated = None
     try:
@@ -141,6 +146,23 @@ def _track_stream(
         truncated = error
     write_mot(stage / f"{clip.name}.txt", found.all())
     return tracker.frame, truncated
+
+
+def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndarray]:
+    """The frames, of which the tracker sees the first ones before they are tracked."""
+    first: list[np.ndarray] = []
+    truncated = None
+    try:
+        for frame in islice(frames, WATCHED):
+            first.append(frame)
+    except TruncatedClip as error:
+        truncated = error
+    if first:
+        tracker.watch(np.stack(first))
+    yield from first
+    if truncated is not None:
+        raise truncated
+    yield from frames
 
 
 class Found:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 _OPAQUE = 0.99
-_DIMMEST = 0.1
-"""Least 1 - b over which ink is told from background."""
+_DIMMEST = 0.3
+"""Least 1 - b over which ink is fully told from background."""
 
 
 def log_clear(image: Tensor) -> Tensor:
@@ -24,9 +24,11 @@ def log_clear(image: Tensor) -> Tensor:
 def uncover(frame: Tensor, empty: Tensor) -> Tensor:
     """The ink of objects ``[..., C, H, W]`` in [0, 1]: frames without their backgrounds, log(1 - b) ``empty``.
 
-    It is what makes 1 - (1 - b) (1 - ink) the frame, with b no brighter than can be told from white.
+    It is what makes 1 - (1 - b) (1 - ink) the frame; less than that where the background is nearly white, and what
+    lies before it can hardly be seen.
     """
-    return (1 - (1 - frame) * torch.exp(-empty.clamp_min(math.log(_DIMMEST)))).clamp(0, 1)
+    clear = empty.exp()
+    return ((frame - 1 + clear) / clear.clamp_min(_DIMMEST)).clamp(0, 1)
 
 
 def contrast(empty: Tensor) -> Tensor:

@@ -145,7 +145,22 @@ class Tracker:
         """Forgets everything: the next frame is the first of another video."""
         self.frame = 0
         self.last: Step | None = None
-        self._state = None
+        self._state: State | None = None
+
+    @torch.inference_mode()
+    def watch(self, frames: np.ndarray) -> None:
+        """Learns what the scene looks like from frames uint8 ``[T, H, W]`` or ``[T, H, W, C]``, before tracking.
+
+        A model with a still background otherwise takes the first frame for the scene, and sees only what changes.
+        Other models have no use for it. What was tracked before is forgotten.
+
+        Raises:
+            UserError: as ``update`` does.
+        """
+        check_frames(frames[None], self.model.config)
+        self.reset()
+        images = to_frames(frames[None], next(self.model.parameters()).device)
+        self._state = self.model.initial_state(1, images, self.model.still(images))
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> Tracks:

@@ -1,7 +1,9 @@
 """The background: in the bound, in inference, off, and in what is imagined."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -12,15 +14,21 @@ from estimating import error, exact_elbo, exact_gradient, expected_gradient, ter
 from sqair.background import Drawn, Smooth, Still, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.datasets.images import encode_png
+from sqair.datasets.video import TruncatedClip
 from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
 from sqair.imagine import predict, sample
+from sqair.mot_io import read_mot
 from sqair.presence import Inference, Sampled
 from sqair.pretrained import load_weights, save_weights
 from sqair.render import blend, contrast, gain, log_clear, uncover
+from sqair.scripts import cli
+from sqair.scripts.tracking import _watched
 from sqair.tracker import Tracker, track_clips
+from sqair.tracks import Tracks
 from sqair.train import Trainer
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -112,12 +120,14 @@ def test_a_gain_is_what_taking_the_object_out_costs_before_a_background() -> Non
 
 
 def test_ink_is_what_objects_are_before_black() -> None:
-    """Exactly so where the background is no brighter than can be told from white, and in [0, 1] everywhere."""
-    ink, behind = torch.rand(2, 3, 1, 8, 8), 0.9 * torch.rand(3, 1, 8, 8)
+    """Exactly so before all but the brightest backgrounds, in [0, 1] everywhere, and none where white stays white."""
+    ink, behind = torch.rand(2, 3, 1, 8, 8), 0.7 * torch.rand(3, 1, 8, 8)
     frames = 1 - (1 - 0.99 * behind) * (1 - ink)
     torch.testing.assert_close(uncover(frames, log_clear(behind)), ink, rtol=0, atol=1e-12)
     wild = uncover(torch.rand(1000), log_clear(torch.rand(1000)))
     assert wild.min() == 0 and wild.max() <= 1
+    white = torch.ones(1, 1, 4, 4)
+    assert uncover(white, log_clear(white)).max() < 0.05 and uncover(0 * white, log_clear(white)).max() == 0
 
 
 def test_an_object_is_worth_less_before_a_bright_background() -> None:
@@ -183,15 +193,54 @@ def test_lines_go_through_their_values_and_on() -> None:
     torch.testing.assert_close(drawn, 2 * (torch.arange(24).double() + 0.5) + 1, rtol=0, atol=1e-5)
 
 
-def test_clips_and_streams_with_a_background_are_tracked_alike() -> None:
+@pytest.mark.parametrize("kind", ["smooth", "still"])
+def test_clips_and_streams_with_a_background_are_tracked_alike(kind: Literal["smooth", "still"]) -> None:
     torch.set_default_dtype(torch.float32)
-    model = tiny_model(SMOOTH)
-    clips = (255 * spots(SMOOTH, 3, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
+    model = tiny_model(replace(SMOOTH, background=kind))
+    clips = (255 * spots(SMOOTH, 6, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
     together = track_clips(model, clips)
+    assert any(map(len, together))
+    tracker = Tracker(model)
     for clip, expected in zip(clips, together, strict=True):
-        tracker = Tracker(model)
-        found = [tracker.update(frame) for frame in clip]
-        assert sum(len(t) for t in found) == len(expected)
+        tracker.watch(clip)
+        found = Tracks.concat([tracker.update(frame) for frame in clip])
+        for column in ("frame", "id", "box"):
+            np.testing.assert_allclose(getattr(found, column), getattr(expected, column), rtol=0, atol=1e-3)
+
+
+def test_a_still_scene_is_seen_by_those_who_watched(tmp_path: Path) -> None:
+    """``sqair track`` of a video finds what ``track_clips`` finds in it as a clip."""
+    torch.set_default_dtype(torch.float32)
+    model = tiny_model(replace(TINY, background="still"))
+    save_weights(tmp_path / "model", model, {})
+    clip = (255 * (0.1 + 0.9 * spots(TINY, 7, 1)[:, 0, 0])).to(torch.uint8).numpy()
+    expected = track_clips(load_weights(tmp_path / "model"), clip[None])[0]
+    assert len(expected) and not len(track_clips(model, np.repeat(clip[None, :1], 7, 1))[0])
+    (tmp_path / "frames").mkdir()
+    for i, frame in enumerate(clip):
+        (tmp_path / "frames" / f"{i}.png").write_bytes(encode_png(frame))
+    words = ["--source", str(tmp_path / "frames"), "--model", str(tmp_path / "model")]
+    assert cli.run("track", [*words, "--output", str(tmp_path / "whole")]) == 0
+    found = read_mot(tmp_path / "whole" / "frames.txt")
+    np.testing.assert_allclose(found.box, expected.box, atol=0.01)
+    assert found.id.tolist() == expected.id.tolist()
+
+
+def test_a_video_that_ends_too_early_is_watched_up_to_there() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
+    tracker = Tracker(tiny_model(replace(TINY, background="still")))
+
+    def cut() -> Iterator[np.ndarray]:
+        yield from frames
+        raise TruncatedClip("clip.mp4: cut short", 3)
+
+    watched = _watched(cut(), tracker)
+    for frame in frames:
+        assert np.array_equal(next(watched), frame)
+    with pytest.raises(TruncatedClip):
+        next(watched)
+    assert len(list(_watched(iter(np.repeat(frames, 30, 0)), tracker))) == 90
+    assert list(_watched(iter([]), tracker)) == []
 
 
 def test_what_is_imagined_has_a_background() -> None:

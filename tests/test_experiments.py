@@ -154,7 +154,7 @@ def test_the_experiment_on_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     words = {"air": ("--train.stages", "1x4x8"), "sequential": TINY_WORDS}
     monkeypatch.setitem(restarts.SCHEDULES, "quick", words)
     lines = [line for seed in (0, 1) for line in restarts.run(str(tmp_path), "sequential", "quick", seed, 6)]
-    lines += restarts.run(str(tmp_path), "air, unguided", "quick", 0, 6)
+    lines += restarts.run(str(tmp_path), "unguided-air", "quick", 0, 6)
     row = summary(tmp_path, lines, "sequential", "quick")
     assert row["restarts"] == 2 and len(row["rand_of_restarts"]) == 1 and row["interval"][0] == 0
     assert summary(tmp_path, lines, "air", "quick") == {"name": "air", "budget": "quick", "restarts": 0}
@@ -188,7 +188,8 @@ def test_the_experiment_on_temporal_dependencies(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize(
-    ("experiment", "message"), [("backgrounds", "unknown background"), ("ablation", "unknown model")]
+    ("experiment", "message"),
+    [("backgrounds", "unknown background"), ("ablation", "unknown model"), ("restarts", "unknown model")],
 )
 def test_unknown_names_are_refused(
     experiment: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

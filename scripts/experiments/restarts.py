@@ -18,7 +18,7 @@ from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spr
 SUCCESS = 0.97
 """Count accuracy from which a restart succeeds."""
 AIR = ("--preset", "static-air", *STATIC)
-MODELS = {"air, unguided": (*AIR, "--train.bold-steps", "0"), "air": AIR, "sequential": ()}
+MODELS = {"unguided-air": (*AIR, "--train.bold-steps", "0"), "air": AIR, "sequential": ()}
 SCHEDULES = {
     "full": {
         "air": ("--train.stages", "1x1400x64", "--train.price-steps", "470"),
@@ -42,6 +42,8 @@ class Args:
 
     output: Path
     """Folder of the runs, results.jsonl, table.md and the plot."""
+    only: tuple[str, ...] = ()
+    """Models to run, by default all: unguided-air, air, sequential."""
     restarts: int = 20
     """Trainings of each model with the full budget."""
     short_restarts: int = 10
@@ -55,15 +57,19 @@ class Args:
 
 
 def main(args: Args) -> None:
-    """Runs what is missing, then writes the plot and prints the table."""
+    """Runs what is missing, then writes the plot and prints the table. Raises UserError for an unknown model."""
+    from sqair.errors import UserError
     from sqair.scripts.experiments.restarts_report import plot, summary
 
+    for name in args.only:
+        if name not in MODELS:
+            raise UserError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
     plan = [("full", args.restarts), ("third", args.short_restarts)]
     if args.quick:
         args, plan = replace(args, clips=max(1, args.clips // 10)), [("quick", 3)]
     args.output.mkdir(parents=True, exist_ok=True)
     store = Store(args.output / "results.jsonl")
-    cells = [(name, budget, seed) for budget, seeds in plan for seed in range(seeds) for name in MODELS]
+    cells = [(name, budget, seed) for budget, seeds in plan for seed in range(seeds) for name in args.only or MODELS]
     calls = [(str(args.output), *cell, args.clips) for cell in cells if not store.has(*cell)]
     work(args.workers, "restarts", store, run, calls)
     rows = [summary(args.output, store.lines, name, budget) for budget, _ in plan for name in MODELS]
@@ -75,7 +81,7 @@ def main(args: Args) -> None:
 
 def folder_of(output: str | Path, name: str, budget: str, seed: int) -> Path:
     """Where a run is."""
-    return Path(output) / f"{name.replace(', ', '-')}-{budget}-{seed}"
+    return Path(output) / f"{name}-{budget}-{seed}"
 
 
 def run(output: str, name: str, budget: str, seed: int, count: int) -> list[Line]:
