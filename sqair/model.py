@@ -71,7 +71,7 @@ class Scene:
             self.ink = frame if behind is None else uncover(frame, self.empty)
             """The frame without its background, which is what inference sees."""
             self.retina = to_retina(self.ink, config)
-        self.contrast = contrast(self.empty)
+        self.contrast = frame.new_ones(len(frame)) if behind is None else contrast(self.empty)
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.images: list[Tensor] = []
