@@ -4,8 +4,8 @@ sqair experiments backgrounds --output runs/backgrounds            all of it; ab
 sqair experiments backgrounds --output runs/quick --quick          a look, in a few minutes
 sqair experiments backgrounds --output runs/backgrounds --only texture clutter
 
-Static AIR, which sees single frames, and the sequential model, each without a background and with it, on every kind
-of background, all with about the same CPU time. What is finished is not run again.
+Static AIR, which sees the frames of clips one by one, and the sequential model, each without a background and with it,
+on every kind of background, all with about the same CPU time. What is finished is not run again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spread, trained, work
 
 DATA = ("none", "grey", "gradient", "texture", "pan", "clutter")
-FRAMES = (*STATIC, "--data.length", "1", "--train.stages", "1x3500x64", "--train.price-steps", "2800")
+FRAMES = (*STATIC, "--train.stages", "1x3500x64", "--train.price-steps", "2800")
 CLIPS = ("--train.stages", "1x900x64", "3x110x106", "5x110x64", "10x110x32", "--train.price-steps", "1000")
 SHORT = {
-    FRAMES: (*STATIC, "--data.length", "1", "--train.stages", "1x350x64", "--train.price-steps", "280"),
+    FRAMES: (*STATIC, "--train.stages", "1x350x64", "--train.price-steps", "280"),
     CLIPS: ("--train.stages", "1x200x64", "5x40x64", "--train.price-steps", "200"),
 }
 """What takes their place with ``--quick``."""

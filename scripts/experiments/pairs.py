@@ -17,11 +17,11 @@ from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spr
 TRAINED_ON = ("moving-mnist", "parting", "together")
 TESTED_ON = ("parting", "together")
 MODELS = {
-    "air": (*STATIC, "--data.length", "1", "--train.stages", "1x2500x64", "--train.price-steps", "2000"),
+    "air": (*STATIC, "--train.stages", "1x2500x64", "--train.price-steps", "2000"),
     "sequential": ("--preset", "quick"),
 }
 QUICK = {
-    "air": (*STATIC, "--data.length", "1", "--train.stages", "1x400x64", "--train.price-steps", "300"),
+    "air": (*STATIC, "--train.stages", "1x400x64", "--train.price-steps", "300"),
     "sequential": ("--train.stages", "1x200x64", "5x40x64", "--train.price-steps", "200"),
 }
 SPANS = {"parting": {"together": slice(3), "apart": slice(5, None)}, "together": {"all": slice(None)}}

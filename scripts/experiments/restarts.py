@@ -17,7 +17,7 @@ from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spr
 
 SUCCESS = 0.97
 """Count accuracy from which a restart succeeds."""
-AIR = ("--preset", "static-air", *STATIC)
+AIR = ("--preset", "static-air", "--data.length", "10", *STATIC)
 MODELS = {"unguided-air": (*AIR, "--train.bold-steps", "0"), "air": AIR, "sequential": ()}
 SCHEDULES = {
     "full": {
