@@ -137,7 +137,7 @@ def test_store_and_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["air, smooth g", "sequential, still g"])
 def test_the_experiment_on_backgrounds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     static = STATIC if name.startswith("air") else ()
-    short = {schedule: (*TINY_WORDS, *static, "--data.length", "6") for schedule in backgrounds.SHORT}
+    short = {schedule: (*TINY_WORDS, *static) for schedule in backgrounds.SHORT}
     monkeypatch.setattr(backgrounds, "SHORT", short)
     lines = backgrounds.run(str(tmp_path), "clutter", name, 0, 4, quick=True)
     assert 0 <= lines[0]["clutter_frames"] <= 1 and lines[0]["background_error"] < lines[0]["foreground_error"]

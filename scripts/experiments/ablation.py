@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, markdown, spread, trained, work
+from sqair.scripts.experiments.running import Line, Store, check_names, markdown, publish, spread, trained, work
 
 DEPENDENCIES = ("hidden", "position", "appearance", "presence")
 MODELS = {
@@ -49,11 +49,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plot and prints the table. Raises UserError for an unknown model."""
-    from sqair.errors import UserError
-
-    for name in args.only:
-        if name not in MODELS:
-            raise UserError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    check_names(args.only, MODELS, "model")
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
     args.output.mkdir(parents=True, exist_ok=True)
@@ -61,9 +57,7 @@ def main(args: Args) -> None:
     cells = [(name, seed) for seed in range(args.seeds) for name in args.only or MODELS]
     calls = [(str(args.output), *cell, args.clips, args.quick) for cell in cells if not store.has(*cell)]
     work(args.workers, "ablation", store, run, calls)
-    text = table(store.lines)
-    (args.output / "table.md").write_text(text + "\n")
-    print(text)
+    publish(table(store.lines), args.output)
     plot(store.lines, args.output / "ablation.png")
 
 

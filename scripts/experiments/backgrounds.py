@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, Line, Store, check_names, markdown, publish, spread, trained, work
 
 DATA = ("none", "grey", "gradient", "texture", "pan", "clutter")
 FRAMES = (*STATIC, "--train.stages", "1x3500x64", "--train.price-steps", "2800")
@@ -31,8 +31,6 @@ MODELS = {
     "sequential, still g": (CLIPS, ("--model.background", "still")),
 }
 """Schedule and other words of ``sqair train`` by model."""
-LENGTH = 10
-"""Frames of the clips that are tracked."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,9 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plots and prints the table. Raises UserError for an unknown background."""
-    from sqair.errors import UserError
     from sqair.scripts.experiments.backgrounds_report import plot_examples, plot_scores
 
-    for name in args.only:
-        if name not in DATA:
-            raise UserError(f"unknown background {name!r}: choose from {', '.join(DATA)}")
+    check_names(args.only, DATA, "background")
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
     args.output.mkdir(parents=True, exist_ok=True)
@@ -68,9 +63,7 @@ def main(args: Args) -> None:
     cells = [(data, model, seed) for seed in range(args.seeds) for data in args.only or DATA for model in MODELS]
     calls = [(str(args.output), *cell, args.clips, args.quick) for cell in cells if not store.has(*cell)]
     work(args.workers, "backgrounds", store, run, calls)
-    text = table(store.lines)
-    (args.output / "table.md").write_text(text + "\n")
-    print(text)
+    publish(table(store.lines), args.output)
     plot_scores(store.lines, args.output / "backgrounds.png")
     for data in args.only or DATA:
         plot_examples(args.output, data, args.output / f"backgrounds-{data}.png")
@@ -89,9 +82,8 @@ def run(output: str, data: str, name: str, seed: int, count: int, quick: bool) -
     folder = Path(output) / slug(data, name, seed)
     words = (*schedule, *words, "--data.background", data, "--train.seed", str(seed))
     model, recipe, seconds = trained(folder, words)
-    recipe = replace(recipe, length=LENGTH)
     clips = make_clips(recipe, "test", 0, 0, count)
-    ink = make_clips(replace(recipe, background="none", colour=False), "test", 0, 0, count, truth=False).frames
+    ink = make_clips(replace(recipe, background="none"), "test", 0, 0, count, truth=False).frames
     seen = look(model, clips.frames)
     line: Line = {"key": [data, name, seed], "cpu_seconds": seconds, **scores(clips, seen.tracks)}
     line["foreground_error"], line["background_error"] = errors(clips, ink, seen.canvas)

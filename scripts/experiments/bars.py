@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqair.scripts.experiments.running import check_names
+
 SETTINGS: dict[str, list[str]] = {
     "moving-mnist": [],
     "quick": ["--preset", "quick"],
@@ -65,11 +67,7 @@ def main(args: Args) -> None:
     Raises:
         UserError: an unknown setting, or what ``sqair train`` raises.
     """
-    from sqair.errors import UserError
-
-    for name in args.only:
-        if name not in SETTINGS:
-            raise UserError(f"unknown setting {name!r}: choose from {', '.join(SETTINGS)}")
+    check_names(args.only, SETTINGS, "setting")
     args.output.mkdir(parents=True, exist_ok=True)
     for seed in range(args.seeds):
         for name in args.only or SETTINGS:

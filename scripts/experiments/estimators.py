@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
-from sqair.scripts.experiments.running import Store, work
+from sqair.scripts.experiments.running import Store, check_names, work
 
 NVIL_RATE = 0.1
 """A still lower learning rate, times the default, for NVIL alone: the notes behind this project ask for it."""
@@ -51,14 +51,11 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plots and prints the table. Raises UserError for an unknown estimator."""
-    from sqair.errors import UserError
     from sqair.estimators import ESTIMATORS
     from sqair.scripts.experiments.estimator_noise import measure_noise
     from sqair.scripts.experiments.estimator_report import write_report
 
-    for name in args.only:
-        if name not in ESTIMATORS:
-            raise UserError(f"unknown estimator {name!r}: choose from {', '.join(ESTIMATORS)}")
+    check_names(args.only, ESTIMATORS, "estimator")
     if args.quick:
         args = replace(args, seeds=1, rate_seeds=1, recurrent_seeds=1, budget=0.1 * args.budget)
         args = replace(args, draws=max(2, args.draws // 10))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, publish, spread, trained, work
 
 TRAINED_ON = ("moving-mnist", "parting", "together")
 TESTED_ON = ("parting", "together")
@@ -56,9 +56,7 @@ def main(args: Args) -> None:
     cells = [(recipe, name, seed) for seed in range(args.seeds) for recipe in TRAINED_ON for name in MODELS]
     missing = [cell for cell in cells if not all(store.has(*cell, tested) for tested in TESTED_ON)]
     work(args.workers, "pairs", store, run, [(str(args.output), *cell, args.clips, args.quick) for cell in missing])
-    text = table(store.lines)
-    (args.output / "table.md").write_text(text + "\n")
-    print(text)
+    publish(table(store.lines), args.output)
     plot_verdicts(store.lines, args.output / "pairs.png")
     plot_examples(args.output, args.output / "pairs-examples.png")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, Line, Store, check_names, markdown, publish, spread, trained, work
 
 SUCCESS = 0.97
 """Count accuracy from which a restart succeeds."""
@@ -58,12 +58,9 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plot and prints the table. Raises UserError for an unknown model."""
-    from sqair.errors import UserError
     from sqair.scripts.experiments.restarts_report import plot, summary
 
-    for name in args.only:
-        if name not in MODELS:
-            raise UserError(f"unknown model {name!r}: choose from {', '.join(MODELS)}")
+    check_names(args.only, MODELS, "model")
     plan = [("full", args.restarts), ("third", args.short_restarts)]
     if args.quick:
         args, plan = replace(args, clips=max(1, args.clips // 10)), [("quick", 3)]
@@ -73,9 +70,7 @@ def main(args: Args) -> None:
     calls = [(str(args.output), *cell, args.clips) for cell in cells if not store.has(*cell)]
     work(args.workers, "restarts", store, run, calls)
     rows = [summary(args.output, store.lines, name, budget) for budget, _ in plan for name in MODELS]
-    text = table(rows)
-    (args.output / "table.md").write_text(text + "\n")
-    print(text)
+    publish(table(rows), args.output)
     plot(store.lines, list(MODELS), [budget for budget, _ in plan], args.output / "restarts.png")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
@@ -60,6 +60,21 @@ def work(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def check_names(only: Sequence[str], known: Collection[str], what: str) -> None:
+    """Raises UserError if one of ``only`` is not the name of a ``what`` that is ``known``."""
+    from sqair.errors import UserError
+
+    for name in only:
+        if name not in known:
+            raise UserError(f"unknown {what} {name!r}: choose from {', '.join(known)}")
+
+
+def publish(table: str, output: Path) -> None:
+    """Prints the table, and writes it to table.md in ``output``."""
+    (output / "table.md").write_text(table + "\n")
+    print(table)
 
 
 def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
