@@ -1,13 +1,13 @@
 """The background b of equations (11) and (12): what lies behind all objects.
 
-The canvas is y = 1 - (1 - b) prod_k (1 - z_pres_k g_k): for the objects the background is one more thing that is there
-already. There are two kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
+There are two kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
 object fits between them: that keeps it from explaining objects. ``Still`` is an image of the scene, the same in all
 frames but for slow change: what moves is no part of it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,8 +19,12 @@ from sqair.distributions import Gaussian, gaussian_kl
 
 _CHANGE = 0.05
 """Share of the way that the image of a scene moves to what a frame shows of it."""
-_DARKER = 0.4
+_SHARES = {"light": 0.4, "opaque": 0.5}
+"""Share of the pixels of a block taken to be darker than the background: fewer where objects only add light."""
 _CLEAR = 0.2
+"""Share of the time for which objects that only add light leave a pixel."""
+_STAYS = 0.4
+"""Share of the time for which all others leave it."""
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
@@ -127,7 +131,7 @@ class Smooth(Background):
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Drawn:
         shift, spread, gate = self.look(retina).flatten(2).flatten(1).chunk(3, -1)
         with torch.no_grad():
-            start = _to_latent(block_levels(retina, self.cells)).flatten(1)
+            start = _to_latent(block_levels(retina, self.cells, _SHARES[self.config.objects])).flatten(1)
         mean = start + _FREEDOM * torch.tanh(shift)
         p = self.prior(retina, before)
         if before is not None:
@@ -155,7 +159,7 @@ class Smooth(Background):
         return (self.down @ torch.sigmoid(2 * grid - 2) @ self.across.T).clamp(0, 1)
 
     def rough(self, clips: Tensor) -> Tensor:
-        level = _to_latent(block_levels(clips.flatten(0, 1), self.cells)).flatten(1)
+        level = _to_latent(block_levels(clips.flatten(0, 1), self.cells, _SHARES[self.config.objects])).flatten(1)
         return self.draw(level).view_as(clips)
 
 
@@ -166,7 +170,7 @@ class Still(Background):
     """
 
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
-        return Behind(still_image(frame[None]) if before is None else before)
+        return Behind(frame if before is None else before)
 
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
         return behind.image + _CHANGE * clear * (frame - behind.image)
@@ -178,7 +182,7 @@ class Still(Background):
         return carried
 
     def rough(self, clips: Tensor) -> Tensor:
-        return still_image(clips).expand_as(clips)
+        return still_image(clips, self.config).expand_as(clips)
 
 
 def lines(cells: int, pixels: int) -> Tensor:
@@ -190,16 +194,13 @@ def lines(cells: int, pixels: int) -> Tensor:
     return (1 - part) * (cell == low[:, None]) + part * (cell == low[:, None] + 1)
 
 
-def block_levels(images: Tensor, cells: int) -> Tensor:
-    """``[N, C, h, w]`` to levels of blocks ``[N, C, cells, cells]``: a share ``_DARKER`` of each is darker.
-
-    Objects only add light, and cover a smaller part of most blocks.
-    """
+def block_levels(images: Tensor, cells: int, darker: float) -> Tensor:
+    """``[N, C, h, w]`` to levels of blocks ``[N, C, cells, cells]``: a share ``darker`` of each is darker."""
     height, width = (-(-side // cells) for side in images.shape[-2:])
     beyond = (0, cells * width - images.shape[-1], 0, cells * height - images.shape[-2])
     padded = F.pad(images, beyond, mode="replicate")
     blocks = padded.unfold(2, height, height).unfold(3, width, width).flatten(4)
-    return blocks.kthvalue(1 + int(_DARKER * (blocks.shape[-1] - 1))).values
+    return blocks.kthvalue(1 + int(darker * (blocks.shape[-1] - 1))).values
 
 
 def _to_latent(level: Tensor) -> Tensor:
@@ -207,12 +208,19 @@ def _to_latent(level: Tensor) -> Tensor:
     return (torch.logit(level.clamp(0.005, 0.995)) + 2) / 2
 
 
-def still_image(frames: Tensor) -> Tensor:
-    """What stays ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``: each pixel is darker than that in a share ``_CLEAR``.
+def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
+    """What stays ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``.
 
-    Objects only add light, and what moves leaves each pixel for that share of the time.
+    Where objects only add light, each pixel is darker than that in a share ``_CLEAR`` of the frames. Otherwise it is
+    the mean of the shortest interval in which the pixel is in a share ``_STAYS`` of them, channel by channel.
     """
-    return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
+    if config.objects == "light":
+        return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
+    held = max(1, math.ceil(_STAYS * len(frames)))
+    ordered = frames.sort(0).values
+    first = (ordered[held - 1 :] - ordered[: len(frames) - held + 1]).argmin(0, keepdim=True)
+    total = F.pad(ordered.cumsum(0), (0, 0) * 4 + (1, 0))
+    return ((total.gather(0, first + held) - total.gather(0, first)) / held)[0]
 
 
 BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "still": Still}

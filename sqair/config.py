@@ -39,6 +39,9 @@ class ModelConfig:
     """Discovery steps in the first frame of a clip."""
     later_steps: int = 1
     """Discovery steps in every later frame."""
+    objects: Literal["light", "opaque"] = field(default="light", metadata={"later": True})
+    """What objects do to what is behind them: brighten it, as white digits do; or cover it with colours of their own,
+    lighter or darker."""
     glimpse: int = 16
     """Glimpse side G, cells."""
     z_what: int = 24
@@ -79,6 +82,21 @@ class ModelConfig:
     the background."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """The four temporal dependencies."""
+
+    @property
+    def drawn(self) -> int:
+        """Channels that the decoder draws: light, or alpha and colour."""
+        return self.channels + (self.objects == "opaque")
+
+    @property
+    def sight(self) -> int:
+        """Channels that inference sees of a frame: ink, and of opaque objects the frame as well."""
+        return self.channels * (2 if self.objects == "opaque" else 1)
+
+    @property
+    def covered(self) -> int:
+        """Channels of what is explained so far: ink, or of opaque objects what they cover."""
+        return 1 if self.objects == "opaque" else self.channels
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Discovery(nn.Module):
     def forward(
         self,
         memory: Any,
-        ink: Tensor,
+        sight: Tensor,
         retina: Tensor,
         explained: Tensor,
         clip: Tensor,
@@ -49,8 +49,8 @@ class Discovery(nn.Module):
 
         Args:
             memory: what ``search.begin`` returned for this frame.
-            ink: ``[B, C, H, W]``, the frame without its background; retina: ``[B, C, h, w]``, of it.
-            explained: ``[B, C, H, W]``, the canvas of the objects so far.
+            sight: ``[B, S, H, W]``, the frame as inference sees it; retina: ``[B, S, h, w]``, of it.
+            explained: ``[B, E, H, W]``, what the objects so far cover.
 
         Returns:
             None where there is nothing to see in any of them.
@@ -65,7 +65,7 @@ class Discovery(nn.Module):
         where = q_where.sample(inference.generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            glimpse = read(torch.cat([ink[clip], explained[clip]], 1), box, config.glimpse)
+            glimpse = read(torch.cat([sight[clip], explained[clip]], 1), box, config.glimpse)
         encoding, q_what = self.appearance(glimpse)
         what = q_what.sample(inference.generator)
         posterior = Posterior(where, what, q_where, Gaussian.standard(where), q_what, Gaussian.standard(what), encoding)

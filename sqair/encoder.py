@@ -15,10 +15,10 @@ class GlimpseEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.net = mlp(2 * config.channels * config.glimpse**2, 256, config.features)
+        self.net = mlp((config.sight + config.covered) * config.glimpse**2, 256, config.features)
 
     def forward(self, glimpse: Tensor) -> Tensor:
-        """``[M, 2C, G, G]`` to features ``[M, features]``."""
+        """``[M, S + E, G, G]``, of what inference sees and what is explained, to features ``[M, features]``."""
         return self.net(glimpse.flatten(1)).relu()
 
 
@@ -31,7 +31,7 @@ class Appearance(nn.Module):
         self.head = mlp(config.features, 2 * config.z_what)
 
     def forward(self, glimpse: Tensor) -> tuple[Tensor, Gaussian]:
-        """``[M, 2C, G, G]`` to features ``[M, features]`` and q(z_what)."""
+        """``[M, S + E, G, G]`` to features ``[M, features]`` and q(z_what)."""
         encoding = self.encoder(glimpse)
         mean, log_std = self.head(encoding).chunk(2, -1)
         return encoding, Gaussian.around(torch.zeros_like(mean), mean, log_std, -1.0, reach=20.0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
-from sqair.render import log_clear
+from sqair.render import RENDERERS
 
 _JUMP = 8.0
 """Cost in nats of a displacement that the prior of z_where does not foresee."""
@@ -26,10 +26,17 @@ def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
     return F.avg_pool2d(image, config.retina, ceil_mode=True, count_include_pad=False)
 
 
-def saliency(residual: Tensor) -> Tensor:
-    """Blurred unexplained ink ``[B, h, w]`` of a retinal residual (frame minus explained) ``[B, C, h, w]``."""
-    kernel = residual.new_tensor([0.25, 0.5, 0.25])
-    ink = residual.clamp_min(0).amax(1, keepdim=True)
+def unexplained(retina: Tensor, explained: Tensor, config: ModelConfig) -> Tensor:
+    """Ink that is not explained ``[B, C, h, w]``, of ``retina [B, S, h, w]`` and ``explained [B, E, h, w]``."""
+    if config.objects == "opaque":
+        return retina[:, : config.channels].abs() * (1 - explained)
+    return (retina - explained).clamp_min(0)
+
+
+def saliency(ink: Tensor) -> Tensor:
+    """Blurred ink ``[B, h, w]``, the most of all channels ``[B, C, h, w]``."""
+    kernel = ink.new_tensor([0.25, 0.5, 0.25])
+    ink = ink.amax(1, keepdim=True)
     ink = F.conv2d(ink, kernel.view(1, 1, 3, 1), padding=(1, 0))
     return F.conv2d(ink, kernel.view(1, 1, 1, 3), padding=(0, 1))[:, 0]
 
@@ -63,7 +70,7 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
     """How much log-likelihood there is to gain from a typical object of ``frames [N, C, H, W]``, nats.
 
     The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
-    the median over frames that are not empty. ``frames`` are without their backgrounds.
+    the median over frames that are not empty. ``frames`` are the ink of frames.
     """
     energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
     side = min(int(config.context), *frames.shape[-2:])
@@ -78,11 +85,12 @@ class Matcher:
     def __init__(self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig) -> None:
         """
         Args:
-            retina: ``[B, C, h, w]``.
-            clip: ``[M]``, the clip of each object; glimpse: ``[M, C, G, G]``, what it looks like.
+            retina: ``[B, S, h, w]``.
+            clip: ``[M]``, the clip of each object; glimpse: ``[M, P, G, G]``, what it looks like.
             prior: of z_where, ``[M, 4]``.
         """
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
+        self.render = RENDERERS[config.objects]
         h, w = retina.shape[-2:]
         self.cells = int(-(-config.max_size // config.retina))
         self.span = (h + self.cells - 1, w + self.cells - 1)
@@ -90,8 +98,7 @@ class Matcher:
         middle = torch.full_like(self.box[:, :2], self.cells * config.retina / 2)
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
-        self.patch_fft = torch.fft.rfft2(patch, s=self.span).conj()
-        self.power_fft = torch.fft.rfft2(patch**2, s=self.span).conj()
+        self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.span).conj()
         self.log_prior = self._log_prior(prior)
 
     def _log_prior(self, prior: Gaussian) -> Tensor:
@@ -105,19 +112,40 @@ class Matcher:
         dx = (x - self.box[:, 0, None]) / std[:, 0, None]
         return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP)
 
-    def fixate(self, row: Tensor, clear: Tensor) -> tuple[Tensor, Tensor]:
-        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given prod (1 - g) of the others ``[R, C, h, w]``.
+    def _terms(self, patch: Tensor) -> Tensor:
+        """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of
+        these, shifted, with those of ``_factors``. ``patch [M, P, h, w]`` is as the decoder draws it."""
+        if self.config.objects == "light":
+            return torch.cat([patch, -0.5 * patch**2], 1)
+        alpha, shown = patch[:, :1], patch[:, 1:]
+        power = (shown**2).sum(1, keepdim=True)
+        return torch.cat([shown, alpha, -0.5 * power, alpha * shown, -0.5 * alpha**2], 1)
+
+    def _factors(self, retina: Tensor, others: Tensor) -> Tensor:
+        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h, w]`` lies."""
+        if self.config.objects == "light":
+            explained = self.render.cover(others)
+            clear = 1 - explained
+            return torch.cat([(retina - explained) * clear, clear**2], 1)
+        ink, frame = retina.chunk(2, 1)
+        behind = frame - ink
+        clear = 1 - self.render.cover(others)
+        rest = clear * (frame - self.render.canvas(others, behind))
+        power = (behind**2).sum(1, keepdim=True)
+        against = -(behind * rest).sum(1, keepdim=True)
+        return torch.cat([rest, against, clear**2, clear**2 * behind, clear**2 * power], 1)
+
+    def fixate(self, row: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given the paint of the others ``[R, P, h, w]``.
 
         The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
         """
         config = self.config
-        rest = self.retina[self.clip[row]] - 1 + clear
-        images = torch.stack([rest * clear, clear**2], 1)
+        images = self._factors(self.retina[self.clip[row]], others)
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
         spectrum = torch.fft.rfft2(padded, s=self.span)
-        product = spectrum[:, 0] * self.patch_fft[row] - 0.5 * spectrum[:, 1] * self.power_fft[row]
-        match = torch.fft.irfft2(product.sum(1), s=self.span)
+        match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.span)
         weight = config.retina**2 / config.likelihood_std**2
         peak, score = _peak(weight * match + self.log_prior[row])
         return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
@@ -128,25 +156,25 @@ class Matcher:
         An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
 
         Returns:
-            Centres ``[M, 2]`` in pixels, and log prod (1 - g) of the *other* objects at their fixations, on the
-            retina, ``[M, C, h, w]``.
+            Centres ``[M, 2]`` in pixels, and what the *other* objects cover at their fixations, on the retina,
+            ``[M, E, h, w]``.
         """
         height, width = self.retina.shape[-2:]
-        explained = torch.zeros_like(self.retina)
+        explained = self.retina.new_zeros(len(self.retina), self.config.drawn, height, width)
         centre = self.box[:, :2].clone()
-        own = self.retina.new_zeros(len(self.clip), *self.retina.shape[1:])
+        own = explained.new_zeros(len(self.clip), *explained.shape[1:])
         waiting = torch.arange(len(self.clip), device=self.clip.device)
         while len(waiting):
-            place, score = self.fixate(waiting, explained[self.clip[waiting]].exp())
+            place, score = self.fixate(waiting, explained[self.clip[waiting]])
             first = rank_in_clip(self.clip[waiting], score) == 0
             row, found = waiting[first], score[first] > 0
             centre[row] = torch.where(found[:, None], place[first], centre[row])
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            image = log_clear(write(self.glimpse[row], box, height, width, self.config.retina))
-            own[row] = image * found[:, None, None, None]
+            drawn = write(self.glimpse[row], box, height, width, self.config.retina)
+            own[row] = self.render.paint(drawn) * found[:, None, None, None]
             explained = explained.index_add(0, self.clip[row], own[row])
             waiting = waiting[~first]
-        return centre, explained[self.clip] - own
+        return centre, self.render.cover(explained[self.clip] - own)
 
 
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:

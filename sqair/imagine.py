@@ -9,7 +9,7 @@ from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
 from sqair.model import SQAIR, State
 from sqair.objects import Objects, Posterior
 from sqair.presence import Inference
-from sqair.render import blend, log_clear
+from sqair.render import background, blend
 
 
 @torch.no_grad()
@@ -30,13 +30,13 @@ def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *,
     where = Gaussian.standard(like.new_zeros(len(clip), 4)).sample(generator)
     prior = Gaussian.standard(where), Gaussian.standard(what)
     drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
-    objects, image = model.born(drawn, clip, torch.zeros_like(counts))
+    objects, paint = model.born(drawn, clip, torch.zeros_like(counts))
     behind = None if model.background is None else model.background.imagine(like, None, generator)
-    frames = [canvas(image, clip, empty(model, behind, like))]
+    frames = [canvas(model, paint, clip, clips, behind)]
     for _ in range(length - 1):
-        objects, image = evolve(model, objects, generator)
+        objects, paint = evolve(model, objects, generator)
         behind = None if model.background is None else model.background.imagine(like, behind, generator)
-        frames.append(canvas(image, objects.clip, empty(model, behind, like)))
+        frames.append(canvas(model, paint, objects.clip, clips, behind))
     return torch.stack(frames)
 
 
@@ -53,31 +53,26 @@ def predict(
     for frame in observed:
         _, state = model.step(frame, state, Inference())
     frames, objects, expected = [], state.objects, []
-    still = empty(model, state.background, observed[0])
     for _ in range(horizon):
-        objects, image = evolve(model, objects, generator)
-        frames.append(canvas(image, objects.clip, still))
+        objects, paint = evolve(model, objects, generator)
+        frames.append(canvas(model, paint, objects.clip, observed.shape[1], state.background))
         expected.append(objects)
     return torch.stack(frames), expected
 
 
 def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) -> tuple[Objects, Tensor]:
-    """One frame of the prior: objects that stay ``[M]``, moved, and their log(1 - g) ``[M, C, H, W]``."""
+    """One frame of the prior: objects that stay ``[M]``, moved, and their paint ``[M, P, H, W]``."""
     p_where, p_what = model.propagation.prior(objects)
     where, what = p_where.sample(generator), p_what.sample(generator)
     stays = sample_bernoulli(torch.full_like(objects.age, model.config.stay_logit), generator).bool()
     drawn = Posterior(where, what, p_where, p_where, p_what, p_what, what)
-    moved, image = model.moved(objects, drawn)
-    return moved.rows(stays), image[stays]
+    moved, paint = model.moved(objects, drawn)
+    return moved.rows(stays), paint[stays]
 
 
-def empty(model: SQAIR, behind: Tensor | None, like: Tensor) -> Tensor:
-    """log(1 - b) of what the background carries, ``behind [B, ...]``: as ``like [B, C, H, W]``, 0 without any."""
-    if model.background is None or behind is None:
-        return torch.zeros_like(like)
-    return log_clear(model.background.draw(behind))
-
-
-def canvas(image: Tensor, clip: Tensor, behind: Tensor) -> Tensor:
-    """Mean images ``[B, C, H, W]`` of objects drawn as log(1 - g) ``[M, C, H, W]``, before log(1 - b) ``behind``."""
-    return -torch.expm1(behind + blend(image, clip, len(behind)))
+def canvas(model: SQAIR, paint: Tensor, clip: Tensor, clips: int, carried: Tensor | None) -> Tensor:
+    """Mean images ``[B, C, H, W]`` of objects of ``paint [M, P, H, W]``, before what a background has ``carried``."""
+    behind = None
+    if model.background is not None and carried is not None:
+        behind = background(model.background.draw(carried))
+    return model.render.canvas(blend(paint, clip, clips), behind)

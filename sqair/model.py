@@ -11,6 +11,7 @@ Notation, with the equations of the seed (Kosiorek's notes on AIR) and of docs/m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +28,7 @@ from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
 from sqair.propagate import Propagation
-from sqair.render import blend, contrast, gain, log_clear, log_likelihood, uncover
+from sqair.render import RENDERERS, background, blend, log_likelihood
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Step:
     rows: list[Rows]
     objects: Objects
     images: Tensor
-    """``[M, C, H, W]``, what each object of ``objects`` adds to the canvas; no gradient."""
+    """``[M, C, H, W]``, what each object of ``objects`` does to an otherwise empty canvas; no gradient."""
     confidence: Tensor
     """``[M]``, q(z_pres = 1) of each object of ``objects``; no gradient."""
     behind: Behind | None = None
@@ -60,18 +61,18 @@ class Step:
 
 
 class Scene:
-    """A frame being explained: what has been found so far. ``clear`` is log prod (1 - g) of it, [B, C, H, W]."""
+    """A frame being explained: what has been found so far, of which ``paint [B, P, H, W]`` is the paint."""
 
     def __init__(self, frame: Tensor, behind: Behind | None, config: ModelConfig) -> None:
         self.frame = frame
-        self.empty = torch.zeros_like(frame) if behind is None else log_clear(behind.image)
-        """``clear`` of the background alone."""
-        self.clear = self.empty
+        self.render = RENDERERS[config.objects]
+        self.behind = None if behind is None else background(behind.image)
+        self.paint = frame.new_zeros(len(frame), config.drawn, *frame.shape[2:])
         with torch.no_grad():
-            self.ink = frame if behind is None else uncover(frame, self.empty)
-            """The frame without its background, which is what inference sees."""
-            self.retina = to_retina(self.ink, config)
-        self.contrast = frame.new_ones(len(frame)) if behind is None else contrast(self.empty)
+            self.sight = see(frame, self.behind, config)
+            """The frame as inference sees it, ``[B, S, H, W]``."""
+            self.retina = to_retina(self.sight, config)
+        self.contrast = frame.new_ones(len(frame)) if self.behind is None else self.render.contrast(self.behind)
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.images: list[Tensor] = []
@@ -79,22 +80,60 @@ class Scene:
         self.unseen: Objects | None = None
         self.log_p_nothing = frame.new_zeros(len(frame))
 
-    def add(self, rows: Rows, objects: Objects, images: Tensor) -> None:
-        """Adds those of the inferred ``objects [M]`` that are there; ``images [M, C, H, W]`` is log(1 - g)."""
+    def add(self, rows: Rows, objects: Objects, paint: Tensor) -> None:
+        """Adds those of the inferred ``objects [M]`` that are there, of ``paint [M, P, H, W]``."""
         kept = rows.pres.detach().bool()
         self.rows.append(rows)
         self.alive.append(replace(objects, weight=rows.pres).rows(kept))
-        self.images.append(images[kept].detach())
+        with torch.no_grad():
+            self.images.append(self.render.alone(paint[kept], self.behind_of(objects.clip[kept])))
         self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
 
     def explained(self) -> Tensor:
-        """The canvas of the objects so far, without the background; no gradient."""
-        return -torch.expm1((self.clear - self.empty).detach())
+        """What the objects so far cover of the frame ``[B, E, H, W]``; no gradient."""
+        return self.render.cover(self.paint.detach())
+
+    def canvas(self) -> Tensor:
+        """The canvas so far, ``[B, C, H, W]``."""
+        return self.render.canvas(self.paint, self.behind)
+
+    def behind_of(self, clip: Tensor) -> Tensor | None:
+        """The background of the clips ``clip [M]``."""
+        return None if self.behind is None else self.behind[clip]
 
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
         clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
         return torch.bincount(clip, minlength=len(self.frame))
+
+
+class Gains:
+    """What objects ``[M]`` of a scene gain, of which ``on [M]`` are part of its paint; no gradient."""
+
+    def __init__(self, scene: Scene, clip: Tensor, paint: Tensor, on: Tensor, std: float) -> None:
+        self.clip, self.paint, self.on = clip, paint, on
+        self.total = scene.paint.detach()
+        behind = scene.behind_of(clip)
+        behind = None if behind is None else behind.detach()
+        self.gain = partial(scene.render.gain, scene.frame[clip], behind=behind, std=std)
+
+    def at(self, pres: Tensor) -> Tensor:
+        """Each at a presence ``pres [M]`` between 0 and 1, the others as they are in the scene."""
+        return self.gain(self._times(pres), self.total[self.clip] - self._times(self.on))
+
+    def given(self, there: Tensor) -> Tensor:
+        """Each, if those are there of which ``there [M]`` is 1."""
+        total = self.total + blend(self._times(there - self.on), self.clip, len(self.total))
+        return self.gain(self.paint, total[self.clip] - self._times(there))
+
+    def _times(self, pres: Tensor) -> Tensor:
+        return pres[:, None, None, None] * self.paint
+
+
+def see(frame: Tensor, behind: Tensor | None, config: ModelConfig) -> Tensor:
+    """Frames ``[..., C, H, W]`` as inference sees them: their ink, and those with opaque objects themselves as well."""
+    ink = frame if behind is None else RENDERERS[config.objects].ink(frame, behind)
+    return torch.cat([ink, frame], -3) if config.objects == "opaque" else ink
 
 
 class SQAIR(nn.Module):
@@ -103,11 +142,12 @@ class SQAIR(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.render = RENDERERS[config.objects]
         appearance = Appearance(config)
         self.discovery = Discovery(config, appearance)
         self.propagation = Propagation(config, appearance)
         self.background = BACKGROUNDS[config.background](config) if config.background != "none" else None
-        self.decoder = Decoder(config.z_what, config.channels, config.glimpse, bias=-1.0)
+        self.decoder = Decoder(config)
         self.new_presence = Presence(config, bias=1.0) if config.discovery == "residual" else None
         self.old_presence = Presence(config, bias=3.0)
         self.recurrent = nn.GRUCell(config.z_what + 6, config.hidden)
@@ -126,7 +166,7 @@ class SQAIR(nn.Module):
 
     def still(self, clips: Tensor) -> Tensor | None:
         """The image of the scene of whole ``clips [T, B, C, H, W]``, ``[B, C, H, W]``, of a model that wants one."""
-        return still_image(clips) if isinstance(self.background, Still) else None
+        return still_image(clips, self.config) if isinstance(self.background, Still) else None
 
     def initial_state(self, clips: int, like: Tensor, still: Tensor | None = None) -> State:
         """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known."""
@@ -135,7 +175,7 @@ class SQAIR(nn.Module):
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(
             row, row, none(0), none(0, config.z_what), none(0, 4), none(0, 2), none(0, 2),
-            none(0, config.hidden), none(0, config.channels, config.glimpse, config.glimpse), row, none(0),
+            none(0, config.hidden), none(0, config.drawn, config.glimpse, config.glimpse), row, none(0),
         )  # fmt: skip
         return State(objects, torch.zeros(clips, dtype=torch.int64, device=like.device), background=still)
 
@@ -154,33 +194,32 @@ class SQAIR(nn.Module):
             next_id = self._discover(scene, next_id, config.first_steps, inference)
         elif not inference.skips_discovery():
             next_id = self._discover(scene, next_id, config.later_steps, inference)
-        canvas = -torch.expm1(scene.clear)
+        canvas = scene.canvas()
         objects = Objects.concat([state.objects.rows(state.objects.clip[:0]), *scene.alive])
         images = torch.cat([frame.new_zeros(0, *frame.shape[1:]), *scene.images])
         confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
-        added = -torch.expm1(images)
-        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, added, confidence, behind)
+        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, images, confidence, behind)
         last = None
         if self.background is not None and behind is not None:
             with torch.no_grad():
-                last = self.background.carry(behind, frame, (scene.clear - scene.empty).exp())
+                last = self.background.carry(behind, frame, 1 - scene.explained())
         return step, State(inference.carry(carried), next_id, first=False, background=last)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
-        posterior = self.propagation(scene.ink, scene.retina, objects, inference.generator)
-        moved, image = self.moved(objects, posterior)
+        posterior = self.propagation(scene.sight, scene.retina, objects, inference.generator)
+        moved, paint = self.moved(objects, posterior)
         on = (objects.unseen == 0) * objects.weight.detach()
-        scene.clear = scene.empty + blend(on[:, None, None, None] * image, objects.clip, len(scene.frame))
+        scene.paint = blend(on[:, None, None, None] * paint, objects.clip, len(scene.frame))
         weight = objects.weight
-        rows = self._infer_presence(scene, posterior, objects.clip, image, on, weight, None, None, inference)
+        rows = self._infer_presence(scene, posterior, objects.clip, paint, on, weight, None, None, inference)
         if inference.memory:
             rows.pres = rows.pres * self._has_slot(rows)
-        scene.clear = scene.empty + blend(rows.pres[:, None, None, None] * image, objects.clip, len(scene.frame))
+        scene.paint = blend(rows.pres[:, None, None, None] * paint, objects.clip, len(scene.frame))
         kept = rows.pres.detach().bool()
-        scene.add(rows, moved, image)
+        scene.add(rows, moved, paint)
         if inference.memory:
             forgotten = kept | (objects.unseen >= inference.memory)
             scene.unseen = self._imagine(objects, posterior).rows(~forgotten)
@@ -202,28 +241,28 @@ class SQAIR(nn.Module):
         weight = torch.ones_like(scene.log_p_nothing)
         for i in range(limit):
             p_logit = more.gather(1, room.clamp(1, limit - i)[:, None] - 1)[:, 0]
-            canvas = -torch.expm1(scene.clear.detach())
-            promising = inference.promising(frame, canvas, p_logit, config.likelihood_std)
+            missing = self.render.missing(frame, scene.canvas().detach())
+            promising = inference.promising(missing, p_logit, config.likelihood_std)
             search, new = searching[promising[searching]], None
             if len(search):
-                new = self.discovery(memory, scene.ink, scene.retina, scene.explained(), search, inference)
+                new = self.discovery(memory, scene.sight, scene.retina, scene.explained(), search, inference)
             idle = torch.zeros_like(promising).index_fill(0, searching, True)
             idle = idle if new is None else idle.index_fill(0, new.clip, False)
             scene.log_p_nothing = scene.log_p_nothing + idle * weight * F.logsigmoid(-p_logit)
             if new is None:
                 break
             posterior, clip, q_logit = new
-            born, image = self.born(posterior, clip, next_id)
+            born, paint = self.born(posterior, clip, next_id)
             nobody = torch.zeros_like(posterior.where[:, 0])
             odds = p_logit[clip]
             rows = self._infer_presence(
-                scene, posterior, clip, image, nobody, weight[clip], odds, q_logit, inference, i == 0
+                scene, posterior, clip, paint, nobody, weight[clip], odds, q_logit, inference, i == 0
             )
             weight = weight.index_copy(0, clip, rows.pres)
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
-            scene.clear = scene.clear + blend(rows.pres[:, None, None, None] * image, clip, len(frame))
+            scene.paint = scene.paint + blend(rows.pres[:, None, None, None] * paint, clip, len(frame))
             found = rows.pres.detach().bool()
-            scene.add(rows, born, image)
+            scene.add(rows, born, paint)
             next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
             room = config.slots - scene.taken()
             searching = clip[found]
@@ -231,18 +270,18 @@ class SQAIR(nn.Module):
         return next_id
 
     def draw(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
-        """Object glimpses ``[M, C, G, G]``, and log(1 - g) of them in place ``[M, C, H, W]``."""
+        """Object glimpses ``[M, P, G, G]``, and the paint of them in place ``[M, P, H, W]``."""
         config = self.config
         glimpse = self.decoder(posterior.what)
         image = write(glimpse, where_to_box(posterior.where, config), config.height, config.width)
-        return glimpse, log_clear(image)
+        return glimpse, self.render.paint(image)
 
     def _infer_presence(
         self,
         scene: Scene,
         posterior: Posterior,
         clip: Tensor,
-        image: Tensor,
+        paint: Tensor,
         on: Tensor,
         weight: Tensor,
         p_logit: Tensor | None,
@@ -250,19 +289,13 @@ class SQAIR(nn.Module):
         inference: Inference,
         first: bool = False,
     ) -> Rows:
-        """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.clear``.
+        """q(z_pres), from what each object gains given the scene; ``on [M]`` says who is part of ``scene.paint``.
 
         ``weight [M]`` is the presence of what z_pres depends on.
         """
-        std = self.config.likelihood_std
         new = p_logit is not None
-        with torch.no_grad():
-            alone, frame = image.detach(), scene.frame[clip]
-            clear = (scene.clear[clip] - on[:, None, None, None] * alone).exp()
-            gained = gain(frame, clear, alone, std)
-
-        def gain_at(pres: Tensor) -> Tensor:
-            return gain(frame, clear, pres[:, None, None, None] * alone, std)
+        gains = Gains(scene, clip, paint.detach(), on, self.config.likelihood_std)
+        gained = gains.at(torch.ones_like(on))
 
         kl = posterior.kl()
         if p_logit is None:
@@ -273,19 +306,22 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
-        rows = Rows(clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gain_at, scene.empty, new, first)
-        rows.pres = weight * inference.decide(rows, scene.frame, alone, std)
+        rows = Rows(
+            clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, scene.contrast[clip],
+            new, first,
+        )  # fmt: skip
+        rows.pres = weight * inference.decide(rows, len(scene.frame))
         return rows
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Tensor]:
-        """Objects of the last frame with new latents, and their log(1 - g) ``[M, C, H, W]``."""
-        glimpse, image = self.draw(posterior)
-        return self._update(old, posterior, glimpse), image
+        """Objects of the last frame with new latents, and their paint ``[M, P, H, W]``."""
+        glimpse, paint = self.draw(posterior)
+        return self._update(old, posterior, glimpse), paint
 
     def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Tensor]:
-        """New objects in the clips ``clip [M]``, and their log(1 - g) ``[M, C, H, W]``."""
-        glimpse, image = self.draw(posterior)
-        return self._birth(posterior, glimpse, clip, next_id), image
+        """New objects in the clips ``clip [M]``, and their paint ``[M, P, H, W]``."""
+        glimpse, paint = self.draw(posterior)
+        return self._birth(posterior, glimpse, clip, next_id), paint
 
     def _update(self, old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
         where, what = posterior.where.detach(), posterior.what.detach()

@@ -5,6 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sqair.config import ModelConfig
+
+_FAINT = -1.0
+"""Log-odds of what an untrained decoder draws."""
+
 
 def mlp(*sizes: int, last_gain: float | None = None) -> nn.Sequential:
     """A perceptron with ReLU between layers; ``last_gain`` scales the initial weights of the last one."""
@@ -21,15 +26,20 @@ def mlp(*sizes: int, last_gain: float | None = None) -> nn.Sequential:
 
 
 class Decoder(nn.Module):
-    """z_what ``[M, D]`` to an object glimpse ``[M, C, G, G]`` with values in (0, 1)."""
+    """z_what ``[M, D]`` to object glimpses in (0, 1): light ``[M, C, G, G]``; or ``[M, 1 + C, G, G]``, alpha and alpha
+    times colour."""
 
-    def __init__(self, z_what: int, channels: int, cells: int, bias: float) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.shape = (channels, cells, cells)
-        self.net = mlp(z_what, 128, 256, channels * cells * cells)
+        self.shape = (config.drawn, config.glimpse, config.glimpse)
+        self.opaque = config.objects == "opaque"
+        self.net = mlp(config.z_what, 128, 256, config.drawn * config.glimpse**2)
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, bias)
+        nn.init.constant_(last.bias, _FAINT)
+        if self.opaque:
+            nn.init.zeros_(last.bias[config.glimpse**2 :])
 
     def forward(self, what: Tensor) -> Tensor:
-        return torch.sigmoid(self.net(what)).view(-1, *self.shape)
+        drawn = torch.sigmoid(self.net(what)).view(-1, *self.shape)
+        return torch.cat([drawn[:, :1], drawn[:, :1] * drawn[:, 1:]], 1) if self.opaque else drawn

@@ -52,7 +52,7 @@ class Objects:
         where: ``[M, 4]`` z_where, in units of its prior (geometry.py).
         velocity, acceleration: ``[M, 2]`` first and second differences of the position in z_where.
         hidden: ``[M, hidden]`` recurrent state h.
-        glimpse: ``[M, C, G, G]`` what it looked like when last drawn.
+        glimpse: ``[M, P, G, G]`` what it looked like when last drawn, as the decoder draws.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
         weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
     """
@@ -98,7 +98,8 @@ class Rows:
         posterior: of z_what and z_where, with their samples.
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
-        empty: ``[B, C, H, W]`` log(1 - b) of the background of all clips.
+        gains_given: the gains ``[M]`` with presences ``[M]`` of all of them.
+        contrast: ``[M]`` share of what an object is worth on black that is left before its background.
         new: True for rows of discovery, False for propagation.
         first: True for the first discovery step of a frame.
     """
@@ -113,6 +114,7 @@ class Rows:
     posterior: Posterior
     gain: Tensor
     gain_at: Callable[[Tensor], Tensor]
-    empty: Tensor
+    gains_given: Callable[[Tensor], Tensor]
+    contrast: Tensor
     new: bool
     first: bool

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from sqair.distributions import Gaussian, sample_bernoulli
 from sqair.objects import Objects, Rows
-from sqair.render import blend, contrast, gain
 
 MOST_BOLD = 0.99
 """Most boldness of a posterior: at 1 its log-odds would be infinite."""
@@ -28,25 +27,19 @@ class Inference:
     memory: int = 0
     """Frames for which an object that is not seen is remembered and may return under its id."""
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
-        """z_pres ``[M]`` in {0., 1.}.
-
-        Args:
-            rows: the objects inferred, with ``q_logit`` and ``gain``.
-            frame: ``[B, C, H, W]``; image: ``[M, C, H, W]``, log(1 - g) of the objects.
-            std: standard deviation of the likelihood.
-        """
+    def decide(self, rows: Rows, clips: int) -> Tensor:
+        """z_pres ``[M]`` in {0., 1.} of the objects inferred in ``clips`` clips; ``rows`` have no ``pres`` yet."""
         return sample_bernoulli(rows.q_logit.detach(), self.generator)
 
     def skips_discovery(self) -> bool:
         """Whether to look for no new objects in a later frame."""
         return False
 
-    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
+    def promising(self, missing: Tensor, p_logit: Tensor, std: float) -> Tensor:
         """In which clips ``[B]`` discovery may find something.
 
         Args:
-            frame, explained: ``[B, C, H, W]``, the frame and the canvas so far.
+            missing: ``[B, C, H, W]``, what the canvas so far leaves for further objects to explain.
             p_logit: ``[B]``, prior log-odds of one more object.
             std: standard deviation of the likelihood.
         """
@@ -86,8 +79,8 @@ class Sampled(Inference):
         device = self.generator.device if self.generator else None
         return self.dropout > 0 and float(torch.rand((), generator=self.generator, device=device)) < self.dropout
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
-        pres = super().decide(rows, frame, image, std)
+    def decide(self, rows: Rows, clips: int) -> Tensor:
+        pres = super().decide(rows, clips)
         if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
             forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
             pres = torch.maximum(pres, forced)
@@ -106,7 +99,7 @@ class Explored(Sampled):
         if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
             rows.q_logit = embolden(rows.q_logit, min(self.boldness, MOST_BOLD))
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def decide(self, rows: Rows, clips: int) -> Tensor:
         self.embolden(rows)
         return sample_bernoulli(rows.q_logit.detach(), self.generator)
 
@@ -120,7 +113,7 @@ def embolden(logit: Tensor, boldness: float) -> Tensor:
 
 @dataclass
 class Refined(Inference):
-    """Coordinate ascent on presence, from what each object gains given the others, which is exact (render.gain).
+    """Coordinate ascent on presence, from what each object gains given the others, which is exact (render.Light.gain).
 
     A new object is accepted where the bound says so: gain - KL - price > 0. One that was there stays while taking it
     out would cost the frame enough likelihood. It is a refinement at test time; the amortised posteriors are
@@ -141,9 +134,8 @@ class Refined(Inference):
     exploring: bool = False
     """Whether this is a search over restarts: clip b * restarts + r looks where chance, for r > 0, tells it to."""
 
-    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
-        """Where an object could be accepted: it only adds ink, so that it gains at most what the ink missing costs."""
-        missing = (frame - explained).clamp_min(0)
+    def promising(self, missing: Tensor, p_logit: Tensor, std: float) -> Tensor:
+        """Where an object could be accepted: it gains at most what ``missing`` costs."""
         return missing.square().flatten(1).sum(1) / (2 * std * std) + p_logit > 0
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
@@ -157,22 +149,19 @@ class Refined(Inference):
     def __post_init__(self) -> None:
         self.chance = torch.Generator().manual_seed(0)
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def decide(self, rows: Rows, clips: int) -> Tensor:
         if rows.new:
             return (rows.gain - rows.kl + rows.p_logit > 0).to(rows.gain)
         on = rows.reach.clone()
         gains = rows.gain
-        least = contrast(rows.empty)[rows.clip]
         for _ in range(self.sweeps):
-            drop = self._extreme((on > 0) & (gains < self.keep * least), -gains, rows.clip, len(frame))
-            back = (on == 0) & (gains > self.back * least) & (rows.kl < self.familiar)
-            add = self._extreme(back, gains, rows.clip, len(frame))
+            drop = self._extreme((on > 0) & (gains < self.keep * rows.contrast), -gains, rows.clip, clips)
+            back = (on == 0) & (gains > self.back * rows.contrast) & (rows.kl < self.familiar)
+            add = self._extreme(back, gains, rows.clip, clips)
             if not (drop | add).any():
                 break
             on = torch.where(drop, 0.0, torch.where(add, 1.0, on))
-            clear = (rows.empty + blend(on[:, None, None, None] * image, rows.clip, len(frame)))[rows.clip]
-            without = clear - on[:, None, None, None] * image
-            gains = gain(frame[rows.clip], without.exp(), image, std)
+            gains = rows.gains_given(on)
         return on
 
     @staticmethod

@@ -64,15 +64,14 @@ class Propagation(nn.Module):
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
     def forward(
-        self, ink: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
+        self, sight: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
     ) -> Posterior:
-        """``ink [B, C, H, W]`` of a frame, its ``retina [B, C, h, w]``, ``objects`` as the last frame left them."""
+        """``sight [B, S, H, W]`` of a frame, its ``retina [B, S, h, w]``, ``objects`` as the last frame left them."""
         config = self.config
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
             match = Matcher(retina, objects.clip, self._template(objects), p_where, config)
-            centre, others = match.run()
-            explained = -torch.expm1(others)
+            centre, explained = match.run()
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
             seen = torch.cat([retina[objects.clip], explained], 1)
@@ -83,7 +82,7 @@ class Propagation(nn.Module):
         where = q_where.sample(generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            own = read(ink[objects.clip], box, config.glimpse)
+            own = read(sight[objects.clip], box, config.glimpse)
             glimpse = torch.cat([own, read(explained, box, config.glimpse, config.retina)], 1)
         encoding, q_what = self.appearance(glimpse)
         if config.temporal.appearance:
@@ -92,7 +91,7 @@ class Propagation(nn.Module):
         return Posterior(where, q_what.sample(generator), q_where, p_where, q_what, p_what, encoding)
 
     def _template(self, objects: Objects) -> Tensor:
-        """What to look for ``[M, C, G, G]``: the objects as they were, or a blob where appearance is not carried."""
+        """What to look for ``[M, P, G, G]``: the objects as they were, or a blob where appearance is not carried."""
         if self.config.temporal.appearance:
             return objects.glimpse
         ramp = torch.linspace(-2, 2, self.config.glimpse).to(objects.glimpse)

@@ -1,7 +1,16 @@
 """From objects to the canvas, its likelihood, and each object's share in it.
 
-Objects are blended by noisy-or, y = 1 - prod_k (1 - z_pres_k g_k): what two objects both explain is not counted
-twice, their order does not matter, and taking one out of the picture is a division.
+An object covers a share alpha of a pixel and shows its colour c there. Together objects leave e^-W of what is behind
+them, W = sum_k w_k with w_k = -z_pres_k log(1 - alpha_k), and show their colours by their shares in W:
+
+    y = e^-W b + (1 - e^-W) / W  sum_k w_k c_k
+
+What two objects both explain is not counted twice, their order does not matter, and taking one out of the picture is a
+subtraction. ``Opaque`` is this. ``Light`` is its special case c = 1, the noisy-or y = 1 - (1 - b) prod_k (1 - alpha_k),
+with an alpha for each colour channel.
+
+What both have to keep of objects is their *paint*, of which that of several is the sum: ``[M, P, H, W]`` of objects,
+``[B, P, H, W]`` of all objects of each clip. ``behind`` is b ``[.., C, H, W]``, or None where all is black.
 """
 
 from __future__ import annotations
@@ -14,50 +23,118 @@ from torch import Tensor
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
+_THIN = 1e-3
+"""W below which (1 - e^-W) / W is taken from its series."""
 
 
-def log_clear(image: Tensor) -> Tensor:
-    """log(1 - g) of an object's image g ``[M, C, H, W]`` with values in [0, 1]."""
-    return torch.log1p(-_OPAQUE * image)
+class Light:
+    """Objects that brighten what is behind them. Paint is -w: log(1 - alpha) for each channel, P = C."""
+
+    def paint(self, image: Tensor) -> Tensor:
+        """Paint of objects drawn as ``[M, C, H, W]`` in [0, 1]."""
+        return torch.log1p(-_OPAQUE * image)
+
+    def cover(self, paint: Tensor) -> Tensor:
+        """1 - e^-W: the share of what is behind that does not show through ``paint``."""
+        return -torch.expm1(paint)
+
+    def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
+        """y ``[.., C, H, W]``."""
+        return self.cover(paint) if behind is None else 1 - (1 - behind) * paint.exp()
+
+    def alone(self, paint: Tensor, behind: Tensor | None) -> Tensor:
+        """What each object does to an otherwise empty canvas, ``[M, C, H, W]`` in [0, 1]."""
+        return self.cover(paint)
+
+    def _added(self, paint: Tensor, without: Tensor, below: Tensor, behind: Tensor | None) -> Tensor:
+        """What ``paint`` adds to the canvas ``below`` of the paint ``without`` it."""
+        return (1 - below) * self.cover(paint)
+
+    def gain(self, frame: Tensor, paint: Tensor, without: Tensor, behind: Tensor | None, std: float) -> Tensor:
+        """Log-likelihood ``[M]`` with each object minus without it, exactly.
+
+        Args:
+            frame: ``[M, C, H, W]``, of each object's clip.
+            paint: ``[M, P, H, W]``, its own; without: ``[M, P, H, W]``, of all others there.
+            behind: ``[M, C, H, W]``, the background of its clip.
+            std: standard deviation of the likelihood.
+        """
+        below = self.canvas(without, behind)
+        added = self._added(paint, without, below, behind)
+        return (added * (2 * (frame - below) - added)).flatten(1).sum(1) / (2 * std * std)
+
+    def missing(self, frame: Tensor, canvas: Tensor) -> Tensor:
+        """What further objects could explain ``[B, C, H, W]``: they only add light."""
+        return (frame - canvas).clamp_min(0)
+
+    def ink(self, frame: Tensor, behind: Tensor) -> Tensor:
+        """The ink of objects ``[.., C, H, W]`` in [0, 1]: frames without their backgrounds.
+
+        It is what makes 1 - (1 - b) (1 - ink) the frame; less than that where the background is nearly white, and what
+        lies before it can hardly be seen.
+        """
+        return ((frame - behind) / (1 - behind).clamp_min(_DIMMEST)).clamp(0, 1)
+
+    def contrast(self, behind: Tensor) -> Tensor:
+        """Share ``[B]`` of what objects are worth on black, in nats, that is left over backgrounds ``behind``.
+
+        Errors of a canvas shrink by 1 - b, and nats with their squares: the mean of (1 - b)^2.
+        """
+        return (1 - behind).square().flatten(1).mean(1)
 
 
-def uncover(frame: Tensor, empty: Tensor) -> Tensor:
-    """The ink of objects ``[..., C, H, W]`` in [0, 1]: frames without their backgrounds, log(1 - b) ``empty``.
+class Opaque(Light):
+    """Objects with colours of their own, lighter or darker than what is behind. Paint is -w and w c, P = 1 + C."""
 
-    It is what makes 1 - (1 - b) (1 - ink) the frame; less than that where the background is nearly white, and what
-    lies before it can hardly be seen.
-    """
-    clear = empty.exp()
-    return ((frame - 1 + clear) / clear.clamp_min(_DIMMEST)).clamp(0, 1)
+    def paint(self, image: Tensor) -> Tensor:
+        """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1]: alpha, and alpha times c."""
+        alpha, shown = image[:, :1], image[:, 1:]
+        some = alpha.clamp_min(1e-6)
+        return torch.cat([torch.log1p(-_OPAQUE * alpha), -torch.log1p(-_OPAQUE * some) / some * shown], 1)
+
+    def cover(self, paint: Tensor) -> Tensor:
+        return -torch.expm1(paint[:, :1])
+
+    def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
+        depth, thick = -paint[:, :1], paint[:, :1] < -_THIN
+        cover = self.cover(paint)
+        shown = torch.where(thick, cover / torch.where(thick, depth, 1.0), 1 - depth / 2) * paint[:, 1:]
+        return shown if behind is None else shown + (1 - cover) * behind
+
+    def alone(self, paint: Tensor, behind: Tensor | None) -> Tensor:
+        shown = self.canvas(paint, behind)
+        return shown if behind is None else (shown - behind).abs()
+
+    def _added(self, paint: Tensor, without: Tensor, below: Tensor, behind: Tensor | None) -> Tensor:
+        return self.canvas(without + paint, behind) - below
+
+    def missing(self, frame: Tensor, canvas: Tensor) -> Tensor:
+        """What further objects could explain ``[B, C, H, W]``: whatever differs."""
+        return frame - canvas
+
+    def ink(self, frame: Tensor, behind: Tensor) -> Tensor:
+        """How frames differ from their backgrounds, ``[.., C, H, W]`` in [-1, 1]."""
+        return frame - behind
+
+    def contrast(self, behind: Tensor) -> Tensor:
+        """All of it: objects differ from any background."""
+        return behind.new_ones(len(behind))
 
 
-def contrast(empty: Tensor) -> Tensor:
-    """Share ``[B]`` of what objects are worth on black, in nats, that is left over backgrounds of log(1 - b) ``empty``.
-
-    Errors of a canvas shrink by 1 - b, and nats with their squares: the mean of (1 - b)^2.
-    """
-    return torch.exp(2 * empty).flatten(1).mean(1)
+RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque()}
 
 
-def blend(log_clear: Tensor, clip: Tensor, clips: int) -> Tensor:
-    """Sums log(1 - g) of the objects ``[M, C, H, W]`` of each clip: ``[B, C, H, W]``; the canvas is 1 - exp of it."""
-    return log_clear.new_zeros(clips, *log_clear.shape[1:]).index_add(0, clip, log_clear)
+def background(image: Tensor) -> Tensor:
+    """b as it is drawn: never so bright that no light shows before it."""
+    return _OPAQUE * image
+
+
+def blend(paint: Tensor, clip: Tensor, clips: int) -> Tensor:
+    """The paint ``[B, P, H, W]`` of all objects of each clip, from theirs ``[M, P, H, W]``."""
+    return paint.new_zeros(clips, *paint.shape[1:]).index_add(0, clip, paint)
 
 
 def log_likelihood(frame: Tensor, canvas: Tensor, std: float) -> Tensor:
     """log Normal(frame; canvas, std), summed over pixels: ``[B, C, H, W]`` to ``[B]``."""
     constant = math.log(std * math.sqrt(2 * math.pi)) * frame[0].numel()
     return -((frame - canvas) ** 2).flatten(1).sum(1) / (2 * std * std) - constant
-
-
-def gain(frame: Tensor, clear_without: Tensor, log_clear: Tensor, std: float) -> Tensor:
-    """Log-likelihood with the object minus without it, exactly.
-
-    Args:
-        frame: ``[M, C, H, W]``, the frame of each object's clip.
-        clear_without: ``[M, C, H, W]``, prod (1 - g) over the other objects.
-        log_clear: ``[M, C, H, W]``, log(1 - g) of the object.
-    """
-    added = clear_without * -torch.expm1(log_clear)
-    rest = frame - 1 + clear_without
-    return (added * (2 * rest - added)).flatten(1).sum(1) / (2 * std * std)

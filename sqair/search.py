@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
-from sqair.fixate import most_salient, saliency
+from sqair.fixate import most_salient, saliency, unexplained
 from sqair.geometry import centre_to_where, read
 from sqair.networks import mlp
 from sqair.objects import Posterior
@@ -55,11 +55,11 @@ class ResidualSearch(nn.Module):
     def forward(
         self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
     ) -> Found | None:
-        """``retina`` and ``explained`` are ``[B, C, h, w]``, the frame and what is explained of it so far."""
+        """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far."""
         config = self.config
         with torch.no_grad():
             retina, explained = retina[clip], explained[clip]
-            salience = inference.attend(saliency(retina - explained), clip)
+            salience = inference.attend(saliency(unexplained(retina, explained, config)), clip)
             centre, salience = most_salient(salience, config)
             worth = (salience > config.saliency_threshold).nonzero()[:, 0]
             if not len(worth):
@@ -102,7 +102,7 @@ class RecurrentSearch(nn.Module):
         self.config = config
         self.features = 32
         self.look = nn.Sequential(
-            nn.Conv2d(2 * config.channels + 2, 16, 3, padding=1),
+            nn.Conv2d(config.sight + config.covered + 2, 16, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(16, self.features, 3, stride=2, padding=1),
             nn.ReLU(),
@@ -117,7 +117,7 @@ class RecurrentSearch(nn.Module):
         self.omega = mlp(self.features + config.hidden, 128, 9, last_gain=0.1)
 
     def begin(self, retina: Tensor, explained: Tensor) -> Any:
-        """Features of the frames ``retina`` and of what propagation explains of them, both ``[B, C, h, w]``."""
+        """Features of the frames ``retina [B, S, h, w]``, and of what propagation explains of them ``[B, E, h, w]``."""
         config = self.config
         ramp = [torch.linspace(-1, 1, n, device=retina.device) for n in retina.shape[-2:]]
         grid = torch.stack(torch.meshgrid(*ramp, indexing="ij")).flip(0).expand(len(retina), -1, -1, -1)
@@ -129,7 +129,8 @@ class RecurrentSearch(nn.Module):
         hidden = self.first.expand(clips, -1)
         attended = retina.new_zeros(clips, 1, height, width)
         latents = retina.new_zeros(clips, config.z_what + 5)
-        ink = F.conv2d(F.avg_pool2d(retina, 2, ceil_mode=True), self.bright, padding=2)
+        ink = retina[:, : config.channels].abs()
+        ink = F.conv2d(F.avg_pool2d(ink, 2, ceil_mode=True), self.bright, padding=2)
         return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended, latents)
 
     def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:

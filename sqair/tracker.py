@@ -28,20 +28,21 @@ from sqair.train import to_frames
 BoxKind = Literal["ink", "patch"]
 
 _EXPLAINED, _INK = 0.1, 0.02
-"""A pixel is visible ink of an object that adds more than the first to it, where the frame is above the second."""
+"""A pixel is visible ink of an object that changes it by more than the first, where the frame has more than the second
+of ink."""
 
 
-def ink_boxes(images: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+def ink_boxes(images: Tensor, ink: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes tight around the visible ink that each object explains.
 
     Args:
-        images: ``[M, C, H, W]``, what each object adds to the canvas.
-        frames: ``[M, C, H, W]``, the frame that it is in, minus the background.
+        images: ``[M, C, H, W]``, what each object does to an otherwise empty canvas.
+        ink: ``[M, C, H, W]``, how much the frame it is in differs from the background.
 
     Returns:
         Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
     """
-    mask = (images.amax(1) > _EXPLAINED) & (frames.amax(1) > _INK)
+    mask = (images.amax(1) > _EXPLAINED) & (ink.amax(1) > _INK)
     rows, columns = mask.any(2), mask.any(1)
 
     def span(line: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,6 +59,7 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     boxes = top_left_box(where_to_box(objects.where, config))
     if box == "ink":
         ink = frame if step.behind is None else frame - step.behind.image
+        ink = ink.abs() if config.objects == "opaque" else ink
         tight, any_ink = ink_boxes(step.images, ink[objects.clip])
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))

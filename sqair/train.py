@@ -21,9 +21,9 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
-from sqair.model import SQAIR
+from sqair.model import SQAIR, see
 from sqair.presence import Sampled
-from sqair.render import log_clear, uncover
+from sqair.render import background
 
 _SHORTEST = 5
 """Fewest frames of a clip from which the image of its scene is taken."""
@@ -174,9 +174,9 @@ class Trainer:
         """A ``share`` of what an object is worth over black, nats; that is measured on the first clips."""
         if self.object_nats is None:
             clips = to_frames(self.source(0, 100), self.device)
-            if self.model.background is not None:
-                clips = uncover(clips, log_clear(self.model.background.rough(clips)))
-            self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
+            behind = None if self.model.background is None else background(self.model.background.rough(clips))
+            ink = see(clips, behind, self.model.config)[:, :, : clips.shape[2]]
+            self.object_nats = object_nats(ink.flatten(0, 1), self.model.config)
         return self.object_nats * share
 
     def _metrics(

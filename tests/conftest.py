@@ -83,8 +83,8 @@ class Dictated(Inference):
     asked: list[int] = field(default_factory=list)
     """Decisions that each clip has asked for."""
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
-        self.asked = self.asked or [0] * len(frame)
+    def decide(self, rows: Rows, clips: int) -> Tensor:
+        self.asked = self.asked or [0] * clips
         pres = torch.zeros_like(rows.gain)
         for i, clip in enumerate(rows.clip.tolist()):
             turn = self.asked[clip]

@@ -24,7 +24,7 @@ from sqair.imagine import predict, sample
 from sqair.mot_io import read_mot
 from sqair.presence import Inference, Sampled
 from sqair.pretrained import load_weights, save_weights
-from sqair.render import blend, contrast, gain, log_clear, uncover
+from sqair.render import Light, background, blend
 from sqair.scripts import cli
 from sqair.scripts.tracking import _watched
 from sqair.tracker import Tracker, track_clips
@@ -123,27 +123,28 @@ def test_ink_is_what_objects_are_before_black() -> None:
     """Exactly so before all but the brightest backgrounds, in [0, 1] everywhere, and none where white stays white."""
     ink, behind = torch.rand(2, 3, 1, 8, 8), 0.7 * torch.rand(3, 1, 8, 8)
     frames = 1 - (1 - 0.99 * behind) * (1 - ink)
-    torch.testing.assert_close(uncover(frames, log_clear(behind)), ink, rtol=0, atol=1e-12)
-    wild = uncover(torch.rand(1000), log_clear(torch.rand(1000)))
+    torch.testing.assert_close(Light().ink(frames, background(behind)), ink, rtol=0, atol=1e-12)
+    wild = Light().ink(torch.rand(1000), torch.rand(1000))
     assert wild.min() == 0 and wild.max() <= 1
     white = torch.ones(1, 1, 4, 4)
-    assert uncover(white, log_clear(white)).max() < 0.05 and uncover(0 * white, log_clear(white)).max() == 0
+    assert Light().ink(white, background(white)).max() < 0.05 and Light().ink(0 * white, background(white)).max() == 0
 
 
 def test_an_object_is_worth_less_before_a_bright_background() -> None:
-    """The gain of an object that is drawn as it is, over that before black, is ``contrast``; and so is its price."""
+    """The gain of an object drawn as it is, over that before black, is ``Light.contrast``; and so is its price."""
     model = tiny_model(replace(TINY, background="still"), price=7.0)
     objects = spots(TINY, 1, 2)[0].clamp(0, 1)
     for level in (0.0, 0.3, 0.8):
-        behind = torch.full_like(objects, level)
-        empty = log_clear(behind)
-        image = log_clear(objects)
-        frame = -torch.expm1(empty + image)
-        gained, on_black = (gain(f, e.exp(), image, 0.3) for f, e in ((frame, empty), (-torch.expm1(image), 0 * empty)))
-        torch.testing.assert_close(gained / on_black, contrast(empty))
-        (step,) = model(frame[None], Dictated(script=[[0], [0]]), behind)
+        still = torch.full_like(objects, level)
+        behind, paint = background(still), Light().paint(objects)
+        gained, on_black = (
+            Light().gain(Light().canvas(paint, b), paint, torch.zeros_like(paint), b, 0.3) for b in (behind, None)
+        )
+        torch.testing.assert_close(gained / on_black, Light().contrast(behind))
+        frame = Light().canvas(paint, behind)
+        (step,) = model(frame[None], Dictated(script=[[0], [0]]), still)
         (row,) = step.rows
-        prior = geometric_logits(7.0 * float(contrast(empty)[0]), TINY.first_steps)[0]
+        prior = geometric_logits(7.0 * float(Light().contrast(behind)[0]), TINY.first_steps)[0]
         torch.testing.assert_close(row.p_logit, prior.expand(2))
 
 
@@ -255,7 +256,7 @@ def test_what_is_imagined_has_a_background() -> None:
         for frame in observed:
             step, state = model.step(frame, state, Inference())
     assert step.behind is not None
-    least = -torch.expm1(log_clear(step.behind.image))
+    least = background(step.behind.image)
     assert (ahead >= least - 1e-9).all()
 
 
@@ -272,7 +273,7 @@ def moving(length: int, behind: torch.Tensor) -> torch.Tensor:
 
 def test_the_image_of_a_scene_is_what_does_not_move() -> None:
     behind = torch.rand(1, 1, 20, 24, generator=seeded(3)) / 2
-    assert torch.equal(still_image(moving(7, behind)), behind)
+    assert torch.equal(still_image(moving(7, behind), TINY), behind)
 
 
 def test_a_still_background_is_carried_and_moves_to_what_is_seen() -> None:
@@ -308,7 +309,7 @@ def test_training_on_still_scenes_sees_the_scene_of_the_whole_clip() -> None:
     assert still is not None and still.shape == (4, 1, 20, 24) and frames.shape == (2, 4, 1, 20, 24)
     for b in range(4):
         whole = torch.from_numpy(clip // (1 + (b // 3) % 2)).float()[:, None, None] / 255
-        torch.testing.assert_close(still[b], still_image(whole)[0])
+        torch.testing.assert_close(still[b], still_image(whole, TINY)[0])
     assert np.isfinite(trainer.train_step()["loss"])
     with pytest.raises(UserError, match="it needs 5 frames or more, the data has 3"):
         Source.length = 3

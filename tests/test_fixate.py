@@ -12,10 +12,10 @@ import sqair.fixate
 from conftest import TINY, bump, seeded, tiny_model
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
-from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina
+from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina, unexplained
 from sqair.geometry import centre_to_where, where_to_box, write
 from sqair.presence import Inference
-from sqair.render import gain, log_clear
+from sqair.render import Light
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -34,7 +34,7 @@ def score_map(matcher: Matcher, row: Tensor, clear: Tensor, monkeypatch: pytest.
     """The map ``[R, *span]`` of which ``fixate`` takes the peak."""
     seen = []
     monkeypatch.setattr(sqair.fixate, "_peak", lambda score: seen.append(score) or (score[:, 0, :2], score[:, 0, 0]))
-    matcher.fixate(row, clear)
+    matcher.fixate(row, clear.log())
     monkeypatch.undo()
     return seen[0]
 
@@ -62,7 +62,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(retina: int, mo
                 drawn = torch.zeros(1, 2, h + 2 * cells, w + 2 * cells)
                 drawn[:, :, top + cells : top + 2 * cells, left + cells : left + 2 * cells] = patch
                 drawn = drawn[:, :, cells:-cells, cells:-cells]
-                gained = gain(frame[clip[m], None], clear[r, None], torch.log1p(-drawn), config.likelihood_std)
+                gained = Light().gain(frame[clip[m], None], (-drawn).log1p(), clear[r, None].log(), None, 0.3)
                 centre = torch.tensor([left + cells / 2, top + cells / 2]) * retina
                 log_prior = float(matcher.log_prior[m, top + cells - 1, left + cells - 1])
                 expected = float(gained * retina**2) + log_prior
@@ -85,11 +85,11 @@ def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
     prior = Gaussian(where, torch.full_like(where, -0.5))
     retina = to_retina(bump(after, config)[:, None], config)
     centre, score = Matcher(retina, torch.arange(4), glimpse, prior, config).fixate(
-        torch.arange(4), torch.ones_like(retina)
+        torch.arange(4), torch.zeros_like(retina)
     )
     assert (centre - after).abs().max() < 0.4
     empty, nothing = Matcher(0 * retina, torch.arange(4), glimpse, prior, config).fixate(
-        torch.arange(4), torch.ones_like(retina)
+        torch.arange(4), torch.zeros_like(retina)
     )
     assert (score > 20).all() and (nothing <= 0).all()
 
@@ -132,7 +132,7 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
     assert (centre - places).abs().max() < 1
     seen = torch.zeros(2, dtype=torch.int64)
     boxes = torch.cat([centre, torch.full((2, 2), 14.0)], -1)
-    own = log_clear(write(glimpse, boxes, 20, 22, config.retina))
+    own = Light().cover(Light().paint(write(glimpse, boxes, 20, 22, config.retina)))
     torch.testing.assert_close(others, own[[1, 0]], rtol=0, atol=1e-9)
     alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config).run()
     torch.testing.assert_close(alone, centre[:1], rtol=0, atol=1e-9)
@@ -173,14 +173,14 @@ def test_the_retina_averages_blocks_also_the_partial_ones() -> None:
 
 
 def test_saliency_is_the_blurred_brightest_unexplained_ink() -> None:
-    residual = torch.randn(2, 3, 6, 8)
+    residual, colour = torch.randn(2, 3, 6, 8), replace(TINY, channels=3)
     ink = F.pad(residual.clamp_min(0).amax(1), (1, 1, 1, 1))
     kernel = [0.25, 0.5, 0.25]
     expected = torch.zeros(2, 6, 8)
     for i, a in enumerate(kernel):
         for j, b in enumerate(kernel):
             expected += a * b * ink[:, i : i + 6, j : j + 8]
-    torch.testing.assert_close(saliency(residual), expected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(saliency(unexplained(residual, 0 * residual, colour)), expected, rtol=0, atol=1e-12)
 
 
 def test_most_salient_points_at_the_spot_in_pixels() -> None:
@@ -189,7 +189,7 @@ def test_most_salient_points_at_the_spot_in_pixels() -> None:
     point, value = most_salient(saliency(residual), TINY)
     torch.testing.assert_close(point, centre, rtol=0, atol=1e-9)
     assert torch.equal(value, saliency(residual).flatten(1).amax(1))
-    _, nothing = most_salient(saliency(torch.cat([0 * residual[:1], -residual[1:]])), TINY)
+    _, nothing = most_salient(saliency(unexplained(0 * residual, residual, TINY)), TINY)
     assert nothing.tolist() == [0, 0, 0]  # explained too much is not unexplained
 
 

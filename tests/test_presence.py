@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sqair.discover import Discovery
 from sqair.distributions import Gaussian
 from sqair.objects import Posterior, Rows
 from sqair.presence import Explored, Inference, Refined, Sampled, embolden
-from sqair.render import blend, gain, log_clear, log_likelihood
+from sqair.render import Light, blend, log_likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -28,33 +29,30 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     one = torch.ones(m)
     values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
-    values = {**values, "gain_at": lambda pres: 100 * pres, "empty": torch.zeros(int(clip.max()) + 1, 1, 1, 1)}
+    values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "contrast": one}
     values = {**values, "new": False, "first": False, **changes}
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
 
-NO_FRAME = torch.zeros(1, 1, 1, 1)
-
-
 def test_modes_and_samples_of_the_posterior() -> None:
     logit = torch.tensor([-2.0, -0.1, 0.1, 2.0])
-    assert Inference().decide(rows(logit), NO_FRAME, NO_FRAME, STD).tolist() == [0, 0, 1, 1]
+    assert Inference().decide(rows(logit), 1).tolist() == [0, 0, 1, 1]
     draws = 20_000
-    pres = Inference(seeded(1)).decide(rows(logit.repeat(draws)), NO_FRAME, NO_FRAME, STD).view(draws, 4)
+    pres = Inference(seeded(1)).decide(rows(logit.repeat(draws)), 1).view(draws, 4)
     for hits, probability in zip(pres.sum(0).tolist(), torch.sigmoid(logit).tolist(), strict=True):
         assert stats.binomtest(int(hits), draws, probability).pvalue > FALSE_ALARM
-    again = Inference(seeded(1)).decide(rows(logit.repeat(draws)), NO_FRAME, NO_FRAME, STD).view(draws, 4)
+    again = Inference(seeded(1)).decide(rows(logit.repeat(draws)), 1).view(draws, 4)
     assert torch.equal(pres, again)
 
 
 def test_boldness_is_for_first_discoveries_only() -> None:
     logit = torch.full((20_000,), -40.0)
     bold = Sampled(seeded(2), boldness=0.3)
-    assert bold.decide(rows(logit, new=True), NO_FRAME, NO_FRAME, STD).sum() == 0
-    hits = bold.decide(rows(logit, new=True, first=True), NO_FRAME, NO_FRAME, STD).sum()
+    assert bold.decide(rows(logit, new=True), 1).sum() == 0
+    hits = bold.decide(rows(logit, new=True, first=True), 1).sum()
     assert stats.binomtest(int(hits), len(logit), 0.3).pvalue > FALSE_ALARM
-    assert Sampled(seeded(2)).decide(rows(logit, first=True), NO_FRAME, NO_FRAME, STD).sum() == 0
-    sure = Sampled(seeded(2), boldness=0.3).decide(rows(-logit, first=True), NO_FRAME, NO_FRAME, STD)
+    assert Sampled(seeded(2)).decide(rows(logit, first=True), 1).sum() == 0
+    sure = Sampled(seeded(2), boldness=0.3).decide(rows(-logit, first=True), 1)
     assert sure.all()  # boldness never takes an object away
 
 
@@ -68,7 +66,7 @@ def test_explored_boldness_is_a_part_of_the_posterior() -> None:
     many = torch.full((20_000,), -1.0)
     for new, first, share in ((True, True, 0.3), (True, False, 0.0), (False, False, 0.0)):
         row = rows(many, new=new, first=first)
-        hits = Explored(seeded(2), boldness=0.3).decide(row, NO_FRAME, NO_FRAME, STD).sum()
+        hits = Explored(seeded(2), boldness=0.3).decide(row, 1).sum()
         q = share + (1 - share) / (1 + math.e)
         torch.testing.assert_close(torch.sigmoid(row.q_logit), torch.full_like(many, q), rtol=1e-12, atol=0)
         assert stats.binomtest(int(hits), len(many), q).pvalue > FALSE_ALARM
@@ -89,7 +87,7 @@ def scene(objects: int, seed: int, clips: int = 2) -> tuple[Tensor, Tensor, Tens
     generator = seeded(seed)
     size = (1, 8, 9)
     clip = torch.randint(clips, (objects,), generator=generator)
-    image = log_clear(torch.rand(objects, *size, generator=generator) ** 3)
+    image = Light().paint(torch.rand(objects, *size, generator=generator) ** 3)
     true = (torch.rand(objects, generator=generator) < 0.5).double()
     frame = -torch.expm1(blend(true[:, None, None, None] * image, clip, clips))
     return (frame + 0.1 * torch.randn(clips, *size, generator=generator)).clamp(0, 1), image, clip
@@ -116,7 +114,8 @@ def test_refinement_ends_where_no_single_change_helps() -> None:
         refined = Refined(keep=2.0, back=4.0, sweeps=30)
         reach = (torch.rand(7) < 0.7).double()
         before = gains(reach, frame, image, clip)
-        on = refined.decide(rows(torch.zeros(7), clip, reach=reach, gain=before), frame, image, STD)
+        given = partial(gains, frame=frame, image=image, clip=clip)
+        on = refined.decide(rows(torch.zeros(7), clip, reach=reach, gain=before, gains_given=given), len(frame))
         final = gains(on, frame, image, clip)
         assert (final[on > 0] >= refined.keep).all() and (final[on == 0] <= refined.back).all()
         changed += int((on != reach).sum())
@@ -131,7 +130,8 @@ def test_of_two_that_explain_the_same_one_stays() -> None:
     on, clip = torch.ones(2), torch.zeros(2, dtype=torch.int64)
     together = gains(on, frame, image, clip)
     assert (together < 1).all()
-    kept = Refined(keep=5.0).decide(rows(torch.zeros(2), gain=together), frame, image, STD)
+    given = partial(gains, frame=frame, image=image, clip=clip)
+    kept = Refined(keep=5.0).decide(rows(torch.zeros(2), gain=together, gains_given=given), 1)
     assert kept.sum() == 1
 
 
@@ -139,27 +139,27 @@ def test_refined_discovery_accepts_what_the_bound_gains_from() -> None:
     """Gain minus KL minus price, whatever q(z_pres) says."""
     gained, kl = torch.tensor([20.1, 19.9, 30.1, 19.9]), torch.tensor([10.0, 10.0, 20.0, 9.8])
     new = rows(torch.tensor([-9.0, 9.0, 0.0, 0.0]), new=True, gain=gained, kl=kl, p_logit=torch.full((4,), -10.0))
-    assert Refined().decide(new, NO_FRAME, NO_FRAME, STD).tolist() == [1, 0, 1, 1]
+    assert Refined().decide(new, 1).tolist() == [1, 0, 1, 1]
 
 
 def test_a_remembered_object_needs_more_to_return_than_to_stay() -> None:
     frame, image, _ = scene(1, 4, clips=1)
     frame = -torch.expm1(0.4 * image)
-    gained = gain(frame, torch.ones_like(frame), image, STD)
+    gained = Light().gain(frame, image, torch.zeros_like(image), None, STD)
     refined = Refined(keep=float(gained) - 1, back=float(gained) + 1)
     for reach in (0.0, 1.0):
         row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained)
-        assert refined.decide(row, frame, image, STD).tolist() == [reach]
+        assert refined.decide(row, 1).tolist() == [reach]
 
 
 def test_a_remembered_object_returns_only_where_and_as_it_was_expected() -> None:
     """What keeps an object that is there does not bring one back: its KL must be small too."""
     frame, image, _ = scene(1, 4, clips=1)
     frame = -torch.expm1(image)
-    gained = gain(frame, torch.ones_like(frame), image, STD)
+    gained = Light().gain(frame, image, torch.zeros_like(image), None, STD)
     for kl, reach, expected in ((1.9, 0.0, 1), (2.1, 0.0, 0), (2.1, 1.0, 1)):
         row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained, kl=torch.tensor([kl]))
-        assert Refined(back=float(gained) - 1, familiar=2.0).decide(row, frame, image, STD).tolist() == [expected]
+        assert Refined(back=float(gained) - 1, familiar=2.0).decide(row, 1).tolist() == [expected]
 
 
 def test_clips_are_refined_apart() -> None:
@@ -168,11 +168,13 @@ def test_clips_are_refined_apart() -> None:
         reach = torch.ones(8)
         before = gains(reach, frame, image, clip)
         refined = Refined(keep=2.0, back=4.0)
-        together = refined.decide(rows(torch.zeros(8), clip, reach=reach, gain=before), frame, image, STD)
+        given = partial(gains, frame=frame, image=image, clip=clip)
+        together = refined.decide(rows(torch.zeros(8), clip, reach=reach, gain=before, gains_given=given), 3)
         for c in range(3):
             mine = clip == c
-            row = rows(torch.zeros(int(mine.sum())), reach=reach[mine], gain=before[mine])
-            assert torch.equal(together[mine], refined.decide(row, frame[c, None], image[mine], STD))
+            given = partial(gains, frame=frame[c, None], image=image[mine], clip=torch.zeros_like(clip[mine]))
+            row = rows(torch.zeros(int(mine.sum())), reach=reach[mine], gain=before[mine], gains_given=given)
+            assert torch.equal(together[mine], refined.decide(row, 1))
 
 
 # objects over time, in scenes with a model made by hand
@@ -240,7 +242,7 @@ def test_returning_objects_respect_the_slots() -> None:
 class Undeterred(Refined):
     """Looks for objects that could not be accepted, too."""
 
-    def promising(self, frame: Tensor, explained: Tensor, p_logit: Tensor, std: float) -> Tensor:
+    def promising(self, missing: Tensor, p_logit: Tensor, std: float) -> Tensor:
         return torch.ones_like(p_logit, dtype=torch.bool)
 
 
@@ -269,10 +271,11 @@ def test_not_looking_where_nothing_could_be_accepted_changes_nothing() -> None:
 def test_what_a_frame_misses_bounds_what_any_object_gains() -> None:
     frame, image, clip = scene(12, 3, clips=4)
     clear = blend(0.3 * image, clip, 4)
-    gained = gain(frame[clip], clear[clip].exp(), image, STD)
+    gained = Light().gain(frame[clip], image, clear[clip], None, STD)
+    missing = Light().missing(frame, Light().canvas(clear, None))
     for c in range(4):
         price = float(gained[clip == c].max())
         p_logit = torch.full((4,), -price + 1e-9)
-        assert Refined().promising(frame, -torch.expm1(clear), p_logit, STD)[c]
-    dark = torch.zeros_like(frame)
-    assert not Refined().promising(dark, -torch.expm1(clear), torch.full((4,), -0.1), STD).any()
+        assert Refined().promising(missing, p_logit, STD)[c]
+    nothing = Light().missing(torch.zeros_like(frame), Light().canvas(clear, None))
+    assert not Refined().promising(nothing, torch.full((4,), -0.1), STD).any()

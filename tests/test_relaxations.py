@@ -269,7 +269,7 @@ class Soft(Inference):
     """z_pres of each object ``[M]``, given what it depends on."""
     odds: list[Tensor] = field(default_factory=list)
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def decide(self, rows: Rows, clips: int) -> Tensor:
         uniform = torch.empty_like(rows.gain).uniform_(generator=self.generator)
         self.odds.append(rows.q_logit + torch.log(uniform) - torch.log(1 - uniform))
         pres = 1 / (1 + torch.exp(-self.odds[-1]))

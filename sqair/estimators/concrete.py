@@ -43,7 +43,7 @@ class Relaxed(Explored):
     odds: list[Tensor] = field(default_factory=list)
     """y ``[M]`` of all rows so far, in the order of ``Terms.rows``."""
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def decide(self, rows: Rows, clips: int) -> Tensor:
         self.embolden(rows)
         noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
         odds = (rows.q_logit + logistic(noise)) / self.temperature

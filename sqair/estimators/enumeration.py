@@ -32,12 +32,12 @@ class Scripted(Explored):
     found: int = 0
     """Discovery steps of this frame so far."""
 
-    def decide(self, rows: Rows, frame: Tensor, image: Tensor, std: float) -> Tensor:
+    def decide(self, rows: Rows, clips: int) -> Tensor:
         self.embolden(rows)
         self.found = self.found + 1 if rows.new and not rows.first else 0
         place = rank_in_clip(rows.clip, -torch.arange(len(rows.clip), dtype=torch.float64))
         column = torch.full_like(rows.clip, self.slots + self.found) if rows.new else place
-        particle = particle_of(rows.clip, len(frame), len(self.outcomes))
+        particle = particle_of(rows.clip, clips, len(self.outcomes))
         return self.outcomes[particle, self.frame, column].to(rows.gain)
 
     def carry(self, objects: Objects) -> Objects:
