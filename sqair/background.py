@@ -7,7 +7,6 @@ frames but for slow change: what moves is no part of it.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -23,8 +22,8 @@ _SHARES = {"light": 0.4, "opaque": 0.5}
 """Share of the pixels of a block taken to be darker than the background: fewer where objects only add light."""
 _CLEAR = 0.2
 """Share of the time for which objects that only add light leave a pixel."""
-_STAYS = 0.4
-"""Share of the time for which all others leave it."""
+_SAME = 0.04
+"""Least difference in some channel for which two frames show different things in a pixel."""
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
@@ -212,15 +211,17 @@ def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
     """What stays ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``.
 
     Where objects only add light, each pixel is darker than that in a share ``_CLEAR`` of the frames. Otherwise it is
-    the mean of the shortest interval in which the pixel is in a share ``_STAYS`` of them, channel by channel.
+    what most frames show: the mean of those that agree with the frame with which most agree.
     """
     if config.objects == "light":
         return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
-    held = max(1, math.ceil(_STAYS * len(frames)))
-    ordered = frames.sort(0).values
-    first = (ordered[held - 1 :] - ordered[: len(frames) - held + 1]).argmin(0, keepdim=True)
-    total = F.pad(ordered.cumsum(0), (0, 0) * 4 + (1, 0))
-    return ((total.gather(0, first + held) - total.gather(0, first)) / held)[0]
+
+    def agree(image: Tensor) -> Tensor:
+        return (frames - image).abs().amax(2, keepdim=True) < _SAME
+
+    typical = torch.stack([agree(frame).sum(0) for frame in frames]).argmax(0, keepdim=True)
+    same = agree(frames.gather(0, typical.expand(-1, -1, *frames.shape[2:]))[0])
+    return (frames * same).sum(0) / same.sum(0)
 
 
 BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "still": Still}
