@@ -23,8 +23,8 @@ from torch import Tensor
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
-_THIN = 1e-3
-"""W below which (1 - e^-W) / W is taken from its series."""
+_THINNEST = 1e-9
+"""Least W that objects are divided by."""
 
 
 class Light:
@@ -96,10 +96,9 @@ class Opaque(Light):
         return -torch.expm1(paint[:, :1])
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
-        depth, thick = -paint[:, :1], paint[:, :1] < -_THIN
-        cover = self.cover(paint)
-        shown = torch.where(thick, cover / torch.where(thick, depth, 1.0), 1 - depth / 2) * paint[:, 1:]
-        return shown if behind is None else shown + (1 - cover) * behind
+        depth = (-paint[:, :1]).clamp_min(_THINNEST)
+        shown = -torch.expm1(-depth) / depth * paint[:, 1:]
+        return shown if behind is None else shown + paint[:, :1].exp() * behind
 
     def alone(self, paint: Tensor, behind: Tensor | None) -> Tensor:
         shown = self.canvas(paint, behind)

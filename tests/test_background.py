@@ -276,6 +276,21 @@ def test_the_image_of_a_scene_is_what_does_not_move() -> None:
     assert torch.equal(still_image(moving(7, behind), TINY), behind)
 
 
+def test_the_image_of_a_scene_with_opaque_objects_is_what_most_frames_show() -> None:
+    """Also where passing objects are darker than it, or cover a pixel in just under half of the frames; and with noise
+    it is a mean."""
+    config = replace(TINY, objects="opaque", channels=3)
+    behind = (0.3 + 0.5 * torch.rand(1, 3, 20, 24, generator=seeded(3))).expand(9, -1, -1, -1)[:, None]
+    frames = behind.clone()
+    frames[::4, ..., 2:6] = 0.0
+    frames[1:5, ..., 8:12] = torch.linspace(0.1, 0.9, 4).view(4, 1, 1, 1, 1)
+    frames[5:, ..., 14:18] = 1.0
+    torch.testing.assert_close(still_image(frames, config), behind[0], rtol=0, atol=1e-12)
+    noisy = still_image(frames + 0.005 * torch.randn(frames.shape, generator=seeded(4)), config)
+    error = (noisy - behind[0])[..., 18:].square().mean().sqrt()
+    assert 0.5 * 0.005 / 3 < error < 1.2 * 0.005 / 3
+
+
 def test_a_still_background_is_carried_and_moves_to_what_is_seen() -> None:
     model = tiny_model(STILL)
     assert isinstance(model.background, Still)

@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -49,9 +50,11 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
     """
     config = model.config
     limit, std = config.first_steps, config.likelihood_std
+    opaque = config.objects == "opaque"
+    sight = torch.cat([frame, frame], 1) if opaque else frame
     with torch.no_grad():
-        retina = to_retina(frame, config)
-    dark, clip = torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64)
+        retina = to_retina(sight, config)
+    dark, clip = torch.zeros_like(retina[:, : config.covered]), torch.zeros(1, dtype=torch.int64)
     h = model.discovery.search.begin(retina, dark)
     # (5): the parameters of all steps, before any sampling
     omega = [model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)]
@@ -63,22 +66,29 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
             return g.mean
         return g.mean + g.log_std.exp() * torch.randn(g.mean.shape, generator=generator)
 
-    clear, likelihood, kl_z = torch.ones_like(frame), [], []
+    images: list[Tensor] = []
+    clear, canvas, likelihood, kl_z = torch.ones(1), torch.zeros_like(frame), [], []
     for w in omega:
-        likelihood.append(Normal(1 - clear, std).log_prob(frame).sum())  # log p(x | z^1..z^k, n = k)
+        likelihood.append(Normal(canvas, std).log_prob(frame).sum())  # log p(x | z^1..z^k, n = k)
         q_where = w.where
         where = draw(q_where)
         with torch.no_grad():
             box = where_to_box(where, config)
-            glimpse = read(torch.cat([frame, 1 - clear], 1), box, config.glimpse)
+            covered = (1 - clear).expand(1, config.covered, *frame.shape[2:])
+            glimpse = read(torch.cat([sight, covered], 1), box, config.glimpse)
         _, q_what = model.discovery.appearance(glimpse)
         what = draw(q_what)
         prior = [torch_normal(Gaussian.standard(z)) for z in (where, what)]  # (3)
         kls = [kl_divergence(torch_normal(g), o) for g, o in zip((q_where, q_what), prior, strict=True)]
         kl_z.append((kls[0] + kls[1])[0])
-        image = write(model.decoder(what), where_to_box(where, config), config.height, config.width)
-        clear = clear * (1 - 0.99 * image)
-    likelihood.append(Normal(1 - clear, std).log_prob(frame).sum())
+        images.append(write(model.decoder(what), where_to_box(where, config), config.height, config.width))
+        clear = clear * (1 - 0.99 * images[-1][:, : config.covered])
+        canvas = 1 - clear
+        if opaque:  # colours by their shares in the depth; no pixel is without any
+            depth = [-torch.log1p(-0.99 * image[:, :1]) + 1e-300 for image in images]
+            mixed = sum(d * image[:, 1:] / (image[:, :1] + 1e-300) for d, image in zip(depth, images, strict=True))
+            canvas = (1 - clear) * mixed / sum(depth)
+    likelihood.append(Normal(canvas, std).log_prob(frame).sum())
 
     bound = torch.zeros(())
     for n in range(limit + 1):
@@ -106,8 +116,11 @@ def averaged_over_counts(model: SQAIR, frame: Tensor, seed: int | None) -> Tenso
 
 @pytest.mark.parametrize("seed", [None, 0, 1])
 @pytest.mark.parametrize(("limit", "channels"), [(1, 1), (2, 3), (3, 1)])
-def test_static_air_is_the_seed_to_the_last_digit(seed: int | None, limit: int, channels: int) -> None:
-    config = replace(STATIC, first_steps=limit, channels=channels)
+@pytest.mark.parametrize("objects", ["light", "opaque"])
+def test_static_air_is_the_seed_to_the_last_digit(
+    seed: int | None, limit: int, channels: int, objects: Literal["light", "opaque"]
+) -> None:
+    config = replace(STATIC, first_steps=limit, channels=channels, objects=objects)
     model = tiny_model(config, seed=limit, price=0.8)
     frame = spots(config, 1, 1, seed=limit)[0]
     expected = seed_bound(model, frame, None if seed is None else seeded(seed))

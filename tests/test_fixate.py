@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from sqair.distributions import Gaussian
 from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina, unexplained
 from sqair.geometry import centre_to_where, where_to_box, write
 from sqair.presence import Inference
-from sqair.render import Light
+from sqair.render import RENDERERS, Light, Opaque, log_likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -30,25 +31,39 @@ def priors(m: int) -> Gaussian:
     return Gaussian(0.8 * torch.randn(m, 4), 0.5 * torch.randn(m, 4) - 1)
 
 
-def score_map(matcher: Matcher, row: Tensor, clear: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+def score_map(matcher: Matcher, row: Tensor, others: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     """The map ``[R, *span]`` of which ``fixate`` takes the peak."""
     seen = []
     monkeypatch.setattr(sqair.fixate, "_peak", lambda score: seen.append(score) or (score[:, 0, :2], score[:, 0, 0]))
-    matcher.fixate(row, clear.log())
+    matcher.fixate(row, others)
     monkeypatch.undo()
     return seen[0]
 
 
+def gained_behind(frame: Tensor, behind: Tensor | None, others: Tensor, drawn: Tensor, std: float) -> float:
+    """What an object ``drawn [1, P, h, w]`` gains that is seen where others of that paint leave it free."""
+    if behind is None:
+        return float(Light().gain(frame, (-drawn).log1p(), others, None, std))
+    clear, below = 1 - Opaque().cover(others), Opaque().canvas(others, behind)
+    canvas = below + clear * (drawn[:, 1:] - drawn[:, :1] * behind)
+    return float(log_likelihood(frame, canvas, std) - log_likelihood(frame, below, std))
+
+
 @pytest.mark.parametrize("retina", [1, 2, 3])
-def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(retina: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("objects", ["light", "opaque"])
+def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
+    objects: Literal["light", "opaque"], retina: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The object as it looked last, drawn at every shift, also where it sticks out of the canvas."""
-    config = replace(CONFIG, retina=retina, max_size=9.0)
-    frame, glimpse, prior = retinas(2, config), torch.rand(3, 2, 6, 6), priors(3)
+    config = replace(CONFIG, retina=retina, max_size=9.0, objects=objects)
+    frame, glimpse, prior = retinas(2, config), torch.rand(3, config.drawn, 6, 6), priors(3)
     clip = torch.tensor([0, 1, 1])
-    matcher = Matcher(frame, clip, glimpse, prior, config)
+    behind = retinas(2, config) if objects == "opaque" else None
+    seen = frame if behind is None else torch.cat([frame - behind, frame], 1)
+    matcher = Matcher(seen, clip, glimpse, prior, config)
     row, (h, w) = torch.tensor([2, 0]), frame.shape[-2:]
-    clear = torch.rand(2, 2, h, w)  # of the others
-    scores = score_map(matcher, row, clear, monkeypatch)
+    others = RENDERERS[objects].paint(torch.rand(2, config.drawn, h, w))
+    scores = score_map(matcher, row, others, monkeypatch)
 
     cells = math.ceil(config.max_size / retina)
     assert scores.shape == (2, h + cells - 1, w + cells - 1)
@@ -59,13 +74,14 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(retina: int, mo
         patch = write(glimpse[m, None], torch.cat([middle, box[m, None, 2:]], -1), cells, cells, retina)
         for top in range(1 - cells, h):
             for left in range(1 - cells, w):
-                drawn = torch.zeros(1, 2, h + 2 * cells, w + 2 * cells)
+                drawn = torch.zeros(1, config.drawn, h + 2 * cells, w + 2 * cells)
                 drawn[:, :, top + cells : top + 2 * cells, left + cells : left + 2 * cells] = patch
                 drawn = drawn[:, :, cells:-cells, cells:-cells]
-                gained = Light().gain(frame[clip[m], None], (-drawn).log1p(), clear[r, None].log(), None, 0.3)
+                below = None if behind is None else behind[clip[m], None]
+                gained = gained_behind(frame[clip[m], None], below, others[r, None], drawn, config.likelihood_std)
                 centre = torch.tensor([left + cells / 2, top + cells / 2]) * retina
                 log_prior = float(matcher.log_prior[m, top + cells - 1, left + cells - 1])
-                expected = float(gained * retina**2) + log_prior
+                expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
                 if cost < 8:
