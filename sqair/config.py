@@ -90,8 +90,8 @@ class ModelConfig:
 
     @property
     def sight(self) -> int:
-        """Channels that inference sees of a frame: ink, and of opaque objects the frame as well."""
-        return self.channels * (2 if self.objects == "opaque" else 1)
+        """Channels that inference sees of a frame (model.see)."""
+        return 1 + 2 * self.channels if self.objects == "opaque" else self.channels
 
     @property
     def covered(self) -> int:

@@ -27,14 +27,14 @@ def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
 
 
 def unexplained(retina: Tensor, explained: Tensor, config: ModelConfig) -> Tensor:
-    """Ink that is not explained ``[B, C, h, w]``, of ``retina [B, S, h, w]`` and ``explained [B, E, h, w]``."""
+    """Ink that is not explained ``[B, E, h, w]``, of ``retina [B, S, h, w]`` and ``explained [B, E, h, w]``."""
     if config.objects == "opaque":
-        return retina[:, : config.channels].abs() * (1 - explained)
+        return retina[:, :1] * (1 - explained)
     return (retina - explained).clamp_min(0)
 
 
 def saliency(ink: Tensor) -> Tensor:
-    """Blurred ink ``[B, h, w]``, the most of all channels ``[B, C, h, w]``."""
+    """Blurred ink ``[B, h, w]``, the most of all channels ``[B, E, h, w]``."""
     kernel = ink.new_tensor([0.25, 0.5, 0.25])
     ink = ink.amax(1, keepdim=True)
     ink = F.conv2d(ink, kernel.view(1, 1, 3, 1), padding=(1, 0))
@@ -127,7 +127,7 @@ class Matcher:
             explained = self.render.cover(others)
             clear = 1 - explained
             return torch.cat([(retina - explained) * clear, clear**2], 1)
-        ink, frame = retina.chunk(2, 1)
+        ink, frame = retina[:, 1:].chunk(2, 1)
         behind = frame - ink
         clear = 1 - self.render.cover(others)
         rest = clear * (frame - self.render.canvas(others, behind))

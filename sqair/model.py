@@ -131,9 +131,12 @@ class Gains:
 
 
 def see(frame: Tensor, behind: Tensor | None, config: ModelConfig) -> Tensor:
-    """Frames ``[..., C, H, W]`` as inference sees them: their ink, and those with opaque objects themselves as well."""
+    """Frames ``[..., C, H, W]`` as inference sees them, ``[..., S, H, W]``.
+
+    The ink of light; of opaque objects how much ink there is in any channel, the ink, and the frame itself.
+    """
     ink = frame if behind is None else RENDERERS[config.objects].ink(frame, behind)
-    return torch.cat([ink, frame], -3) if config.objects == "opaque" else ink
+    return torch.cat([ink.abs().amax(-3, keepdim=True), ink, frame], -3) if config.objects == "opaque" else ink
 
 
 class SQAIR(nn.Module):

@@ -110,7 +110,7 @@ class RecurrentSearch(nn.Module):
             nn.ReLU(),
         )
         self.query = nn.Linear(config.hidden, self.features)
-        self.bright = nn.Parameter(torch.full((1, config.channels, 5, 5), 15.0 / 25))
+        self.bright = nn.Parameter(torch.full((1, config.covered, 5, 5), 15.0 / 25))
         self.inhibit = nn.Parameter(torch.full((1, 1, 5, 5), 15.0))
         self.first = nn.Parameter(torch.zeros(config.hidden))
         self.recurrent = nn.GRUCell(self.features + 2 + config.z_what + 5, config.hidden)
@@ -129,8 +129,7 @@ class RecurrentSearch(nn.Module):
         hidden = self.first.expand(clips, -1)
         attended = retina.new_zeros(clips, 1, height, width)
         latents = retina.new_zeros(clips, config.z_what + 5)
-        ink = retina[:, : config.channels].abs()
-        ink = F.conv2d(F.avg_pool2d(ink, 2, ceil_mode=True), self.bright, padding=2)
+        ink = F.conv2d(F.avg_pool2d(retina[:, : config.covered], 2, ceil_mode=True), self.bright, padding=2)
         return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended, latents)
 
     def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:

@@ -21,7 +21,7 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.fixate import object_nats
-from sqair.model import SQAIR, see
+from sqair.model import SQAIR
 from sqair.presence import Sampled
 from sqair.render import background
 
@@ -175,7 +175,7 @@ class Trainer:
         if self.object_nats is None:
             clips = to_frames(self.source(0, 100), self.device)
             behind = None if self.model.background is None else background(self.model.background.rough(clips))
-            ink = see(clips, behind, self.model.config)[:, :, : clips.shape[2]]
+            ink = clips if behind is None else self.model.render.ink(clips, behind)
             self.object_nats = object_nats(ink.flatten(0, 1), self.model.config)
         return self.object_nats * share
 

@@ -51,7 +51,7 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
     config = model.config
     limit, std = config.first_steps, config.likelihood_std
     opaque = config.objects == "opaque"
-    sight = torch.cat([frame, frame], 1) if opaque else frame
+    sight = torch.cat([frame.amax(1, keepdim=True), frame, frame], 1) if opaque else frame
     with torch.no_grad():
         retina = to_retina(sight, config)
     dark, clip = torch.zeros_like(retina[:, : config.covered]), torch.zeros(1, dtype=torch.int64)

@@ -59,7 +59,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
     frame, glimpse, prior = retinas(2, config), torch.rand(3, config.drawn, 6, 6), priors(3)
     clip = torch.tensor([0, 1, 1])
     behind = retinas(2, config) if objects == "opaque" else None
-    seen = frame if behind is None else torch.cat([frame - behind, frame], 1)
+    seen = frame if behind is None else torch.cat([frame[:, :1], frame - behind, frame], 1)
     matcher = Matcher(seen, clip, glimpse, prior, config)
     row, (h, w) = torch.tensor([2, 0]), frame.shape[-2:]
     others = RENDERERS[objects].paint(torch.rand(2, config.drawn, h, w))
