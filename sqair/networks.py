@@ -34,6 +34,8 @@ class Decoder(nn.Module):
         self.shape = (config.drawn, config.glimpse, config.glimpse)
         self.opaque = config.objects == "opaque"
         self.net = mlp(config.z_what, 128, 256, config.drawn * config.glimpse**2)
+        self.tone = mlp(config.z_what, 64, config.channels) if self.opaque else None
+        """Colour of the object as a whole, which its cells vary."""
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, _FAINT)
@@ -41,5 +43,9 @@ class Decoder(nn.Module):
             nn.init.zeros_(last.bias[config.glimpse**2 :])
 
     def forward(self, what: Tensor) -> Tensor:
-        drawn = torch.sigmoid(self.net(what)).view(-1, *self.shape)
-        return torch.cat([drawn[:, :1], drawn[:, :1] * drawn[:, 1:]], 1) if self.opaque else drawn
+        logits = self.net(what).view(-1, *self.shape)
+        if self.tone is None:
+            return torch.sigmoid(logits)
+        alpha = torch.sigmoid(logits[:, :1])
+        colour = torch.sigmoid(logits[:, 1:] + self.tone(what)[:, :, None, None])
+        return torch.cat([alpha, alpha * colour], 1)
