@@ -94,6 +94,11 @@ class ModelConfig:
         return 1 + 2 * self.channels if self.objects == "opaque" else self.channels
 
     @property
+    def window(self) -> float:
+        """Side of the part of the canvas in which an object is drawn, read and weighed, pixels (windows.py)."""
+        return max(1.25 * self.max_size, self.context)
+
+    @property
     def covered(self) -> int:
         """Channels of what is explained so far: ink, or of opaque objects what they cover."""
         return 1 if self.objects == "opaque" else self.channels

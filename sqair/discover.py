@@ -11,10 +11,11 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance
 from sqair.fixate import to_retina
-from sqair.geometry import read, where_to_box
+from sqair.geometry import where_to_box
 from sqair.objects import Posterior
 from sqair.presence import Inference
 from sqair.search import RecurrentSearch, ResidualSearch
+from sqair.windows import read_from
 
 
 class New(NamedTuple):
@@ -65,7 +66,7 @@ class Discovery(nn.Module):
         where = q_where.sample(inference.generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            glimpse = read(torch.cat([sight[clip], explained[clip]], 1), box, config.glimpse)
+            glimpse = read_from(torch.cat([sight, explained], 1), clip, box, config)
         encoding, q_what = self.appearance(glimpse)
         what = q_what.sample(inference.generator)
         posterior = Posterior(where, what, q_where, Gaussian.standard(where), q_what, Gaussian.standard(what), encoding)

@@ -16,6 +16,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
+from sqair.windows import Windows
 
 _JUMP = 8.0
 """Cost in nats of a displacement that the prior of z_where does not foresee."""
@@ -91,10 +92,14 @@ class Matcher:
         """
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
         self.render = RENDERERS[config.objects]
-        h, w = retina.shape[-2:]
-        self.cells = int(-(-config.max_size // config.retina))
-        self.span = (h + self.cells - 1, w + self.cells - 1)
         self.box = where_to_box(prior.mean, config)
+        reach = 2 * config.max_size + 4 * config.search_margin
+        canvas = (retina.shape[-2], retina.shape[-1])
+        self.region = Windows.around(self.box[:, :2], clip, reach, canvas, config.retina)
+        self.seen = self.region.cut(retina)
+        """Where each object is looked for ``[M, S, h', w']``."""
+        self.cells = int(-(-config.max_size // config.retina))
+        self.span = (self.region.size[0] + self.cells - 1, self.region.size[1] + self.cells - 1)
         middle = torch.full_like(self.box[:, :2], self.cells * config.retina / 2)
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
@@ -106,8 +111,8 @@ class Matcher:
         config = self.config
         scale = self.box.new_tensor([config.width / 2, config.height / 2]) * config.position_std
         std = (prior.log_std[:, :2].exp() * scale).clamp_min(0.5)
-        offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) for n in self.span]
-        y, x = ((o + self.cells / 2) * config.retina for o in offsets)
+        offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) + self.cells / 2 for n in self.span]
+        y, x = ((o + self.region.corner[:, i, None]) * config.retina for o, i in zip(offsets, (1, 0), strict=True))
         dy = (y - self.box[:, 1, None]) / std[:, 1, None]
         dx = (x - self.box[:, 0, None]) / std[:, 0, None]
         return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP)
@@ -122,7 +127,7 @@ class Matcher:
         return torch.cat([shown, alpha, -0.5 * power, alpha * shown, -0.5 * alpha**2], 1)
 
     def _factors(self, retina: Tensor, others: Tensor) -> Tensor:
-        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h, w]`` lies."""
+        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h', w']`` lies."""
         if self.config.objects == "light":
             explained = self.render.cover(others)
             clear = 1 - explained
@@ -136,19 +141,19 @@ class Matcher:
         return torch.cat([rest, against, clear**2, clear**2 * behind, clear**2 * power], 1)
 
     def fixate(self, row: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given the paint of the others ``[R, P, h, w]``.
+        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given the paint of the others ``[R, P, h', w']``.
 
         The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
         """
         config = self.config
-        images = self._factors(self.retina[self.clip[row]], others)
+        images = self._factors(self.seen[row], others)
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
         spectrum = torch.fft.rfft2(padded, s=self.span)
         match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.span)
         weight = config.retina**2 / config.likelihood_std**2
         peak, score = _peak(weight * match + self.log_prior[row])
-        return (peak - (self.cells - 1) + self.cells / 2) * config.retina, score
+        return (peak - (self.cells - 1) + self.cells / 2 + self.region.corner[row]) * config.retina, score
 
     def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
@@ -156,25 +161,26 @@ class Matcher:
         An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
 
         Returns:
-            Centres ``[M, 2]`` in pixels, and what the *other* objects cover at their fixations, on the retina,
-            ``[M, E, h, w]``.
+            Centres ``[M, 2]`` in pixels, and what the *other* objects cover of ``seen`` at their fixations,
+            ``[M, E, h', w']``.
         """
-        height, width = self.retina.shape[-2:]
-        explained = self.retina.new_zeros(len(self.retina), self.config.drawn, height, width)
+        clips, channels = len(self.retina), self.config.drawn
+        explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
         centre = self.box[:, :2].clone()
-        own = explained.new_zeros(len(self.clip), *explained.shape[1:])
+        own = explained.new_zeros(len(self.clip), channels, *self.region.size)
         waiting = torch.arange(len(self.clip), device=self.clip.device)
         while len(waiting):
-            place, score = self.fixate(waiting, explained[self.clip[waiting]])
+            place, score = self.fixate(waiting, self.region.rows(waiting).cut(explained))
             first = rank_in_clip(self.clip[waiting], score) == 0
             row, found = waiting[first], score[first] > 0
             centre[row] = torch.where(found[:, None], place[first], centre[row])
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            drawn = write(self.glimpse[row], box, height, width, self.config.retina)
+            region = self.region.rows(row)
+            drawn = write(self.glimpse[row], region.local(box), *region.size, self.config.retina)
             own[row] = self.render.paint(drawn) * found[:, None, None, None]
-            explained = explained.index_add(0, self.clip[row], own[row])
+            explained = explained + region.add(own[row], clips)
             waiting = waiting[~first]
-        return centre, self.render.cover(explained[self.clip] - own)
+        return centre, self.render.cover(self.region.cut(explained) - own)
 
 
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
 from sqair.model import SQAIR, State
 from sqair.objects import Objects, Posterior
 from sqair.presence import Inference
-from sqair.render import background, blend
+from sqair.render import background
+from sqair.windows import Patches
 
 
 @torch.no_grad()
@@ -32,11 +33,11 @@ def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *,
     drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
     objects, paint = model.born(drawn, clip, torch.zeros_like(counts))
     behind = None if model.background is None else model.background.imagine(like, None, generator)
-    frames = [canvas(model, paint, clip, clips, behind)]
+    frames = [canvas(model, paint, clips, behind)]
     for _ in range(length - 1):
         objects, paint = evolve(model, objects, generator)
         behind = None if model.background is None else model.background.imagine(like, behind, generator)
-        frames.append(canvas(model, paint, objects.clip, clips, behind))
+        frames.append(canvas(model, paint, clips, behind))
     return torch.stack(frames)
 
 
@@ -55,24 +56,24 @@ def predict(
     frames, objects, expected = [], state.objects, []
     for _ in range(horizon):
         objects, paint = evolve(model, objects, generator)
-        frames.append(canvas(model, paint, objects.clip, observed.shape[1], state.background))
+        frames.append(canvas(model, paint, observed.shape[1], state.background))
         expected.append(objects)
     return torch.stack(frames), expected
 
 
-def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) -> tuple[Objects, Tensor]:
-    """One frame of the prior: objects that stay ``[M]``, moved, and their paint ``[M, P, H, W]``."""
+def evolve(model: SQAIR, objects: Objects, generator: torch.Generator | None) -> tuple[Objects, Patches]:
+    """One frame of the prior: objects that stay ``[M]``, moved, and their paint ``[M, P, h, w]``."""
     p_where, p_what = model.propagation.prior(objects)
     where, what = p_where.sample(generator), p_what.sample(generator)
     stays = sample_bernoulli(torch.full_like(objects.age, model.config.stay_logit), generator).bool()
     drawn = Posterior(where, what, p_where, p_where, p_what, p_what, what)
     moved, paint = model.moved(objects, drawn)
-    return moved.rows(stays), paint[stays]
+    return moved.rows(stays), paint.rows(stays)
 
 
-def canvas(model: SQAIR, paint: Tensor, clip: Tensor, clips: int, carried: Tensor | None) -> Tensor:
-    """Mean images ``[B, C, H, W]`` of objects of ``paint [M, P, H, W]``, before what a background has ``carried``."""
+def canvas(model: SQAIR, paint: Patches, clips: int, carried: Tensor | None) -> Tensor:
+    """Mean images ``[B, C, H, W]`` of objects of ``paint [M, P, h, w]``, before what a background has ``carried``."""
     behind = None
     if model.background is not None and carried is not None:
         behind = background(model.background.draw(carried))
-    return model.render.canvas(blend(paint, clip, clips), behind)
+    return model.render.canvas(paint.total(torch.ones_like(paint.image[:, 0, 0, 0]), clips), behind)

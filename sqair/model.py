@@ -28,7 +28,8 @@ from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
 from sqair.propagate import Propagation
-from sqair.render import RENDERERS, background, blend, log_likelihood
+from sqair.render import RENDERERS, background, log_likelihood
+from sqair.windows import Patches, Windows
 
 
 @dataclass
@@ -52,12 +53,17 @@ class Step:
     """``[B]``, log prior of finding nothing more where the search saw nothing, so that q(z_pres = 0) is 1."""
     rows: list[Rows]
     objects: Objects
-    images: Tensor
-    """``[M, C, H, W]``, what each object of ``objects`` does to an otherwise empty canvas; no gradient."""
+    patches: Patches
+    """``[M, C, h, w]``, what each object of ``objects`` does to an otherwise empty canvas; no gradient."""
     confidence: Tensor
     """``[M]``, q(z_pres = 1) of each object of ``objects``; no gradient."""
     behind: Behind | None = None
     """The background, of a model that has one."""
+
+    @property
+    def images(self) -> Tensor:
+        """``patches`` on canvases of their own, ``[M, C, H, W]``."""
+        return self.patches.whole()
 
 
 class Scene:
@@ -75,18 +81,20 @@ class Scene:
         self.contrast = frame.new_ones(len(frame)) if self.behind is None else self.render.contrast(self.behind)
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
-        self.images: list[Tensor] = []
+        self.patches: list[Patches] = []
         self.confidence: list[Tensor] = []
         self.unseen: Objects | None = None
         self.log_p_nothing = frame.new_zeros(len(frame))
 
-    def add(self, rows: Rows, objects: Objects, paint: Tensor) -> None:
-        """Adds those of the inferred ``objects [M]`` that are there, of ``paint [M, P, H, W]``."""
+    def add(self, rows: Rows, objects: Objects, paint: Patches) -> None:
+        """Adds those of the inferred ``objects [M]`` that are there, of ``paint [M, P, h, w]``."""
         kept = rows.pres.detach().bool()
         self.rows.append(rows)
         self.alive.append(replace(objects, weight=rows.pres).rows(kept))
         with torch.no_grad():
-            self.images.append(self.render.alone(paint[kept], self.behind_of(objects.clip[kept])))
+            paint = paint.rows(kept)
+            behind = None if self.behind is None else paint.windows.cut(self.behind)
+            self.patches.append(Patches(self.render.alone(paint.image, behind), paint.windows))
         self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
 
     def explained(self) -> Tensor:
@@ -97,10 +105,6 @@ class Scene:
         """The canvas so far, ``[B, C, H, W]``."""
         return self.render.canvas(self.paint, self.behind)
 
-    def behind_of(self, clip: Tensor) -> Tensor | None:
-        """The background of the clips ``clip [M]``."""
-        return None if self.behind is None else self.behind[clip]
-
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
         clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
@@ -110,24 +114,24 @@ class Scene:
 class Gains:
     """What objects ``[M]`` of a scene gain, of which ``on [M]`` are part of its paint; no gradient."""
 
-    def __init__(self, scene: Scene, clip: Tensor, paint: Tensor, on: Tensor, std: float) -> None:
-        self.clip, self.paint, self.on = clip, paint, on
-        self.total = scene.paint.detach()
-        behind = scene.behind_of(clip)
-        behind = None if behind is None else behind.detach()
-        self.gain = partial(scene.render.gain, scene.frame[clip], behind=behind, std=std)
+    def __init__(self, scene: Scene, paint: Patches, on: Tensor, std: float) -> None:
+        self.paint = Patches(paint.image.detach(), paint.windows)
+        self.on, self.total = on, scene.paint.detach()
+        cut = paint.windows.cut
+        behind = None if scene.behind is None else cut(scene.behind.detach())
+        self.gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=std)
 
     def at(self, pres: Tensor) -> Tensor:
         """Each at a presence ``pres [M]`` between 0 and 1, the others as they are in the scene."""
-        return self.gain(self._times(pres), self.total[self.clip] - self._times(self.on))
+        return self.gain(self._times(pres), self.paint.windows.cut(self.total) - self._times(self.on))
 
     def given(self, there: Tensor) -> Tensor:
         """Each, if those are there of which ``there [M]`` is 1."""
-        total = self.total + blend(self._times(there - self.on), self.clip, len(self.total))
-        return self.gain(self.paint, total[self.clip] - self._times(there))
+        total = self.total + self.paint.total(there - self.on, len(self.total))
+        return self.gain(self.paint.image, self.paint.windows.cut(total) - self._times(there))
 
     def _times(self, pres: Tensor) -> Tensor:
-        return pres[:, None, None, None] * self.paint
+        return pres[:, None, None, None] * self.paint.image
 
 
 def see(frame: Tensor, behind: Tensor | None, config: ModelConfig) -> Tensor:
@@ -199,11 +203,12 @@ class SQAIR(nn.Module):
             next_id = self._discover(scene, next_id, config.later_steps, inference)
         canvas = scene.canvas()
         objects = Objects.concat([state.objects.rows(state.objects.clip[:0]), *scene.alive])
-        images = torch.cat([frame.new_zeros(0, *frame.shape[1:]), *scene.images])
+        none = Windows.around(frame.new_zeros(0, 2), objects.clip[:0], config.window, (config.height, config.width))
+        patches = Patches.concat([Patches(frame.new_zeros(0, frame.shape[1], *none.size), none), *scene.patches])
         confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
         carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
-        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, images, confidence, behind)
+        step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, patches, confidence, behind)
         last = None
         if self.background is not None and behind is not None:
             with torch.no_grad():
@@ -215,12 +220,12 @@ class SQAIR(nn.Module):
         posterior = self.propagation(scene.sight, scene.retina, objects, inference.generator)
         moved, paint = self.moved(objects, posterior)
         on = (objects.unseen == 0) * objects.weight.detach()
-        scene.paint = blend(on[:, None, None, None] * paint, objects.clip, len(scene.frame))
+        scene.paint = paint.total(on, len(scene.frame))
         weight = objects.weight
         rows = self._infer_presence(scene, posterior, objects.clip, paint, on, weight, None, None, inference)
         if inference.memory:
             rows.pres = rows.pres * self._has_slot(rows)
-        scene.paint = blend(rows.pres[:, None, None, None] * paint, objects.clip, len(scene.frame))
+        scene.paint = paint.total(rows.pres, len(scene.frame))
         kept = rows.pres.detach().bool()
         scene.add(rows, moved, paint)
         if inference.memory:
@@ -263,7 +268,7 @@ class SQAIR(nn.Module):
             )
             weight = weight.index_copy(0, clip, rows.pres)
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
-            scene.paint = scene.paint + blend(rows.pres[:, None, None, None] * paint, clip, len(frame))
+            scene.paint = scene.paint + paint.total(rows.pres, len(frame))
             found = rows.pres.detach().bool()
             scene.add(rows, born, paint)
             next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
@@ -272,19 +277,20 @@ class SQAIR(nn.Module):
             searching = searching[room[searching] > 0]
         return next_id
 
-    def draw(self, posterior: Posterior) -> tuple[Tensor, Tensor]:
-        """Object glimpses ``[M, P, G, G]``, and the paint of them in place ``[M, P, H, W]``."""
+    def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:
+        """Glimpses ``[M, P, G, G]`` of objects in the clips ``clip [M]``, and their paint in place ``[M, P, h, w]``."""
         config = self.config
         glimpse = self.decoder(posterior.what)
-        image = write(glimpse, where_to_box(posterior.where, config), config.height, config.width)
-        return glimpse, self.render.paint(image)
+        box = where_to_box(posterior.where, config)
+        windows = Windows.around(box[:, :2], clip, config.window, (config.height, config.width))
+        return glimpse, Patches(self.render.paint(write(glimpse, windows.local(box), *windows.size)), windows)
 
     def _infer_presence(
         self,
         scene: Scene,
         posterior: Posterior,
         clip: Tensor,
-        paint: Tensor,
+        paint: Patches,
         on: Tensor,
         weight: Tensor,
         p_logit: Tensor | None,
@@ -297,7 +303,7 @@ class SQAIR(nn.Module):
         ``weight [M]`` is the presence of what z_pres depends on.
         """
         new = p_logit is not None
-        gains = Gains(scene, clip, paint.detach(), on, self.config.likelihood_std)
+        gains = Gains(scene, paint, on, self.config.likelihood_std)
         gained = gains.at(torch.ones_like(on))
 
         kl = posterior.kl()
@@ -316,14 +322,14 @@ class SQAIR(nn.Module):
         rows.pres = weight * inference.decide(rows, len(scene.frame))
         return rows
 
-    def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Tensor]:
-        """Objects of the last frame with new latents, and their paint ``[M, P, H, W]``."""
-        glimpse, paint = self.draw(posterior)
+    def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Patches]:
+        """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""
+        glimpse, paint = self.draw(posterior, old.clip)
         return self._update(old, posterior, glimpse), paint
 
-    def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Tensor]:
-        """New objects in the clips ``clip [M]``, and their paint ``[M, P, H, W]``."""
-        glimpse, paint = self.draw(posterior)
+    def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Patches]:
+        """New objects in the clips ``clip [M]``, and their paint ``[M, P, h, w]``."""
+        glimpse, paint = self.draw(posterior, clip)
         return self._birth(posterior, glimpse, clip, next_id), paint
 
     def _update(self, old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:

@@ -18,6 +18,7 @@ from sqair.fixate import Matcher
 from sqair.geometry import centre_to_where, read, where_to_box
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
+from sqair.windows import read_from
 
 
 class MotionPrior(nn.Module):
@@ -74,16 +75,17 @@ class Propagation(nn.Module):
             centre, explained = match.run()
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
-            seen = torch.cat([retina[objects.clip], explained], 1)
-            glimpse = read(seen, window, config.glimpse, config.retina)
+            seen = torch.cat([match.seen, explained], 1)
+            glimpse = read(seen, match.region.local(window), config.glimpse, config.retina)
             start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)
             surprise = torch.cat([start - p_where.mean, p_where.log_std], -1)
         q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
         where = q_where.sample(generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            own = read(sight[objects.clip], box, config.glimpse)
-            glimpse = torch.cat([own, read(explained, box, config.glimpse, config.retina)], 1)
+            own = read_from(sight, objects.clip, box, config)
+            others = read(explained, match.region.local(box), config.glimpse, config.retina)
+            glimpse = torch.cat([own, others], 1)
         encoding, q_what = self.appearance(glimpse)
         if config.temporal.appearance:
             gate = torch.sigmoid(self.gate(torch.cat([encoding, objects.hidden], -1)) - 1)

@@ -10,7 +10,8 @@ subtraction. ``Opaque`` is this. ``Light`` is its special case c = 1, the noisy-
 with an alpha for each colour channel.
 
 What both have to keep of objects is their *paint*, of which that of several is the sum: ``[M, P, H, W]`` of objects,
-``[B, P, H, W]`` of all objects of each clip. ``behind`` is b ``[.., C, H, W]``, or None where all is black.
+``[B, P, H, W]`` of all objects of each clip (windows.Patches.total). ``behind`` is b ``[.., C, H, W]``, or None where
+all is black.
 """
 
 from __future__ import annotations
@@ -126,11 +127,6 @@ RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque()}
 def background(image: Tensor) -> Tensor:
     """b as it is drawn: never so bright that no light shows before it."""
     return _OPAQUE * image
-
-
-def blend(paint: Tensor, clip: Tensor, clips: int) -> Tensor:
-    """The paint ``[B, P, H, W]`` of all objects of each clip, from theirs ``[M, P, H, W]``."""
-    return paint.new_zeros(clips, *paint.shape[1:]).index_add(0, clip, paint)
 
 
 def log_likelihood(frame: Tensor, canvas: Tensor, std: float) -> Tensor:

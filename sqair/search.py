@@ -17,10 +17,11 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
 from sqair.fixate import most_salient, saliency, unexplained
-from sqair.geometry import centre_to_where, read
+from sqair.geometry import centre_to_where
 from sqair.networks import mlp
 from sqair.objects import Posterior
 from sqair.presence import Inference
+from sqair.windows import read_from
 
 _SUREST = 5.0
 """Largest log-odds of presence of the recurrent search: surer, it would not learn from what it no longer tries."""
@@ -58,18 +59,17 @@ class ResidualSearch(nn.Module):
         """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far."""
         config = self.config
         with torch.no_grad():
-            retina, explained = retina[clip], explained[clip]
-            salience = inference.attend(saliency(unexplained(retina, explained, config)), clip)
+            salience = inference.attend(saliency(unexplained(retina, explained, config)[clip]), clip)
             centre, salience = most_salient(salience, config)
             worth = (salience > config.saliency_threshold).nonzero()[:, 0]
             if not len(worth):
                 return None
-            retina, explained, centre = retina[worth], explained[worth], centre[worth]
+            clip, centre = clip[worth], centre[worth]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
-            glimpse = read(torch.cat([retina, explained], 1), window, config.glimpse, config.retina)
+            glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
         shift, spread = self.where(self.context(glimpse)).chunk(2, -1)
-        return Found(clip[worth], Gaussian.around(start, 0.5 * shift, spread, -2.5), None)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), None)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.bounds import Terms
@@ -36,8 +37,8 @@ def ink_boxes(images: Tensor, ink: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes tight around the visible ink that each object explains.
 
     Args:
-        images: ``[M, C, H, W]``, what each object does to an otherwise empty canvas.
-        ink: ``[M, C, H, W]``, how much the frame it is in differs from the background.
+        images: ``[M, C, h, w]``, what each object does to an otherwise empty canvas.
+        ink: ``[M, C, h, w]``, how much the frame it is in differs from the background.
 
     Returns:
         Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
@@ -60,7 +61,9 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     if box == "ink":
         ink = frame if step.behind is None else frame - step.behind.image
         ink = ink.abs() if config.objects == "opaque" else ink
-        tight, any_ink = ink_boxes(step.images, ink[objects.clip])
+        windows = step.patches.windows
+        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink))
+        tight = tight + F.pad(windows.corner, (0, 2))
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))
     tracks = []
@@ -94,13 +97,14 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     kept = place[step.objects.clip] >= 0
     objects = step.objects.rows(kept)
     objects = replace(objects, clip=place[objects.clip])
+    patches = step.patches.rows(kept)
     picked = Step(
         step.canvas[clips],
         step.log_likelihood[clips],
         step.log_p_nothing[clips],
         [],
         objects,
-        step.images[kept],
+        replace(patches, windows=replace(patches.windows, clip=objects.clip)),
         step.confidence[kept],
         None if step.behind is None else step.behind.rows(clips),
     )

@@ -75,6 +75,11 @@ def spots(config: ModelConfig, length: int, clips: int, *, seed: int = 1, count:
     return (image[:, :, None] * colour).to(torch.get_default_dtype())
 
 
+def blend(paint: Tensor, clip: Tensor, clips: int) -> Tensor:
+    """The sum ``[B, ...]`` of the paint ``[M, ...]`` of the objects of each clip."""
+    return torch.stack([paint[clip == b].sum(0) for b in range(clips)])
+
+
 @dataclass
 class Dictated(Inference):
     """Presence as written: the decisions of each clip, in order; 0 when they run out, or without any script."""

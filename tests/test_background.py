@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
+from conftest import STATIC, TINY, Dictated, blend, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
 from sqair.background import Drawn, Smooth, Still, lines, still_image
 from sqair.bounds import Terms
@@ -24,7 +24,7 @@ from sqair.imagine import predict, sample
 from sqair.mot_io import read_mot
 from sqair.presence import Inference, Sampled
 from sqair.pretrained import load_weights, save_weights
-from sqair.render import Light, background, blend
+from sqair.render import Light, background
 from sqair.scripts import cli
 from sqair.scripts.tracking import _watched
 from sqair.tracker import Tracker, track_clips

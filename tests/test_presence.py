@@ -9,12 +9,12 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from conftest import SPOTTER, follow, moving_spots, seeded, spotter, straight
+from conftest import SPOTTER, blend, follow, moving_spots, seeded, spotter, straight
 from sqair.discover import Discovery
 from sqair.distributions import Gaussian
 from sqair.objects import Posterior, Rows
 from sqair.presence import Explored, Inference, Refined, Sampled, embolden
-from sqair.render import Light, blend, log_likelihood
+from sqair.render import Light, log_likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from sqair.render import RENDERERS, Light, Opaque, background, blend, log_likelihood
+from conftest import blend
+from sqair.render import RENDERERS, Light, Opaque, background, log_likelihood
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -1,0 +1,119 @@
+"""Windows: the part of the canvas in which an object is drawn, read and weighed.
+
+What an object costs does not grow with the canvas: everything about it happens in a window around it. On canvases that
+are hardly larger than a window, all windows are the whole canvas.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sqair.config import ModelConfig
+from sqair.geometry import read
+
+_NEARLY = 1.25
+"""A canvas of up to so many windows a side is a window."""
+
+
+@dataclass
+class Windows:
+    """Windows of one size in the images of clips, all inside of them.
+
+    Attributes:
+        clip: ``[M]`` int64, the clip that each is in.
+        corner: ``[M, 2]`` int64, its top left corner (x, y), in cells of the images.
+        size: ``(h, w)`` of all windows; canvas: ``(H, W)`` of the images.
+        stride: pixels per cell of the images.
+    """
+
+    clip: Tensor
+    corner: Tensor
+    size: tuple[int, int]
+    canvas: tuple[int, int]
+    stride: int = 1
+
+    @staticmethod
+    def around(centre: Tensor, clip: Tensor, side: float, canvas: tuple[int, int], stride: int = 1) -> Windows:
+        """Windows of a ``side`` around ``centre [M, 2]``, both in pixels, where the ``canvas`` has room for them."""
+        cells = math.ceil(side / stride)
+        height, width = (n if n <= _NEARLY * cells else cells for n in canvas)
+        room = torch.tensor([canvas[1] - width, canvas[0] - height], device=centre.device)
+        corner = (centre.detach() / stride - torch.tensor([width, height], device=centre.device) / 2).round().long()
+        corner = torch.minimum(corner.clamp_min(0), room)
+        return Windows(clip, corner, (height, width), canvas, stride)
+
+    def rows(self, index: Tensor) -> Windows:
+        """Some of them."""
+        return replace(self, clip=self.clip[index], corner=self.corner[index])
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are the whole canvas."""
+        return self.size == self.canvas
+
+    def local(self, box: Tensor) -> Tensor:
+        """Boxes ``[M, 4]`` (centre x, y, w, h in pixels) relative to the corners of the windows."""
+        return torch.cat([box[:, :2] - self.stride * self.corner, box[:, 2:]], -1)
+
+    def cut(self, images: Tensor) -> Tensor:
+        """What is in the windows ``[M, K, h, w]``, of images ``[B, K, H, W]`` of the clips."""
+        if self.whole:
+            return images[self.clip]
+        y, x = self._places()
+        return images[self.clip[:, None, None], :, y, x].permute(0, 3, 1, 2)
+
+    def add(self, images: Tensor, clips: int) -> Tensor:
+        """The sums ``[B, K, H, W]`` of images in windows ``[M, K, h, w]``, 0 where there is none."""
+        total = images.new_zeros(clips, images.shape[1], *self.canvas)
+        if self.whole:
+            return total.index_add(0, self.clip, images)
+        y, x = self._places()
+        place = ((self.clip[:, None, None] * self.canvas[0] + y) * self.canvas[1] + x).flatten()
+        flat = total.transpose(0, 1).reshape(images.shape[1], -1).index_add(1, place, images.transpose(0, 1).flatten(1))
+        return flat.view(images.shape[1], clips, *self.canvas).transpose(0, 1)
+
+    def _places(self) -> tuple[Tensor, Tensor]:
+        """Rows ``[M, h, 1]`` and columns ``[M, 1, w]`` of the images."""
+        y, x = (torch.arange(n, device=self.corner.device) for n in self.size)
+        return self.corner[:, 1, None, None] + y[:, None], self.corner[:, 0, None, None] + x
+
+
+@dataclass
+class Patches:
+    """Images of objects ``[M, K, h, w]``, each in its window: 0 everywhere else."""
+
+    image: Tensor
+    windows: Windows
+
+    def rows(self, index: Tensor) -> Patches:
+        """Some of them."""
+        return Patches(self.image[index], self.windows.rows(index))
+
+    def total(self, weight: Tensor, clips: int) -> Tensor:
+        """The sum ``[B, K, H, W]`` of those of each clip, by ``weight [M]``."""
+        return self.windows.add(weight[:, None, None, None] * self.image, clips)
+
+    def whole(self) -> Tensor:
+        """On canvases of their own, ``[M, K, H, W]``."""
+        count = len(self.image)
+        alone = replace(self.windows, clip=torch.arange(count, device=self.image.device))
+        return alone.add(self.image, count)
+
+    @staticmethod
+    def concat(parts: list[Patches]) -> Patches:
+        """All of them; there is at least one part."""
+        clip, corner = (torch.cat([getattr(p.windows, name) for p in parts]) for name in ("clip", "corner"))
+        return Patches(torch.cat([p.image for p in parts]), replace(parts[0].windows, clip=clip, corner=corner))
+
+
+def read_from(images: Tensor, clip: Tensor, box: Tensor, config: ModelConfig, stride: int = 1) -> Tensor:
+    """Glimpses ``[M, K, G, G]`` of the images ``[B, K, H, W]`` of the clips ``clip [M]``, in boxes ``[M, 4]``.
+
+    ``images`` have ``stride`` pixels per cell; the boxes are in pixels.
+    """
+    windows = Windows.around(box[:, :2], clip, config.window, (images.shape[-2], images.shape[-1]), stride)
+    return read(windows.cut(images), windows.local(box), config.glimpse, stride)
