@@ -31,15 +31,17 @@ from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.pretrained import load_weights
+from sqair.render import Light
 from sqair.tracker import Tracker, track_clips
 from sqair.train import Trainer
+from sqair.windows import Patches
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
     "data": [(Trainer, "batch")],
     "propagate": [(SQAIR, "_propagate")],
     "discover": [(SQAIR, "_discover")],
     "draw": [(SQAIR, "draw")],
-    "likelihood": [(sqair.model, "gain"), (sqair.model, "blend"), (sqair.model, "log_likelihood")],
+    "likelihood": [(Light, "gain"), (Patches, "total"), (sqair.model, "log_likelihood")],
     "bound": [(sqair.train, "Terms")],
     "backward": [(torch.Tensor, "backward")],
     "optimiser": [(Trainer, "_clip_gradients"), (torch.optim.Adam, "step"), (torch.optim.Adam, "zero_grad")],

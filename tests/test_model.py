@@ -110,7 +110,7 @@ def assert_same_rows(together: Objects, alone: Objects, clip: int) -> None:
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_a_batch_is_its_clips_one_by_one(config: ModelConfig) -> None:
     frames = torch.cat([spots(config, 6, 1, seed=s, count=s % 4) for s in range(6)], 1)
-    assert_clips_are_apart(tiny_model(config, seed=9, noise=0.3), frames, Inference())
+    assert_clips_are_apart(tiny_model(config, seed=8, noise=0.3), frames, Inference())
 
 
 @pytest.mark.parametrize("inference", [Inference(), Refined(memory=3)])
