@@ -7,6 +7,7 @@ file of ``--config``, the words that were typed.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -48,15 +49,27 @@ def with_presets(words: Sequence[str], args_type: type) -> list[str]:
     Raises:
         UserError: no such recipe, preset, file or run, or a key or value in the file is wrong.
     """
+    words = [re.sub(r"^--data(?==|$)", "--footage", word) for word in words]
+    footage = _value(words, "--footage")
     config = _value(words, "--config")
     if config is None and "--resume" in words and not any(_value(words, f) for f in ("--preset", "--recipe")):
         config = _run_config(_value(words, "--output"))
     words = [*(read_flags(config, args_type) if config else []), *words]
+    if footage is not None and Path(footage).exists():
+        words = [*flag_words(_footage(footage), args_type, footage), *words]
     if preset := _value(words, "--preset"):
         words = [*flag_words(get_preset(preset), args_type, f"preset {preset}"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
     return words
+
+
+def _footage(source: str) -> Mapping[str, Any]:
+    """What follows from footage. Raises UserError if it is no good."""
+    from sqair.datasets.footage import suggest, survey
+    from sqair.datasets.video import read_source
+
+    return suggest(survey(read_source(source)))
 
 
 def get_preset(name: str) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
+from sqair.datasets.footage import read_scaled
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import staged
@@ -33,7 +34,8 @@ BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
 CHUNK = 500
 WATCHED = 50
-"""Frames of a video from which a model learns the scene, if its background is still."""
+"""Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
+first ones where its length is not known."""
 ESCAPE = 27
 
 
@@ -72,7 +74,7 @@ def track(args: Args) -> float:
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
     """Raises UserError, which names the sizes, if the frames of a clip are not of the model's size."""
     for clip in clips:
-        if clip.size != (config.height, config.width):
+        if not config.fit and clip.size != (config.height, config.width):
             has, takes = f"{clip.size[1]}x{clip.size[0]}", f"{config.width}x{config.height}"
             raise UserError(
                 f"{clip.path}: frames are {has} pixels, the model takes {takes}: scale the video, "
@@ -95,7 +97,7 @@ def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
 def _fit_together(clips: Sequence[ClipSource], config: ModelConfig) -> bool:
     """Whether the clips are those of one archive, of a length that allows for tracking many at a time."""
     archive = all(clip.path.suffix.lower() == ".npz" for clip in clips)
-    return archive and _pixels(clips[0], config) <= BATCH_PIXELS
+    return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
 
 
 def _pixels(clip: ClipSource, config: ModelConfig) -> int:
@@ -126,7 +128,11 @@ def _track_stream(
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
     frames = fitted(clip, model.config)
-    if model.config.background == "still":
+    if model.config.background == "still" and clip.length is not None:
+        wanted = set(np.linspace(0, clip.length - 1, min(WATCHED, clip.length)).astype(int).tolist())
+        canvas = (model.config.height, model.config.width)
+        tracker.watch(np.stack(read_scaled(clip, canvas, model.config.channels, wanted)))
+    elif model.config.background == "still":
         frames = _watched(frames, tracker)
     found = Found()
     truncated = None

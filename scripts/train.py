@@ -1,9 +1,10 @@
-"""Train a model on generated video.
+"""Train a model on generated video, or on footage of a camera that does not move.
 
 sqair train --output runs/mine                               the default: moving-mnist, 5 CPU-minutes
 sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3
+sqair train --output runs/street --data street.mp4           no labels, no other settings
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
 """
@@ -67,7 +68,7 @@ class Data(Recipe):
 
 @dataclass(frozen=True)
 class Args:
-    """Train a model on generated video, from scratch or from a checkpoint."""
+    """Train a model on generated video or on footage, from scratch or from a checkpoint."""
 
     output: Path
     """Folder of the run: config.yaml, metrics.jsonl, pictures/, checkpoint.pt and, at the end, weights/."""
@@ -75,6 +76,9 @@ class Args:
     """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
     recipe: str = "moving-mnist"
     """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
+    footage: Path | None = None
+    """Train on this instead of generated video: a video of a camera that does not move, a folder of images, a
+    MOTChallenge folder or a folder of them. `--data PATH` is the same. What follows from the footage is set by it."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False
@@ -140,6 +144,7 @@ def settings(args: Args) -> dict:
     for key in ("output", "config", "resume", "overwrite", "device"):
         del nested[key]
     del nested["data"]["name"]
+    nested["footage"] = None if args.footage is None else str(args.footage)
     nested["train"]["stages"] = _write_stages(args.train.stages)
     nested["train"]["price"] = list(args.train.price)
     return nested
@@ -148,6 +153,8 @@ def settings(args: Args) -> dict:
 def _fit_model(args: Args) -> ModelConfig:
     """The model with the canvas and the channels of the video, unless it was given another one on purpose."""
     model, default = args.model, ModelConfig()
+    if args.footage is not None:
+        return model
     video = {"height": args.data.height, "width": args.data.width, "channels": 3 if args.data.colour else 1}
     for side, wanted in video.items():
         given = getattr(model, side)

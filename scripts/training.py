@@ -15,16 +15,18 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import Recipe
+from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
-from sqair.scripts.validation import Validation
-from sqair.train import Trainer, TrainingError
+from sqair.scripts.validation import Validation, ValidationClips, generated_clips
+from sqair.train import ClipSource, Trainer, TrainingError
 
 
 class Generated:
@@ -35,6 +37,18 @@ class Generated:
 
     def __call__(self, start: int, count: int) -> np.ndarray:
         return make_clips(self.recipe, "train", self.seed, start, count, truth=False).frames
+
+
+def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
+    """Clips to train on and to validate with."""
+    if args.footage is None:
+        recipe = recipe_of(args)
+        return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips)
+    config = args.model
+    length = max(stage.length for stage in args.train.stages)
+    sources = read_source(args.footage)
+    footage = Footage(sources, (config.height, config.width), config.channels, length, args.train.seed)
+    return footage, ValidationClips(*footage.held_out(args.validation_clips))
 
 
 class Interrupts:
@@ -64,10 +78,10 @@ class Session:
     def __init__(self, args: Args) -> None:
         self.args = args
         self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        recipe = recipe_of(args)
         self.run = RunFolder(args.output, settings(args))
-        self.trainer = Trainer(args.model, args.train, Generated(recipe, args.train.seed), self.device)
-        self.validation = Validation(recipe, args.validation_clips, self.device)
+        source, clips = open_data(args)
+        self.trainer = Trainer(args.model, args.train, source, self.device)
+        self.validation = Validation(clips, self.device)
         self.cpu = 0.0
         self.bound = self.count = float("nan")
         self.frames = [stage.length * stage.clips for stage in args.train.stages for _ in range(stage.steps)]
@@ -99,7 +113,7 @@ class Session:
         """Scores on the validation clips, with a picture of some."""
         step = self.trainer.step
         metrics, steps = self.validation.measure(self.trainer.model)
-        self.count = metrics["count_accuracy"]
+        self.count = metrics.get("count_accuracy", math.nan)
         write_png(self.run.pictures / f"{step:06d}.png", self.validation.picture(self.trainer.model, steps))
         return {"step": step, **metrics, "cpu_seconds": round(self.cpu, 3)}
 
@@ -172,10 +186,10 @@ def _finish(session: Session) -> None:
         "validation_count_accuracy": session.count,
     }
     save_weights(session.run.weights, model, info)
+    counted = f", count accuracy {session.count:.3f} on {args.validation_clips} validation clips (not refined)"
     print(
         f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: "
-        f"bound {session.bound:.1f} nats a frame, count accuracy {session.count:.3f} "
-        f"on {args.validation_clips} validation clips (not refined)"
+        f"bound {session.bound:.1f} nats a frame{'' if math.isnan(session.count) else counted}"
     )
     print(
         f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"

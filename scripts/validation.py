@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -18,37 +20,58 @@ SEED = 0
 BANDS, COLUMNS = 3, 10
 
 
+@dataclass(frozen=True)
+class ValidationClips:
+    """Clips ``frames [N, T, H, W(, 3)]`` uint8, and what is known of them.
+
+    Attributes:
+        scenes: uint8 ``[N, H, W(, 3)]``, the images of their scenes.
+        count: ``[2, N, T]``, the fewest and the most objects that a frame may be said to have.
+    """
+
+    frames: np.ndarray
+    scenes: np.ndarray | None = None
+    count: np.ndarray | None = None
+
+
+def generated_clips(recipe: Recipe, clips: int) -> ValidationClips:
+    """Clips of validation digits; objects of which less than a quarter is visible may be counted or not."""
+    made = make_clips(recipe, "val", SEED, 0, clips)
+    count = np.zeros((2, clips, recipe.length), dtype=np.int64)
+    for i, truth in enumerate(made.truth):
+        np.add.at(count[0, i], truth.frame[truth.score > 0], 1)
+        np.add.at(count[1, i], truth.frame, 1)
+    return ValidationClips(made.frames, count=count)
+
+
 class Validation:
     """A fixed set of clips; looking at them leaves every random state as it was."""
 
-    def __init__(self, recipe: Recipe, clips: int, device: torch.device) -> None:
-        made = make_clips(recipe, "val", SEED, 0, clips)
-        self.frames = to_frames(made.frames, device)
-        self.pixels = made.frames
-        count = np.zeros((2, clips, recipe.length), dtype=np.int64)
-        for i, truth in enumerate(made.truth):
-            np.add.at(count[0, i], truth.frame[truth.score > 0], 1)
-            np.add.at(count[1, i], truth.frame, 1)
-        self.fewest, self.most = count
+    def __init__(self, clips: ValidationClips, device: torch.device) -> None:
+        self.frames = to_frames(clips.frames, device)
+        self.still = None if clips.scenes is None else to_frames(clips.scenes[:, None], device)[0]
+        self.pixels, self.count = clips.frames, clips.count
 
     @torch.no_grad()
     def measure(self, model: SQAIR) -> tuple[dict[str, float], list[Step]]:
         """Scores of the amortised posteriors, and the steps of their modes.
 
         The bound ``elbo`` is a single-sample estimate, nats per frame. ``count_accuracy`` is the share of
-        frames with the right number of objects at the modes, with no refinement; objects of which less than
-        a quarter is visible may be counted or not. ``count_accuracy_first`` is that of the first frames.
+        frames with the right number of objects at the modes, with no refinement, where the truth is known;
+        ``count_accuracy_first`` is that of the first frames.
         """
         training = model.training
         model.eval()
         generator = torch.Generator(self.frames.device).manual_seed(SEED)
-        still = model.still(self.frames)
+        still = model.still(self.frames) if self.still is None else self.still
         summary = Terms(model(self.frames, Sampled(generator), still)).summary()
         steps = model(self.frames, Inference(), still)
         model.train(training)
         clips = self.frames.shape[1]
         found = np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)
-        right = (self.fewest <= found) & (found <= self.most)
+        if self.count is None:
+            return summary, steps
+        right = (self.count[0] <= found) & (found <= self.count[1])
         accuracy = {"count_accuracy": float(right.mean()), "count_accuracy_first": float(right[:, 0].mean())}
         return {**summary, **accuracy}, steps
 
@@ -56,7 +79,9 @@ class Validation:
         """Clips with most objects: frames with boxes, over the model's canvases. RGB ``[H, W, 3]``."""
         times = spread(len(steps), COLUMNS)
         boxes = {t: step_tracks(steps[t], self.frames[t], t, model.config, "ink") for t in times}
-        busiest = np.argsort(-self.most.max(1), kind="stable").tolist()
+        clips = self.frames.shape[1]
+        found = np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)
+        busiest = np.argsort(-(found if self.count is None else self.count[1]).max(1), kind="stable").tolist()
         across = min(COLUMNS // len(times), len(busiest))
         bands = []
         for row in range(min(BANDS, len(busiest) // across)):

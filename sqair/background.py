@@ -16,8 +16,6 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, gaussian_kl
 
-_CHANGE = 0.05
-"""Share of the way that the image of a scene moves to what a frame shows of it."""
 _SHARES = {"light": 0.4, "opaque": 0.5}
 """Share of the pixels of a block taken to be darker than the background: fewer where objects only add light."""
 _CLEAR = 0.2
@@ -172,7 +170,7 @@ class Still(Background):
         return Behind(frame if before is None else before)
 
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
-        return behind.image + _CHANGE * clear * (frame - behind.image)
+        return behind.image + self.config.background_change * clear * (frame - behind.image)
 
     def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:
         return torch.zeros_like(like) if before is None else before

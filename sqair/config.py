@@ -56,6 +56,9 @@ class ModelConfig:
     """Prior standard deviation of a new object's centre, in half canvases."""
     size_mean: float = 11.0
     """Prior median of a new object's width and height, pixels."""
+    aspect: float = field(default=1.0, metadata={"later": True})
+    """Prior median of a new object's height over its width; ``size_mean`` is the median of the side of the square of
+    the same area."""
     size_std: float = 0.25
     """Prior standard deviation of log width and log height."""
     context: float = 30.0
@@ -77,9 +80,13 @@ class ModelConfig:
     background: Literal["none", "smooth", "still"] = field(default="none", metadata={"later": True})
     """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; or an image of
     the scene, the same in all frames but for slow change."""
+    background_change: float = field(default=0.05, metadata={"later": True})
+    """Share of the way that the image of a scene moves to what a frame shows of it, where no object is."""
     background_cells: int = field(default=2, metadata={"later": True})
     """Values of that grid on each axis: so few that no object covers half of a cell, or else it is taken for a part of
     the background."""
+    fit: bool = field(default=False, metadata={"later": True})
+    """Frames of any size are scaled to the canvas, and boxes are in their pixels; otherwise other sizes are refused."""
     temporal: TemporalConfig = field(default_factory=TemporalConfig)
     """The four temporal dependencies."""
 

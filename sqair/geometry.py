@@ -2,7 +2,8 @@
 
 ``z_where = (x, y, w, h)`` lives in units of its prior, which is N(0, I): the box that it stands for is
 
-    centre = canvas / 2 * (1 + position_std * z_xy)          size = size_mean * exp(size_std * z_wh)
+    centre = canvas / 2 * (1 + position_std * z_xy)
+    size = size_mean * (aspect^-1/2, aspect^1/2) * exp(size_std * z_wh)
 
 in pixels. An axis-aligned spatial transformer is separable, so that reading and writing are two small matrix
 products with interpolation weights instead of a sampling grid.
@@ -23,7 +24,8 @@ def where_to_box(where: Tensor, config: ModelConfig) -> Tensor:
     half = where.new_tensor([config.width / 2, config.height / 2])
     centre = half * (1 + config.position_std * where[..., :2])
     log_size = (config.size_std * where[..., 2:]).clamp(-_MAX_LOG_SIZE, _MAX_LOG_SIZE)
-    return torch.cat([centre, config.size_mean * log_size.exp()], -1)
+    median = where.new_tensor([config.size_mean * config.aspect**-0.5, config.size_mean * config.aspect**0.5])
+    return torch.cat([centre, median * log_size.exp()], -1)
 
 
 def centre_to_where(centre: Tensor, config: ModelConfig) -> Tensor:

@@ -19,6 +19,7 @@ from torch import Tensor
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.errors import UserError
+from sqair.fit import Fit
 from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
@@ -163,6 +164,7 @@ class Tracker:
         Raises:
             UserError: as ``update`` does.
         """
+        frames = np.stack([self._fit(frame).frame(frame) for frame in frames])
         check_frames(frames[None], self.model.config)
         self.reset()
         images = to_frames(frames[None], next(self.model.parameters()).device)
@@ -172,9 +174,13 @@ class Tracker:
     def update(self, frame: np.ndarray) -> Tracks:
         """Tracks of the next frame, uint8 ``[H, W]`` or ``[H, W, C]``; ``Tracks.frame`` counts from 0.
 
+        Boxes are in the pixels of the frame, which a model of footage scales to its canvas.
+
         Raises:
-            UserError: the frame is not uint8 or of another size than the model's.
+            UserError: the frame is not uint8, or not of the size of a model that scales none.
         """
+        fit = self._fit(frame)
+        frame = fit.frame(frame)
         check_frames(frame[None, None], self.model.config)
         image = to_frames(frame[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
@@ -182,7 +188,13 @@ class Tracker:
         self.last, self._state = explain(self.model, image, self._state, self.inference)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
-        return tracks
+        return replace(tracks, box=fit.boxes(tracks.box))
+
+    def _fit(self, frame: np.ndarray) -> Fit:
+        config = self.model.config
+        size = (frame.shape[0], frame.shape[1]) if frame.ndim > 1 else (0, 0)
+        canvas = (config.height, config.width)
+        return Fit(size, canvas if config.fit and frame.dtype == np.uint8 and min(size) else size)
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ from sqair.model import SQAIR
 from sqair.presence import Sampled
 from sqair.render import background
 
+_MEASURED = 2_500_000
+"""Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
 _SHORTEST = 5
 """Fewest frames of a clip from which the image of its scene is taken."""
 
@@ -37,6 +39,15 @@ class ClipSource(Protocol):
 
     def __call__(self, start: int, count: int) -> np.ndarray:
         """Clips ``start`` to ``start + count``: uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``."""
+        ...
+
+
+@runtime_checkable
+class SceneSource(Protocol):
+    """A source of clips that knows their scenes."""
+
+    def scenes(self, start: int, count: int) -> np.ndarray:
+        """Images of the scenes of the clips ``start`` to ``start + count``: uint8 ``[N, H, W]`` or ``[N, H, W, C]``."""
         ...
 
 
@@ -112,6 +123,7 @@ class Trainer:
         windows = min(self.source.length // stage.length, 4)
         count = -(-stage.clips // windows)
         clips = self.source(self.next_clip, count)
+        still = self._scenes(self.next_clip, clips)
         self.next_clip += count
         spare = self.source.length - windows * stage.length
         random = np.random.default_rng([self.config.seed, self.step])
@@ -120,8 +132,13 @@ class Trainer:
         )
         frame = starts.T.reshape(-1)[: stage.clips, None] + np.arange(stage.length)
         clip = np.repeat(np.arange(count), windows)[: stage.clips, None]
-        still = self.model.still(to_frames(clips, self.device))
         return to_frames(clips[clip, frame], self.device), None if still is None else still[clip[:, 0]]
+
+    def _scenes(self, start: int, clips: np.ndarray) -> Tensor | None:
+        """Images ``[N, C, H, W]`` of the scenes of the source's ``clips`` from ``start`` on, of a still background."""
+        if isinstance(self.source, SceneSource) and self.model.config.background == "still":
+            return to_frames(self.source.scenes(start, len(clips))[:, None], self.device)[0]
+        return self.model.still(to_frames(clips, self.device))
 
     def train_step(self) -> dict[str, float]:
         """One step of the optimiser; returns its metrics."""
@@ -173,8 +190,13 @@ class Trainer:
     def _price(self, share: float) -> float:
         """A ``share`` of what an object is worth over black, nats; that is measured on the first clips."""
         if self.object_nats is None:
-            clips = to_frames(self.source(0, 100), self.device)
-            behind = None if self.model.background is None else background(self.model.background.rough(clips))
+            canvas = self.model.config.height * self.model.config.width
+            found = self.source(0, max(10, min(100, _MEASURED // (canvas * self.source.length))))
+            clips, still = to_frames(found, self.device), self._scenes(0, found)
+            if self.model.background is None:
+                behind = None
+            else:
+                behind = background(self.model.background.rough(clips) if still is None else still)
             ink = clips if behind is None else self.model.render.ink(clips, behind)
             self.object_nats = object_nats(ink.flatten(0, 1), self.model.config)
         return self.object_nats * share

@@ -51,15 +51,16 @@ def affine_write(glimpse: Tensor, box: Tensor, height: int, width: int) -> Tenso
 # z_where and boxes
 
 
-@pytest.mark.parametrize("config", [ModelConfig(), TINY, replace(TINY, height=64, width=40)])
+@pytest.mark.parametrize("config", [ModelConfig(), TINY, replace(TINY, height=64, width=40, aspect=2.5)])
 def test_where_to_box_says_what_the_docstring_says(config: ModelConfig) -> None:
     where = torch.randn(9, 4)
     box = where_to_box(where, config)
     for z, b in zip(where.tolist(), box.tolist(), strict=True):
         assert b[0] == pytest.approx(config.width / 2 * (1 + config.position_std * z[0]), abs=1e-12)
         assert b[1] == pytest.approx(config.height / 2 * (1 + config.position_std * z[1]), abs=1e-12)
-        assert b[2] == pytest.approx(config.size_mean * math.exp(config.size_std * z[2]), abs=1e-12)
-        assert b[3] == pytest.approx(config.size_mean * math.exp(config.size_std * z[3]), abs=1e-12)
+        wide, high = config.size_mean / math.sqrt(config.aspect), config.size_mean * math.sqrt(config.aspect)
+        assert b[2] == pytest.approx(wide * math.exp(config.size_std * z[2]), abs=1e-12)
+        assert b[3] == pytest.approx(high * math.exp(config.size_std * z[3]), abs=1e-12)
 
 
 def test_boxes_and_where_round_trip() -> None:

@@ -1,0 +1,223 @@
+"""Footage: clips of a camera that does not move, without labels, and what can be told from them before any learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sqair.datasets.images import to_channels
+from sqair.datasets.video import ClipSource, TruncatedClip
+from sqair.errors import UserError
+from sqair.fit import Fit
+
+SURVEYED = 60
+"""Frames of all clips that a survey looks at."""
+LONG_SIDE = 320
+"""Pixels of the longer side of a frame as it is surveyed."""
+OBJECT = 15.0
+"""Side of a typical object on the canvas that a survey chooses, pixels."""
+LARGEST = 240
+"""Longest side of that canvas, pixels."""
+SAME = 10
+"""Grey levels by which two frames differ, in some channel, that show different things in a pixel."""
+SPECK = 3e-4
+"""Smallest blob that counts, as a share of the frame."""
+ALONE = (20, 65)
+"""Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
+HELD_OUT = 0.1
+"""Share at the end of every clip that is kept for validation."""
+SCENE = 40
+"""Frames of a clip from which the image of its scene is taken, evenly spread over it."""
+
+
+def scene_image(frames: np.ndarray) -> np.ndarray:
+    """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``: in each pixel the mean of those that agree with the
+    frame with which most agree."""
+    values = frames.astype(np.int16)
+
+    def agree(image: np.ndarray) -> np.ndarray:
+        return np.abs(values - image).max(-1) <= SAME
+
+    typical = np.argmax([agree(image).sum(0) for image in values], 0)
+    same = agree(np.take_along_axis(values, typical[None, ..., None], 0)[0])[..., None]
+    return np.rint((values * same).sum(0) / same.sum(0)).astype(np.uint8)
+
+
+def read_scaled(clip: ClipSource, size: tuple[int, int], channels: int | None, wanted: set[int] | None = None) -> list:
+    """The frames of a clip on canvases of ``size`` (h, w), or those of them whose numbers are ``wanted``.
+
+    A clip that ends early gives what is there. Raises UserError as ``ClipSource.frames`` does.
+    """
+    fit = Fit(clip.size, size)
+    found = []
+    try:
+        for number, frame in enumerate(clip.frames()):
+            if wanted is None or number in wanted:
+                found.append(fit.frame(to_channels(frame, channels)))
+    except TruncatedClip:
+        pass
+    return found
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What moves in some footage. Sides are in pixels of frames of ``size`` (H, W).
+
+    Attributes:
+        colour: whether frames are in colour.
+        noise: standard deviation of what does not move, of 1.
+        contrast: how much blobs differ from the scene, root mean square of a channel, of 1.
+        most: blobs in a frame, 95th percentile; mean: their mean number.
+        height, width: medians of blobs that are neither specks nor groups.
+        large: 95th percentile of the longer sides of all.
+        spread: standard deviation of the log of the side of the square of a blob's area.
+        length: frames of the shortest clip.
+    """
+
+    size: tuple[int, int]
+    colour: bool
+    noise: float
+    contrast: float
+    most: float
+    mean: float
+    height: float
+    width: float
+    large: float
+    spread: float
+    length: int
+
+
+def survey(clips: Sequence[ClipSource]) -> Survey:
+    """Looks at some frames of all clips, at what differs there from the scenes of the clips.
+
+    Raises:
+        UserError: a clip cannot be read, has fewer than 5 frames, or nothing in it moves, or everything.
+    """
+    height, width = clips[0].size
+    scale = min(1.0, LONG_SIDE / max(height, width))
+    small = (max(1, round(scale * height)), max(1, round(scale * width)))
+    blobs, counts, noise, contrast, lengths = [], [], [], [], []
+    colour = False
+    for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
+        frames = np.stack(read_scaled(clip, small, None) or [np.zeros(small, np.uint8)])
+        if len(frames) < 5:
+            raise UserError(f"{clip.path} has {len(frames)} frames: 5 are needed to tell what moves from what does not")
+        lengths.append(len(frames))
+        chosen = frames[np.unique(np.linspace(0, len(frames) - 1, max(5, SURVEYED // len(clips))).astype(int))]
+        chosen = chosen if chosen.ndim == 4 else chosen[..., None]
+        colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > SAME).any()))
+        away = (chosen.astype(np.float32) - scene_image(chosen)) / 255
+        sigma = 1.4826 * float(np.median(np.abs(away)))
+        noise.append(sigma)
+        for image in away:
+            found, strength = find_blobs(image, max(6 * sigma, 2 * SAME / 255))
+            blobs += found
+            contrast += strength
+            counts.append(len(found))
+    if not blobs:
+        raise UserError(f"{clips[0].path}: nothing moves in it, or too little to learn from")
+    sides = np.array(blobs, dtype=np.float64) / scale
+    area = sides.prod(1)
+    low, high = np.percentile(area, ALONE)
+    single = sides[(low <= area) & (area <= high)]
+    if np.median(area) > 0.25 * height * width:
+        raise UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
+    return Survey(
+        (height, width), colour, float(np.median(noise)), float(np.median(contrast)), float(np.percentile(counts, 95)),
+        float(np.mean(counts)), float(np.median(single[:, 1])), float(np.median(single[:, 0])),
+        float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2), min(lengths),
+    )  # fmt: skip
+
+
+def find_blobs(away: np.ndarray, least: float) -> tuple[list[tuple[int, int]], list[float]]:
+    """Connected parts of ``away [H, W, C]``, what differs from the scene, where some channel does by ``least`` or more.
+
+    Returns:
+        The width and height of each in pixels, and its contrast: root mean square over its pixels and channels.
+    """
+    mask = (np.abs(away).max(-1) >= least).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    number, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    found, strength = [], []
+    for i in range(1, number):
+        x, y, w, h, area = stats[i].tolist()
+        if area >= max(6, SPECK * mask.size):
+            inside = label[y : y + h, x : x + w] == i
+            found.append((w, h))
+            strength.append(float(np.sqrt((away[y : y + h, x : x + w][inside] ** 2).mean())))
+    return found, strength
+
+
+def suggest(seen: Survey) -> dict[str, dict]:
+    """Settings of ``sqair train`` for footage like this, nested as in a YAML file."""
+    side = float(np.sqrt(seen.height * seen.width))
+    scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
+    scale = min(1.0, max(scale, 48 / min(seen.size)))
+    size = scale * side
+    std = float(np.clip(0.3 * seen.contrast / 0.8, max(2 * seen.noise, 0.02), 0.3))
+    slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, 16))
+    most = scale * max(1.3 * seen.large, 2 * side)
+    length = min(10, seen.length)
+    clips = int(np.clip(round(40 / max(seen.mean, 0.5)), 4, 32))
+    stages = [f"1x1200x{2 * clips}", f"3x300x{clips}", f"5x300x{clips}", f"{length}x500x{max(2, clips // 2)}"]
+    return {
+        "model": {
+            "height": round(scale * seen.size[0]), "width": round(scale * seen.size[1]),
+            "channels": 3 if seen.colour else 1, "fit": True, "objects": "opaque", "background": "still",
+            "background_change": 0.01, "slots": slots, "first_steps": slots, "likelihood_std": round(std, 4),
+            "size_mean": round(size, 2), "aspect": round(seen.height / seen.width, 3),
+            "size_std": round(float(np.clip(seen.spread, 0.2, 0.5)), 3), "context": round(2.7 * size, 1),
+            "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
+            "saliency_threshold": round(0.27 * std, 4),
+        },
+        "train": {"stages": stages, "price_steps": 1200},
+    }  # fmt: skip
+
+
+class Footage:
+    """Clips of a camera, in memory, as a source of training clips: windows of ``length`` frames, drawn at random."""
+
+    def __init__(
+        self, clips: Sequence[ClipSource], size: tuple[int, int], channels: int, length: int, seed: int
+    ) -> None:
+        """Reads all of it, onto canvases of ``size`` (h, w). Raises UserError if a clip is unreadable or too short."""
+        self.length, self.seed = length, seed
+        self.frames = [np.stack(read_scaled(c, size, channels)) for c in tqdm(clips, "reading", disable=None)]
+        self.ends = [max(length, int(len(frames) * (1 - HELD_OUT))) for frames in self.frames]
+        self.starts = np.array([end - length + 1 for end in self.ends])
+        for clip, starts, frames in zip(clips, self.starts, self.frames, strict=True):
+            if starts < 1 or len(frames) < length:
+                raise UserError(f"{clip.path} has {len(frames)} frames, the curriculum asks for clips of {length}")
+        self.images = []
+        for frames in self.frames:
+            some = frames[np.unique(np.linspace(0, len(frames) - 1, SCENE).astype(int))]
+            image = scene_image(some if some.ndim == 4 else some[..., None])
+            self.images.append(image if frames.ndim == 4 else image[..., 0])
+
+    def _draw(self, start: int, count: int) -> list[tuple[int, int]]:
+        """Which clip and which first frame the windows ``start`` to ``start + count`` are."""
+        ends = np.cumsum(self.starts)
+        places = [int(np.random.default_rng([self.seed, i]).integers(ends[-1])) for i in range(start, start + count)]
+        which = np.searchsorted(ends, places, "right")
+        return [(int(c), int(p - (ends[c - 1] if c else 0))) for c, p in zip(which, places, strict=True)]
+
+    def __call__(self, start: int, count: int) -> np.ndarray:
+        return np.stack([self.frames[c][t : t + self.length] for c, t in self._draw(start, count)])
+
+    def scenes(self, start: int, count: int) -> np.ndarray:
+        """The images of the scenes of these windows, uint8 ``[N, H, W]`` or ``[N, H, W, C]``."""
+        return np.stack([self.images[c] for c, _ in self._draw(start, count)])
+
+    def held_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """At most ``count`` windows from the ends of the clips, which training does not see, and their scenes."""
+        places = []
+        for c, (frames, end) in enumerate(zip(self.frames, self.ends, strict=True)):
+            first = end if len(frames) - end >= self.length else len(frames) - self.length
+            places += [(c, t) for t in range(first, len(frames) - self.length + 1, self.length)]
+        places = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count).astype(int))]
+        windows = np.stack([self.frames[c][t : t + self.length] for c, t in places])
+        return windows, np.stack([self.images[c] for c, _ in places])
