@@ -28,7 +28,7 @@ from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from sqair.scripts.run_folder import read_metrics
 from sqair.scripts.training import Generated, Session
-from sqair.scripts.validation import Validation
+from sqair.scripts.validation import Validation, generated_clips
 from sqair.tracker import track_clips
 from sqair.train import Trainer
 
@@ -332,13 +332,16 @@ def test_the_model_takes_the_canvas_of_the_video(tmp_path: Path) -> None:
 
 def test_the_count_of_validation_agrees_with_the_tracker() -> None:
     recipe = get_recipe("sqair-script", length=8)  # digits leave, so that some are slivers
-    validation = Validation(recipe, 6, torch.device("cpu"))
-    assert (validation.fewest <= validation.most).all() and (validation.fewest < validation.most).any()
+    clips = generated_clips(recipe, 6)
+    validation = Validation(clips, torch.device("cpu"))
+    assert clips.count is not None
+    fewest, most = clips.count
+    assert (fewest <= most).all() and (fewest < most).any()
     model = SQAIR(ModelConfig(hidden=16, features=16))
     measured, _ = validation.measure(model)
-    tracks = track_clips(model, validation.pixels, refine=False)
+    tracks = track_clips(model, clips.frames, refine=False)
     found = np.stack([np.bincount(clip.frame, minlength=8) for clip in tracks])
-    right = (validation.fewest <= found) & (found <= validation.most)
+    right = (fewest <= found) & (found <= most)
     assert measured["count_accuracy"] == right.mean()
     assert measured["count_accuracy_first"] == right[:, 0].mean()
 

@@ -109,7 +109,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
 
     from sqair.errors import UserError
     from sqair.scripts.train import recipe_of
-    from sqair.scripts.validation import Validation
+    from sqair.scripts.validation import Validation, generated_clips
     from sqair.train import TrainingError
 
     torch.set_num_threads(1)
@@ -119,7 +119,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
         return [{**line, "failed": "it cannot enumerate clips of this length"}]
     steps = [max(1, int(1000 * run.budget * share / cost[str(length)])) for length, share in plan.shares]
     recipe = recipe_of(arguments(run.setting, run.estimator, run.particles))
-    few, many = (Validation(recipe, clips, torch.device("cpu")) for clips in plan.validation)
+    few, many = (Validation(generated_clips(recipe, n), torch.device("cpu")) for n in plan.validation)
     spent, began = 0.0, time.process_time()
     try:
         trainer = new_trainer(run.setting, run.estimator, run.particles, steps, run.seed, run.rate)
