@@ -114,7 +114,7 @@ def plot(lines: list[Line], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4))
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4))
     names = [name for name in MODELS if any(line["key"][0] == name for line in lines)]
     for axis, key, title in zip(axes, ("idf1", "elbo"), ("IDF1", "bound, nats per frame"), strict=False):
         for row, name in enumerate(names):
@@ -133,7 +133,7 @@ def plot(lines: list[Line], path: Path) -> None:
         axes[2].plot(range(1, len(repeated) + 1), repeated, color="grey", linestyle=":", label="last frame again")
     axes[2].set_title("squared error of predicted frames")
     axes[2].set_xlabel("frames after the last that was seen")
-    axes[2].legend(fontsize=7)
+    axes[2].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)

@@ -1,6 +1,6 @@
 """What each model makes of clips whose background is not empty.
 
-sqair experiments backgrounds --output runs/backgrounds            all of it; about 40 minutes on 2 cores
+sqair experiments backgrounds --output runs/backgrounds            all of it; about 70 minutes on 2 cores
 sqair experiments backgrounds --output runs/quick --quick          a look, in a few minutes
 sqair experiments backgrounds --output runs/backgrounds --only texture clutter
 
