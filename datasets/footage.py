@@ -24,6 +24,8 @@ LARGEST = 240
 """Longest side of that canvas, pixels."""
 SAME = 10
 """Grey levels by which two frames differ, in some channel, that show different things in a pixel."""
+NOISIEST = 0.1
+"""Noise from which no scene can be told, of 1."""
 SPECK = 3e-4
 """Smallest blob that counts, as a share of the frame."""
 ALONE = (20, 65)
@@ -118,6 +120,9 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
             blobs += found
             contrast += strength
             counts.append(len(found))
+    moves = UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
+    if np.median(noise) > NOISIEST:
+        raise moves
     if not blobs:
         raise UserError(f"{clips[0].path}: nothing moves in it, or too little to learn from")
     sides = np.array(blobs, dtype=np.float64) / scale
@@ -125,7 +130,7 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
     low, high = np.percentile(area, ALONE)
     single = sides[(low <= area) & (area <= high)]
     if np.median(area) > 0.25 * height * width:
-        raise UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
+        raise moves
     return Survey(
         (height, width), colour, float(np.median(noise)), float(np.median(contrast)), float(np.percentile(counts, 95)),
         float(np.mean(counts)), float(np.median(single[:, 1])), float(np.median(single[:, 0])),
