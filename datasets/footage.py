@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from sqair.background import most_shown
 from sqair.datasets.images import to_channels
 from sqair.datasets.video import ClipSource, TruncatedClip
 from sqair.errors import UserError
@@ -22,8 +24,10 @@ OBJECT = 15.0
 """Side of a typical object on the canvas that a survey chooses, pixels."""
 LARGEST = 240
 """Longest side of that canvas, pixels."""
-SAME = 10
-"""Grey levels by which two frames differ, in some channel, that show different things in a pixel."""
+LEAST = 20
+"""Grey levels by which what moves differs from the scene in some channel, at least."""
+COLOURED = 10
+"""Grey levels by which channels of a picture differ that is not grey."""
 NOISIEST = 0.1
 """Noise from which no scene can be told, of 1."""
 SPECK = 3e-4
@@ -37,19 +41,14 @@ SCENE = 40
 
 
 def scene_image(frames: np.ndarray) -> np.ndarray:
-    """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``: in each pixel the mean of those that agree with the
-    frame with which most agree."""
-    values = frames.astype(np.int16)
-
-    def agree(image: np.ndarray) -> np.ndarray:
-        return np.abs(values - image).max(-1) <= SAME
-
-    typical = np.argmax([agree(image).sum(0) for image in values], 0)
-    same = agree(np.take_along_axis(values, typical[None, ..., None], 0)[0])[..., None]
-    return np.rint((values * same).sum(0) / same.sum(0)).astype(np.uint8)
+    """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``."""
+    shown = most_shown(torch.from_numpy(frames).permute(0, 3, 1, 2)[:, None].float().div_(255))
+    return (255 * shown[0]).round_().byte().permute(1, 2, 0).numpy()
 
 
-def read_scaled(clip: ClipSource, size: tuple[int, int], channels: int | None, wanted: set[int] | None = None) -> list:
+def read_scaled(
+    clip: ClipSource, size: tuple[int, int], channels: int | None, wanted: set[int] | None = None
+) -> list[np.ndarray]:
     """The frames of a clip on canvases of ``size`` (h, w), or those of them whose numbers are ``wanted``.
 
     A clip that ends early gives what is there. Raises UserError as ``ClipSource.frames`` does.
@@ -111,12 +110,12 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
         lengths.append(len(frames))
         chosen = frames[np.unique(np.linspace(0, len(frames) - 1, max(5, SURVEYED // len(clips))).astype(int))]
         chosen = chosen if chosen.ndim == 4 else chosen[..., None]
-        colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > SAME).any()))
+        colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > COLOURED).any()))
         away = (chosen.astype(np.float32) - scene_image(chosen)) / 255
         sigma = 1.4826 * float(np.median(np.abs(away)))
         noise.append(sigma)
         for image in away:
-            found, strength = find_blobs(image, max(6 * sigma, 2 * SAME / 255))
+            found, strength = find_blobs(image, max(6 * sigma, LEAST / 255))
             blobs += found
             contrast += strength
             counts.append(len(found))

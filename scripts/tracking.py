@@ -131,7 +131,8 @@ def _track_stream(
     if model.config.background == "still" and clip.length is not None:
         wanted = set(np.linspace(0, clip.length - 1, min(WATCHED, clip.length)).astype(int).tolist())
         canvas = (model.config.height, model.config.width)
-        tracker.watch(np.stack(read_scaled(clip, canvas, model.config.channels, wanted)))
+        if watched := read_scaled(clip, canvas, model.config.channels, wanted):
+            tracker.watch(np.stack(watched))
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     found = Found()

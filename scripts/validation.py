@@ -67,21 +67,24 @@ class Validation:
         summary = Terms(model(self.frames, Sampled(generator), still)).summary()
         steps = model(self.frames, Inference(), still)
         model.train(training)
-        clips = self.frames.shape[1]
-        found = np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)
+        found = self._counts(steps)
         if self.count is None:
             return summary, steps
         right = (self.count[0] <= found) & (found <= self.count[1])
         accuracy = {"count_accuracy": float(right.mean()), "count_accuracy_first": float(right[:, 0].mean())}
         return {**summary, **accuracy}, steps
 
+    def _counts(self, steps: list[Step]) -> np.ndarray:
+        """How many objects the model finds in each frame, ``[N, T]``."""
+        clips = self.frames.shape[1]
+        return np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)
+
     def picture(self, model: SQAIR, steps: list[Step]) -> np.ndarray:
         """Clips with most objects: frames with boxes, over the model's canvases. RGB ``[H, W, 3]``."""
         times = spread(len(steps), COLUMNS)
         boxes = {t: step_tracks(steps[t], self.frames[t], t, model.config, "ink") for t in times}
-        clips = self.frames.shape[1]
-        found = np.stack([step.objects.clip.bincount(minlength=clips).cpu().numpy() for step in steps], 1)
-        busiest = np.argsort(-(found if self.count is None else self.count[1]).max(1), kind="stable").tolist()
+        count = self._counts(steps) if self.count is None else self.count[1]
+        busiest = np.argsort(-count.max(1), kind="stable").tolist()
         across = min(COLUMNS // len(times), len(busiest))
         bands = []
         for row in range(min(BANDS, len(busiest) // across)):

@@ -95,7 +95,7 @@ class Background(nn.Module):
         raise NotImplementedError
 
     def rough(self, clips: Tensor) -> Tensor:
-        """A guess at b of all frames of ``clips [T, B, C, H, W]``, without any learning."""
+        """A guess at b of all frames of ``clips [T, B, C, H, W]``, without any learning, where no scene is known."""
         raise NotImplementedError
 
 
@@ -178,9 +178,6 @@ class Still(Background):
     def draw(self, carried: Tensor) -> Tensor:
         return carried
 
-    def rough(self, clips: Tensor) -> Tensor:
-        return still_image(clips, self.config).expand_as(clips)
-
 
 def lines(cells: int, pixels: int) -> Tensor:
     """Weights ``[pixels, cells]`` of straight lines between values at the centres of cells, and on beyond the last."""
@@ -213,6 +210,12 @@ def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
     """
     if config.objects == "light":
         return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
+
+    return most_shown(frames)
+
+
+def most_shown(frames: Tensor) -> Tensor:
+    """What most of the frames ``[T, B, C, H, W]`` show in each pixel, ``[B, C, H, W]``."""
 
     def agree(image: Tensor) -> Tensor:
         return (frames - image).abs().amax(2, keepdim=True) < _SAME

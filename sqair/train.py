@@ -193,12 +193,10 @@ class Trainer:
             canvas = self.model.config.height * self.model.config.width
             found = self.source(0, max(10, min(100, _MEASURED // (canvas * self.source.length))))
             clips, still = to_frames(found, self.device), self._scenes(0, found)
-            if self.model.background is None:
-                behind = None
-            else:
-                behind = background(self.model.background.rough(clips) if still is None else still)
-            ink = clips if behind is None else self.model.render.ink(clips, behind)
-            self.object_nats = object_nats(ink.flatten(0, 1), self.model.config)
+            if self.model.background is not None:
+                behind = self.model.background.rough(clips) if still is None else still
+                clips = self.model.render.ink(clips, background(behind))
+            self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
         return self.object_nats * share
 
     def _metrics(
