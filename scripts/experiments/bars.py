@@ -17,6 +17,7 @@ from typing import Any
 
 from sqair.scripts.experiments.running import check_names
 
+COLOUR = ["--data.colour", "--model.objects", "opaque"]
 SETTINGS: dict[str, list[str]] = {
     "moving-mnist": [],
     "quick": ["--preset", "quick"],
@@ -34,6 +35,8 @@ SETTINGS: dict[str, list[str]] = {
     "gradient-still": ["--data.background", "gradient", "--model.background", "still"],
     "texture": ["--data.background", "texture", "--model.background", "still"],
     "clutter": ["--data.background", "clutter", "--model.background", "still"],
+    "colour-texture": [*COLOUR, "--data.background", "texture", "--model.background", "still"],
+    "colour-gradient": [*COLOUR, "--data.background", "gradient", "--model.background", "smooth"],
 }
 """Words of ``sqair train`` by name."""
 
@@ -50,7 +53,8 @@ class Args:
     only: tuple[str, ...] = ()
     """Settings to run, by default all: moving-mnist, quick, small-digits, three-digits, birth-death, sqair-script,
     static-air; moving-mnist with other estimators: closed-form-corrected, score-function, vimco; with a background in
-    the model: plain-smooth, plain-still; and in the data as well: gradient-smooth, gradient-still, texture, clutter."""
+    the model: plain-smooth, plain-still; and in the data as well: gradient-smooth, gradient-still, texture, clutter,
+    and in colour colour-texture, colour-gradient."""
     seeds: int = 3
     """Seeds 0 to this, of training."""
     clips: int = 1000
