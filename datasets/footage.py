@@ -74,6 +74,7 @@ class Survey:
         contrast: how much blobs differ from the scene, root mean square of a channel, of 1.
         most: blobs in a frame, 95th percentile; mean: their mean number.
         height, width: medians of blobs that are neither specks nor groups.
+        energy: sum of squares by which such a blob differs from the scene, of all its pixels and channels; median.
         large: 95th percentile of the longer sides of all.
         spread: standard deviation of the log of the side of the square of a blob's area.
         length: frames of the shortest clip.
@@ -87,6 +88,7 @@ class Survey:
     mean: float
     height: float
     width: float
+    energy: float
     large: float
     spread: float
     length: int
@@ -101,7 +103,7 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
     height, width = clips[0].size
     scale = min(1.0, LONG_SIDE / max(height, width))
     small = (max(1, round(scale * height)), max(1, round(scale * width)))
-    blobs, counts, noise, contrast, lengths = [], [], [], [], []
+    blobs, counts, noise, power, lengths = [], [], [], [], []
     colour = False
     for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
         frames = np.stack(read_scaled(clip, small, None) or [np.zeros(small, np.uint8)])
@@ -115,9 +117,9 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
         sigma = 1.4826 * float(np.median(np.abs(away)))
         noise.append(sigma)
         for image in away:
-            found, strength = find_blobs(image, max(6 * sigma, LEAST / 255))
+            found, differs = find_blobs(image, max(6 * sigma, LEAST / 255))
             blobs += found
-            contrast += strength
+            power += differs
             counts.append(len(found))
     moves = UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
     if np.median(noise) > NOISIEST:
@@ -127,33 +129,36 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
     sides = np.array(blobs, dtype=np.float64) / scale
     area = sides.prod(1)
     low, high = np.percentile(area, ALONE)
-    single = sides[(low <= area) & (area <= high)]
+    alone = (low <= area) & (area <= high)
+    single = sides[alone]
+    energy, contrast = (np.array(v) for v in zip(*power, strict=True))
     if np.median(area) > 0.25 * height * width:
         raise moves
     return Survey(
         (height, width), colour, float(np.median(noise)), float(np.median(contrast)), float(np.percentile(counts, 95)),
         float(np.mean(counts)), float(np.median(single[:, 1])), float(np.median(single[:, 0])),
-        float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2), min(lengths),
+        float(np.median(energy[alone])) / scale**2, float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2), min(lengths),
     )  # fmt: skip
 
 
-def find_blobs(away: np.ndarray, least: float) -> tuple[list[tuple[int, int]], list[float]]:
+def find_blobs(away: np.ndarray, least: float) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
     """Connected parts of ``away [H, W, C]``, what differs from the scene, where some channel does by ``least`` or more.
 
     Returns:
-        The width and height of each in pixels, and its contrast: root mean square over its pixels and channels.
+        The width and height of each in pixels; and the sum of its squares over pixels and channels, and the root of
+        their mean.
     """
     mask = (np.abs(away).max(-1) >= least).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     number, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found, strength = [], []
+    found, power = [], []
     for i in range(1, number):
         x, y, w, h, area = stats[i].tolist()
         if area >= max(6, SPECK * mask.size):
-            inside = label[y : y + h, x : x + w] == i
+            squares = away[y : y + h, x : x + w][label[y : y + h, x : x + w] == i] ** 2
             found.append((w, h))
-            strength.append(float(np.sqrt((away[y : y + h, x : x + w][inside] ** 2).mean())))
-    return found, strength
+            power.append((float(squares.sum()), float(np.sqrt(squares.mean()))))
+    return found, power
 
 
 def suggest(seen: Survey) -> dict[str, dict]:
@@ -164,6 +169,7 @@ def suggest(seen: Survey) -> dict[str, dict]:
     size = scale * side
     std = float(np.clip(0.3 * seen.contrast / 0.8, max(2 * seen.noise, 0.02), 0.3))
     slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, 16))
+    worth = seen.energy * scale**2 / (2 * std**2)
     most = scale * max(1.3 * seen.large, 2 * side)
     length = min(10, seen.length)
     clips = int(np.clip(round(40 / max(seen.mean, 0.5)), 4, 32))
@@ -178,7 +184,7 @@ def suggest(seen: Survey) -> dict[str, dict]:
             "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
             "saliency_threshold": round(0.27 * std, 4),
         },
-        "train": {"stages": stages, "price_steps": 1200},
+        "train": {"stages": stages, "price_steps": 1200, "object_nats": round(worth, 1)},
     }  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """The background b of equations (11) and (12): what lies behind all objects.
 
-There are two kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
-object fits between them: that keeps it from explaining objects. ``Still`` is an image of the scene, the same in all
-frames but for slow change: what moves is no part of it.
+There are three kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
+object fits between them: that keeps it from explaining objects. ``UpConvolved`` adds detail to it which a network draws
+from those latents. ``Still`` is an image of the scene, the same in all frames but for slow change: what moves is no
+part of it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +27,10 @@ _SAME = 0.04
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
+_DETAIL = 0.25
+"""What a network may add to straight lines, or take from them, at most: less than most objects do."""
+_CODES = 8
+"""Latents of each cell for what that is."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
 
@@ -72,7 +78,7 @@ class Drawn(Behind):
 
 
 class Background(nn.Module):
-    """What both kinds can do. What they carry from frame to frame, ``before [B, ...]``, is None before the first."""
+    """What all kinds can do. What they carry from frame to frame, ``before [B, ...]``, is None before the first."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -104,10 +110,13 @@ class Smooth(Background):
 
     down: Tensor
     across: Tensor
+    codes = 0
+    """Latents of each cell beside its level."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         channels, self.cells = config.channels, config.background_cells
+        self.latents = (channels + self.codes) * self.cells**2
         self.look = nn.Sequential(
             nn.Conv2d(channels, 16, 3, padding=1),
             nn.ReLU(),
@@ -116,7 +125,7 @@ class Smooth(Background):
             nn.AdaptiveAvgPool2d(self.cells),
             nn.Conv2d(32, 32, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(32, 3 * channels, 1),
+            nn.Conv2d(32, 3 * (channels + self.codes), 1),
         )
         last = self.look[-1]
         assert isinstance(last, nn.Conv2d)
@@ -126,10 +135,9 @@ class Smooth(Background):
             self.register_buffer(name, lines(self.cells, pixels), persistent=False)
 
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Drawn:
-        shift, spread, gate = self.look(retina).flatten(2).flatten(1).chunk(3, -1)
-        with torch.no_grad():
-            start = _to_latent(block_levels(retina, self.cells, _SHARES[self.config.objects])).flatten(1)
-        mean = start + _FREEDOM * torch.tanh(shift)
+        shift, spread, gate = self.look(retina).flatten(1).chunk(3, -1)
+        level = self.levels(retina)
+        mean = torch.cat([level + _FREEDOM * torch.tanh(shift[:, : level.shape[1]]), shift[:, level.shape[1] :]], 1)
         p = self.prior(retina, before)
         if before is not None:
             mean = before + torch.sigmoid(gate - 1) * (mean - before)
@@ -144,20 +152,48 @@ class Smooth(Background):
     def prior(self, like: Tensor, before: Tensor | None) -> Gaussian:
         """p(z_background) ``[B, D]`` of first frames, as many as ``like [B, ...]``, or of those after ``before``."""
         if before is None:
-            return Gaussian.standard(like.new_zeros(len(like), self.config.channels * self.cells**2))
+            return Gaussian.standard(like.new_zeros(len(like), self.latents))
         return Gaussian(before, torch.full_like(before, _DRIFT))
 
     def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:
         return self.prior(like, before).sample(generator)
 
     def draw(self, carried: Tensor) -> Tensor:
-        """g: latents ``[B, D]`` to images ``[B, C, H, W]``, straight lines between the values of the grid."""
-        grid = carried.view(-1, self.config.channels, self.cells, self.cells)
-        return (self.down @ torch.sigmoid(2 * grid - 2) @ self.across.T).clamp(0, 1)
+        """g: latents ``[B, D]`` to images ``[B, C, H, W]``."""
+        return self.straight(carried).clamp(0, 1)
+
+    def straight(self, z: Tensor) -> Tensor:
+        """Straight lines between the levels ``[B, C x cells x cells]`` with which latents begin, ``[B, C, H, W]``."""
+        level = z.unflatten(1, (-1, self.cells, self.cells))[:, : self.config.channels]
+        return self.down @ torch.sigmoid(2 * level - 2) @ self.across.T
+
+    def levels(self, images: Tensor) -> Tensor:
+        """Latents ``[B, C x cells x cells]`` of the levels of images ``[B, C, h, w]``. No gradient."""
+        with torch.no_grad():
+            return _to_latent(block_levels(images, self.cells, _SHARES[self.config.objects])).flatten(1)
 
     def rough(self, clips: Tensor) -> Tensor:
-        level = _to_latent(block_levels(clips.flatten(0, 1), self.cells, _SHARES[self.config.objects])).flatten(1)
-        return self.draw(level).view_as(clips)
+        return self.straight(self.levels(clips.flatten(0, 1))).clamp(0, 1).view_as(clips)
+
+
+class UpConvolved(Smooth):
+    """Straight lines, and detail from an up-convolution of the same grid: for larger canvases and colour."""
+
+    codes = _CODES
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        doublings = math.ceil(math.log2(max(config.height, config.width) / config.retina / self.cells))
+        layers: list[nn.Module] = [nn.Conv2d(config.channels + self.codes, 32, 1)]
+        for _ in range(doublings):
+            layers += [nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(32, 32, 3, padding=1)]
+        self.detail = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(32, config.channels, 3, padding=1))
+
+    def draw(self, carried: Tensor) -> Tensor:
+        detail = self.detail(carried.unflatten(1, (-1, self.cells, self.cells)))
+        size = (self.config.height, self.config.width)
+        detail = F.interpolate(detail, size, mode="bilinear", align_corners=False)
+        return (self.straight(carried) + _DETAIL * torch.tanh(detail)).clamp(0, 1)
 
 
 class Still(Background):
@@ -225,4 +261,4 @@ def most_shown(frames: Tensor) -> Tensor:
     return (frames * same).sum(0) / same.sum(0)
 
 
-BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "still": Still}
+BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "upconv": UpConvolved, "still": Still}

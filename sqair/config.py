@@ -77,9 +77,9 @@ class ModelConfig:
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
     discovery_feedback: bool = False
     """The recurrent network sees the latents that it led to, as in AIR; otherwise the frame alone, as in the seed."""
-    background: Literal["none", "smooth", "still"] = field(default="none", metadata={"later": True})
-    """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; or an image of
-    the scene, the same in all frames but for slow change."""
+    background: Literal["none", "smooth", "upconv", "still"] = field(default="none", metadata={"later": True})
+    """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; the same with
+    detail that an up-convolution draws; or an image of the scene, the same in all frames but for slow change."""
     background_change: float = field(default=0.05, metadata={"later": True})
     """Share of the way that the image of a scene moves to what a frame shows of it, where no object is."""
     background_cells: int = field(default=2, metadata={"later": True})
@@ -145,9 +145,12 @@ class TrainConfig:
     """Share of later frames in which nothing is discovered, so that propagation learns to carry the objects."""
     jitter: float = 0.15
     """Noise on z_where of some carried objects, in its units, so that propagation learns to pull drifted boxes back."""
+    object_nats: float | None = None
+    """How much log-likelihood there is to gain from a typical object, nats; by default it is measured on the first
+    clips (fixate.object_nats)."""
     price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
-    this data is worth (fixate.object_nats): the geometric prior's success probability is exp(-price)."""
+    this data is worth: the geometric prior's success probability is exp(-price)."""
     price_steps: int = 2500
     """Steps over which the price goes from the first to the second."""
     tracking_price: float = 0.06

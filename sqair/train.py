@@ -90,7 +90,7 @@ class Trainer:
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
         self.next_clip = 0
-        self.object_nats: float | None = None
+        self.object_nats = config.object_nats
 
     @property
     def total_steps(self) -> int:
