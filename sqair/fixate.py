@@ -18,8 +18,8 @@ from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 8.0
-"""Cost in nats of a displacement that the prior of z_where does not foresee."""
+_JUMP = 0.22
+"""Cost of a displacement that the prior of z_where does not foresee, as a share of the price of an object."""
 
 
 def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
@@ -83,12 +83,14 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
 class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 
-    def __init__(self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig) -> None:
+    def __init__(
+        self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig, price: float
+    ) -> None:
         """
         Args:
             retina: ``[B, S, h, w]``.
             clip: ``[M]``, the clip of each object; glimpse: ``[M, P, G, G]``, what it looks like.
-            prior: of z_where, ``[M, 4]``.
+            prior: of z_where, ``[M, 4]``; price: of an object, nats.
         """
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
         self.render = RENDERERS[config.objects]
@@ -104,10 +106,10 @@ class Matcher:
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.span).conj()
-        self.log_prior = self._log_prior(prior)
+        self.log_prior = self._log_prior(prior, _JUMP * price)
 
-    def _log_prior(self, prior: Gaussian) -> Tensor:
-        """log p(z_where) ``[M, *span]`` for the patch at every shift, with a floor for jumps."""
+    def _log_prior(self, prior: Gaussian, jump: float) -> Tensor:
+        """log p(z_where) ``[M, *span]`` for the patch at every shift, with a floor of ``-jump``."""
         config = self.config
         scale = self.box.new_tensor([config.width / 2, config.height / 2]) * config.position_std
         std = (prior.log_std[:, :2].exp() * scale).clamp_min(0.5)
@@ -115,7 +117,7 @@ class Matcher:
         y, x = ((o + self.region.corner[:, i, None]) * config.retina for o, i in zip(offsets, (1, 0), strict=True))
         dy = (y - self.box[:, 1, None]) / std[:, 1, None]
         dx = (x - self.box[:, 0, None]) / std[:, 0, None]
-        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP)
+        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-jump)
 
     def _terms(self, patch: Tensor) -> Tensor:
         """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of

@@ -140,7 +140,7 @@ class SQAIR(nn.Module):
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
-        posterior = self.propagation(scene.sight, scene.retina, objects, inference.generator)
+        posterior = self.propagation(scene.sight, scene.retina, objects, self.price, inference.generator)
         moved, paint = self.moved(objects, posterior)
         on = (objects.unseen == 0) * objects.weight.detach()
         scene.paint = paint.total(on, len(scene.frame))
@@ -236,8 +236,8 @@ class SQAIR(nn.Module):
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
         rows = Rows(
-            clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, scene.contrast[clip],
-            new, first,
+            clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, self.price,
+            scene.contrast[clip], new, first,
         )  # fmt: skip
         rows.pres = weight * inference.decide(rows, len(scene.frame))
         return rows

@@ -99,6 +99,7 @@ class Rows:
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
         gains_given: the gains ``[M]`` with presences ``[M]`` of all of them.
+        price: of an object over black, nats.
         contrast: ``[M]`` share of what an object is worth on black that is left before its background.
         new: True for rows of discovery, False for propagation.
         first: True for the first discovery step of a frame.
@@ -115,6 +116,7 @@ class Rows:
     gain: Tensor
     gain_at: Callable[[Tensor], Tensor]
     gains_given: Callable[[Tensor], Tensor]
+    price: float
     contrast: Tensor
     new: bool
     first: bool

@@ -121,12 +121,12 @@ class Refined(Inference):
     """
 
     memory: int = 0
-    keep: float = 20.0
-    """Nats over black that an object must gain to be kept."""
-    back: float = 40.0
-    """Nats over black that a remembered object must gain to return."""
-    familiar: float = 20.0
-    """Most nats by which its place and looks may differ from what was expected of it."""
+    keep: float = 0.5
+    """What an object must gain to be kept, as a share of the price of a new one."""
+    back: float = 1.0
+    """What a remembered object must gain to return, in the same shares."""
+    familiar: float = 0.5
+    """Most nats by which its place and looks may then differ from what was expected of it, in the same shares."""
     sweeps: int = 3
     """Most changes of mind about one clip."""
     restarts: int = 8
@@ -154,9 +154,10 @@ class Refined(Inference):
             return (rows.gain - rows.kl + rows.p_logit > 0).to(rows.gain)
         on = rows.reach.clone()
         gains = rows.gain
+        price = rows.price * rows.contrast
         for _ in range(self.sweeps):
-            drop = self._extreme((on > 0) & (gains < self.keep * rows.contrast), -gains, rows.clip, clips)
-            back = (on == 0) & (gains > self.back * rows.contrast) & (rows.kl < self.familiar)
+            drop = self._extreme((on > 0) & (gains < self.keep * price), -gains, rows.clip, clips)
+            back = (on == 0) & (gains > self.back * price) & (rows.kl < self.familiar * rows.price)
             add = self._extreme(back, gains, rows.clip, clips)
             if not (drop | add).any():
                 break

@@ -65,13 +65,16 @@ class Propagation(nn.Module):
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
     def forward(
-        self, sight: Tensor, retina: Tensor, objects: Objects, generator: torch.Generator | None
+        self, sight: Tensor, retina: Tensor, objects: Objects, price: float, generator: torch.Generator | None
     ) -> Posterior:
-        """``sight [B, S, H, W]`` of a frame, its ``retina [B, S, h, w]``, ``objects`` as the last frame left them."""
+        """``sight [B, S, H, W]`` of a frame, its ``retina [B, S, h, w]``, ``objects`` as the last frame left them.
+
+        ``price`` is that of an object, nats.
+        """
         config = self.config
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
-            match = Matcher(retina, objects.clip, self._template(objects), p_where, config)
+            match = Matcher(retina, objects.clip, self._template(objects), p_where, config, price)
             centre, explained = match.run()
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)

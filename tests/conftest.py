@@ -143,7 +143,7 @@ def spotter(config: ModelConfig = SPOTTER) -> SQAIR:
             for unit, sign in ((0, 1.0), (1, -1.0)):
                 head.net[0].weight[unit, config.features] = sign  # type: ignore[union-attr, index]
                 head.net[-1].weight[0, unit] = 5 * sign  # type: ignore[union-attr, index]
-    model.price = 10.0
+    model.price = 40.0
     return model.eval()
 
 

@@ -21,6 +21,7 @@ from sqair.render import RENDERERS, Light, Opaque, log_likelihood
 pytestmark = pytest.mark.usefixtures("float64")
 
 CONFIG = replace(TINY, channels=2)
+PRICE = 36.0
 
 
 def retinas(clips: int, config: ModelConfig = CONFIG) -> Tensor:
@@ -60,7 +61,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
     clip = torch.tensor([0, 1, 1])
     behind = retinas(2, config) if objects == "opaque" else None
     seen = frame if behind is None else torch.cat([frame[:, :1], frame - behind, frame], 1)
-    matcher = Matcher(seen, clip, glimpse, prior, config)
+    matcher = Matcher(seen, clip, glimpse, prior, config, PRICE)
     row, (h, w) = torch.tensor([2, 0]), frame.shape[-2:]
     others = RENDERERS[objects].paint(torch.rand(2, config.drawn, h, w))
     scores = score_map(matcher, row, others, monkeypatch)
@@ -84,7 +85,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
                 expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
-                if cost < 8:
+                if cost < 0.22 * PRICE:
                     assert log_prior == pytest.approx(-cost, abs=1e-9)
                 else:  # a jump is not impossible
                     assert max(-cost, -10) <= log_prior <= -7.9
@@ -100,11 +101,11 @@ def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
     assert where_to_box(where, config)[0].tolist() == pytest.approx([20, 20, 14, 14])
     prior = Gaussian(where, torch.full_like(where, -0.5))
     retina = to_retina(bump(after, config)[:, None], config)
-    centre, score = Matcher(retina, torch.arange(4), glimpse, prior, config).fixate(
+    centre, score = Matcher(retina, torch.arange(4), glimpse, prior, config, PRICE).fixate(
         torch.arange(4), torch.zeros_like(retina)
     )
     assert (centre - after).abs().max() < 0.4
-    empty, nothing = Matcher(0 * retina, torch.arange(4), glimpse, prior, config).fixate(
+    empty, nothing = Matcher(0 * retina, torch.arange(4), glimpse, prior, config, PRICE).fixate(
         torch.arange(4), torch.zeros_like(retina)
     )
     assert (score > 20).all() and (nothing <= 0).all()
@@ -114,10 +115,10 @@ def test_rounding_does_not_choose_where_an_object_that_matches_nothing_is_looked
     """Among places that are all equally bad the nearest one is taken, not one at random."""
     glimpse, prior = torch.rand(3, 2, 6, 6), Gaussian(0.4 * torch.randn(3, 4), torch.full((3, 4), -1.5))
     black = torch.zeros(3, 2, CONFIG.height // 2, CONFIG.width // 2)
-    centre, _ = Matcher(black, torch.arange(3), glimpse, prior, CONFIG).run()
+    centre, _ = Matcher(black, torch.arange(3), glimpse, prior, CONFIG, PRICE).run()
     for seed in range(5):
         rounding = 1e-9 * torch.randn(black.shape, generator=seeded(seed))
-        again, _ = Matcher(black + rounding, torch.arange(3), glimpse, prior, CONFIG).run()
+        again, _ = Matcher(black + rounding, torch.arange(3), glimpse, prior, CONFIG, PRICE).run()
         assert (again - centre).abs().max() < 1e-2
 
 
@@ -131,7 +132,7 @@ def test_an_object_that_has_gone_leaves_its_neighbours_their_places(objects: int
     prior = Gaussian(torch.cat([centre_to_where(places, config), size], -1), torch.full((objects, 4), -1.5))
     stayed = torch.arange(objects) != gone
     retina = to_retina(bump(places[stayed], config).amax(0)[None, None], config)
-    centre, _ = Matcher(retina, torch.zeros(objects, dtype=torch.int64), glimpse, prior, config).run()
+    centre, _ = Matcher(retina, torch.zeros(objects, dtype=torch.int64), glimpse, prior, config, PRICE).run()
     assert (centre - places)[stayed].abs().max() < 1
     assert ((centre[gone] - places[stayed]).abs().amax(1) > 4).all()
 
@@ -144,13 +145,13 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
     between = centre_to_where(torch.tensor([[16.0, 16.0], [16.0, 16.0]]), config)
     prior = Gaussian(torch.cat([between, torch.full((2, 2), math.log(2) / config.size_std)], -1), torch.zeros(2, 4))
     retina = to_retina(bump(places, config).amax(0)[None, None], config)
-    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config).run()
+    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config, PRICE).run()
     assert (centre - places).abs().max() < 1
     seen = torch.zeros(2, dtype=torch.int64)
     boxes = torch.cat([centre, torch.full((2, 2), 14.0)], -1)
     own = Light().cover(Light().paint(write(glimpse, boxes, 20, 22, config.retina)))
     torch.testing.assert_close(others, own[[1, 0]], rtol=0, atol=1e-9)
-    alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config).run()
+    alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config, PRICE).run()
     torch.testing.assert_close(alone, centre[:1], rtol=0, atol=1e-9)
     assert nobody.abs().max() < 1e-9
 
@@ -158,12 +159,12 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
 def test_matches_in_one_clip_do_not_depend_on_the_others() -> None:
     retina, glimpse, prior = retinas(3), torch.rand(4, 2, 6, 6), priors(4)
     clip = torch.tensor([2, 0, 2, 1])
-    centre, others = Matcher(retina, clip, glimpse, prior, CONFIG).run()
+    centre, others = Matcher(retina, clip, glimpse, prior, CONFIG, PRICE).run()
     for c in range(3):
         mine = (clip == c).nonzero()[:, 0]
         alone = Gaussian(prior.mean[mine], prior.log_std[mine])
         one = retina[c, None]
-        expected = Matcher(one, torch.zeros_like(mine), glimpse[mine], alone, CONFIG).run()
+        expected = Matcher(one, torch.zeros_like(mine), glimpse[mine], alone, CONFIG, PRICE).run()
         torch.testing.assert_close((centre[mine], others[mine]), expected, rtol=0, atol=1e-9)
 
 

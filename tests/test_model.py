@@ -251,7 +251,7 @@ def propagated(model: SQAIR, frame: Tensor, objects: Objects) -> list[Tensor]:
     propagation: Propagation = model.propagation
     with torch.no_grad():
         retina = torch.nn.functional.avg_pool2d(frame, model.config.retina, ceil_mode=True, count_include_pad=False)
-        latents = propagation(frame, retina, objects, None)
+        latents = propagation(frame, retina, objects, model.price, None)
     return [*latents.q_where, *latents.p_where, *latents.q_what, *latents.p_what, latents.encoding]
 
 
