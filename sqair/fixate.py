@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from sqair.config import ModelConfig
@@ -105,7 +106,8 @@ class Matcher:
         middle = torch.full_like(self.box[:, :2], self.cells * config.retina / 2)
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
-        self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.span).conj()
+        self.padded = [next_fast_len(n, real=True) for n in self.span]
+        self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.padded).conj()
         self.log_prior = self._log_prior(prior, _JUMP * price)
 
     def _log_prior(self, prior: Gaussian, jump: float) -> Tensor:
@@ -151,8 +153,9 @@ class Matcher:
         images = self._factors(self.seen[row], others)
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
-        spectrum = torch.fft.rfft2(padded, s=self.span)
-        match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.span)
+        spectrum = torch.fft.rfft2(padded, s=self.padded)
+        match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.padded)
+        match = match[:, : self.span[0], : self.span[1]]
         weight = config.retina**2 / config.likelihood_std**2
         peak, score = _peak(weight * match + self.log_prior[row])
         return (peak - (self.cells - 1) + self.cells / 2 + self.region.corner[row]) * config.retina, score
