@@ -1,11 +1,12 @@
-"""Footage: clips of a camera that does not move, without labels, and what can be told from them before any learning."""
+"""Footage: clips of a camera that does not move, without labels, as a source of training clips."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from tqdm import tqdm
@@ -16,28 +17,12 @@ from sqair.datasets.video import ClipSource, TruncatedClip
 from sqair.errors import UserError
 from sqair.fit import Fit
 
-SURVEYED = 60
-"""Frames of all clips that a survey looks at."""
-LONG_SIDE = 320
-"""Pixels of the longer side of a frame as it is surveyed."""
-OBJECT = 15.0
-"""Side of a typical object on the canvas that a survey chooses, pixels."""
-LARGEST = 240
-"""Longest side of that canvas, pixels."""
-LEAST = 20
-"""Grey levels by which what moves differs from the scene in some channel, at least."""
-COLOURED = 10
-"""Grey levels by which channels of a picture differ that is not grey."""
-NOISIEST = 0.1
-"""Noise from which no scene can be told, of 1."""
-SPECK = 3e-4
-"""Smallest blob that counts, as a share of the frame."""
-ALONE = (20, 65)
-"""Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
 HELD_OUT = 0.1
 """Share at the end of every clip that is kept for validation."""
 SCENE = 40
 """Frames of a clip from which the image of its scene is taken, evenly spread over it."""
+WORKERS = 4
+"""Clips that are decoded at a time."""
 
 
 def scene_image(frames: np.ndarray) -> np.ndarray:
@@ -46,157 +31,54 @@ def scene_image(frames: np.ndarray) -> np.ndarray:
     return (255 * shown[0]).round_().byte().permute(1, 2, 0).numpy()
 
 
-def read_scaled(
-    clip: ClipSource, size: tuple[int, int], channels: int | None, wanted: set[int] | None = None
-) -> list[np.ndarray]:
-    """The frames of a clip on canvases of ``size`` (h, w), or those of them whose numbers are ``wanted``.
+def scaled(clip: ClipSource, size: tuple[int, int], channels: int | None) -> Iterator[np.ndarray]:
+    """The frames of a clip on canvases of ``size`` (h, w); those that are there, of a clip that ends early.
 
-    A clip that ends early gives what is there. Raises UserError as ``ClipSource.frames`` does.
+    Raises UserError as ``ClipSource.frames`` does.
     """
     fit = Fit(clip.size, size)
-    found = []
     try:
-        for number, frame in enumerate(clip.frames()):
-            if wanted is None or number in wanted:
-                found.append(fit.frame(to_channels(frame, channels)))
+        for frame in clip.frames():
+            yield fit.frame(to_channels(frame, channels))
     except TruncatedClip:
-        pass
-    return found
+        return
 
 
-@dataclass(frozen=True)
-class Survey:
-    """What moves in some footage. Sides are in pixels of frames of ``size`` (H, W).
+def thinned(
+    clip: ClipSource, size: tuple[int, int], channels: int | None, most: int
+) -> tuple[np.ndarray, int]:
+    """At most so many frames, evenly spread over a clip, ``[T, h, w]`` or ``[T, h, w, C]``, and how many it has.
 
-    Attributes:
-        colour: whether frames are in colour.
-        noise: standard deviation of what does not move, of 1.
-        contrast: how much blobs differ from the scene, root mean square of a channel, of 1.
-        most: blobs in a frame, 95th percentile; mean: their mean number.
-        height, width: medians of blobs that are neither specks nor groups.
-        energy: sum of squares by which such a blob differs from the scene, of all its pixels and channels; median.
-        large: 95th percentile of the longer sides of all.
-        spread: standard deviation of the log of the side of the square of a blob's area.
-        length: frames of the shortest clip.
+    They are on canvases of ``size`` (h, w). The clip is read once, and memory does not grow with its length. Raises
+    UserError as ``ClipSource.frames`` does.
     """
-
-    size: tuple[int, int]
-    colour: bool
-    noise: float
-    contrast: float
-    most: float
-    mean: float
-    height: float
-    width: float
-    energy: float
-    large: float
-    spread: float
-    length: int
-
-
-def survey(clips: Sequence[ClipSource]) -> Survey:
-    """Looks at some frames of all clips, at what differs there from the scenes of the clips.
-
-    Raises:
-        UserError: a clip cannot be read, has fewer than 5 frames, or nothing in it moves, or everything.
-    """
-    height, width = clips[0].size
-    scale = min(1.0, LONG_SIDE / max(height, width))
-    small = (max(1, round(scale * height)), max(1, round(scale * width)))
-    blobs, counts, noise, power, lengths = [], [], [], [], []
-    colour = False
-    for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
-        frames = np.stack(read_scaled(clip, small, None) or [np.zeros(small, np.uint8)])
-        if len(frames) < 5:
-            raise UserError(f"{clip.path} has {len(frames)} frames: 5 are needed to tell what moves from what does not")
-        lengths.append(len(frames))
-        chosen = frames[np.unique(np.linspace(0, len(frames) - 1, max(5, SURVEYED // len(clips))).astype(int))]
-        chosen = chosen if chosen.ndim == 4 else chosen[..., None]
-        colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > COLOURED).any()))
-        away = (chosen.astype(np.float32) - scene_image(chosen)) / 255
-        sigma = 1.4826 * float(np.median(np.abs(away)))
-        noise.append(sigma)
-        for image in away:
-            found, differs = find_blobs(image, max(6 * sigma, LEAST / 255))
-            blobs += found
-            power += differs
-            counts.append(len(found))
-    moves = UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
-    if np.median(noise) > NOISIEST:
-        raise moves
-    if not blobs:
-        raise UserError(f"{clips[0].path}: nothing moves in it, or too little to learn from")
-    sides = np.array(blobs, dtype=np.float64) / scale
-    area = sides.prod(1)
-    low, high = np.percentile(area, ALONE)
-    alone = (low <= area) & (area <= high)
-    single = sides[alone]
-    energy, contrast = (np.array(v) for v in zip(*power, strict=True))
-    if np.median(area) > 0.25 * height * width:
-        raise moves
-    return Survey(
-        (height, width), colour, float(np.median(noise)), float(np.median(contrast)), float(np.percentile(counts, 95)),
-        float(np.mean(counts)), float(np.median(single[:, 1])), float(np.median(single[:, 0])),
-        float(np.median(energy[alone])) / scale**2, float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2), min(lengths),
-    )  # fmt: skip
-
-
-def find_blobs(away: np.ndarray, least: float) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
-    """Connected parts of ``away [H, W, C]``, what differs from the scene, where some channel does by ``least`` or more.
-
-    Returns:
-        The width and height of each in pixels; and the sum of its squares over pixels and channels, and the root of
-        their mean.
-    """
-    mask = (np.abs(away).max(-1) >= least).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    number, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found, power = [], []
-    for i in range(1, number):
-        x, y, w, h, area = stats[i].tolist()
-        if area >= max(6, SPECK * mask.size):
-            squares = away[y : y + h, x : x + w][label[y : y + h, x : x + w] == i] ** 2
-            found.append((w, h))
-            power.append((float(squares.sum()), float(np.sqrt(squares.mean()))))
-    return found, power
-
-
-def suggest(seen: Survey) -> dict[str, dict]:
-    """Settings of ``sqair train`` for footage like this, nested as in a YAML file."""
-    side = float(np.sqrt(seen.height * seen.width))
-    scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
-    scale = min(1.0, max(scale, 48 / min(seen.size)))
-    size = scale * side
-    std = float(np.clip(0.3 * seen.contrast / 0.8, max(2 * seen.noise, 0.02), 0.3))
-    slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, 16))
-    worth = seen.energy * scale**2 / (2 * std**2)
-    most = scale * max(1.3 * seen.large, 2 * side)
-    length = min(10, seen.length)
-    clips = int(np.clip(round(40 / max(seen.mean, 0.5)), 4, 32))
-    stages = [f"1x1200x{2 * clips}", f"3x300x{clips}", f"5x300x{clips}", f"{length}x500x{max(2, clips // 2)}"]
-    return {
-        "model": {
-            "height": round(scale * seen.size[0]), "width": round(scale * seen.size[1]),
-            "channels": 3 if seen.colour else 1, "fit": True, "objects": "opaque", "background": "still",
-            "background_change": 0.01, "slots": slots, "first_steps": slots, "likelihood_std": round(std, 4),
-            "size_mean": round(size, 2), "aspect": round(seen.height / seen.width, 3),
-            "size_std": round(float(np.clip(seen.spread, 0.2, 0.5)), 3), "context": round(2.7 * size, 1),
-            "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
-            "saliency_threshold": round(0.27 * std, 4),
-        },
-        "train": {"stages": stages, "price_steps": 1200, "object_nats": round(worth, 1)},
-    }  # fmt: skip
+    kept: list[np.ndarray] = []
+    step, length = 1, 0
+    for frame in scaled(clip, size, channels):
+        if length % step == 0:
+            kept.append(frame)
+        length += 1
+        if len(kept) == 2 * most:
+            kept, step = kept[::2], 2 * step
+    chosen = np.unique(np.linspace(0, len(kept) - 1, most).astype(int)) if kept else []
+    return np.array([kept[i] for i in chosen], np.uint8), length
 
 
 class Footage:
-    """Clips of a camera, in memory, as a source of training clips: windows of ``length`` frames, drawn at random."""
+    """Clips of a camera as a source of training clips: windows of ``length`` frames, drawn at random in time.
+
+    All frames are decoded once, some clips at a time, and kept as they are on the canvas, in temporary files without a
+    name (in ``TMPDIR``) which the system removes when the process ends.
+    """
 
     def __init__(
         self, clips: Sequence[ClipSource], size: tuple[int, int], channels: int, length: int, seed: int
     ) -> None:
         """Reads all of it, onto canvases of ``size`` (h, w). Raises UserError if a clip is unreadable or too short."""
         self.length, self.seed = length, seed
-        self.frames = [np.stack(read_scaled(c, size, channels)) for c in tqdm(clips, "reading", disable=None)]
+        total = None if any(c.length is None for c in clips) else sum(c.length or 0 for c in clips)
+        with tqdm(desc="reading", total=total, unit="frame", disable=None) as bar, ThreadPoolExecutor(WORKERS) as pool:
+            self.frames = list(pool.map(partial(_stored, size=size, channels=channels, bar=bar), clips))
         self.ends = [max(length, int(len(frames) * (1 - HELD_OUT))) for frames in self.frames]
         self.starts = np.array([end - length + 1 for end in self.ends])
         for clip, starts, frames in zip(clips, self.starts, self.frames, strict=True):
@@ -231,3 +113,20 @@ class Footage:
         places = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count).astype(int))]
         windows = np.stack([self.frames[c][t : t + self.length] for c, t in places])
         return windows, np.stack([self.images[c] for c, _ in places])
+
+
+def _stored(clip: ClipSource, size: tuple[int, int], channels: int, bar: tqdm) -> np.ndarray:
+    """The frames of a clip, uint8 ``[T, h, w]`` or ``[T, h, w, C]``, in a temporary file."""
+    shape = size if channels == 1 else (*size, channels)
+    length = 0
+    with tempfile.TemporaryFile() as file:
+        try:
+            for frame in scaled(clip, size, channels):
+                file.write(np.ascontiguousarray(frame))
+                length += 1
+                bar.update()
+            file.flush()
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise UserError(f"{clip.path}: its frames do not fit into {where} ({error}): set TMPDIR") from error
+        return np.memmap(file, np.uint8, "r", shape=(length, *shape)) if length else np.empty((0, *shape), np.uint8)

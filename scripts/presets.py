@@ -65,11 +65,14 @@ def with_presets(words: Sequence[str], args_type: type) -> list[str]:
 
 
 def _footage(source: str) -> Mapping[str, Any]:
-    """What follows from footage. Raises UserError if it is no good."""
-    from sqair.datasets.footage import suggest, survey
+    """What follows from footage, which is printed. Raises UserError if it is no good."""
+    from sqair.datasets.survey import describe, suggest, survey
     from sqair.datasets.video import read_source
 
-    return suggest(survey(read_source(source)))
+    seen = survey(read_source(source))
+    settings = suggest(seen)
+    print(describe(seen, settings))
+    return settings
 
 
 def get_preset(name: str) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
-from sqair.datasets.footage import read_scaled
+from sqair.datasets.footage import thinned
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import staged
@@ -129,10 +129,10 @@ def _track_stream(
     tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
     frames = fitted(clip, model.config)
     if model.config.background == "still" and clip.length is not None:
-        wanted = set(np.linspace(0, clip.length - 1, min(WATCHED, clip.length)).astype(int).tolist())
         canvas = (model.config.height, model.config.width)
-        if watched := read_scaled(clip, canvas, model.config.channels, wanted):
-            tracker.watch(np.stack(watched))
+        watched, _ = thinned(clip, canvas, model.config.channels, WATCHED)
+        if len(watched):
+            tracker.watch(watched)
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     found = Found()

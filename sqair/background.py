@@ -187,7 +187,10 @@ class UpConvolved(Smooth):
         layers: list[nn.Module] = [nn.Conv2d(config.channels + self.codes, 32, 1)]
         for _ in range(doublings):
             layers += [nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(32, 32, 3, padding=1)]
-        self.detail = nn.Sequential(*layers, nn.ReLU(), nn.Conv2d(32, config.channels, 3, padding=1))
+        last = nn.Conv2d(32, config.channels, 3, padding=1)
+        with torch.no_grad():
+            last.weight.mul_(0.1)
+        self.detail = nn.Sequential(*layers, nn.ReLU(), last)
 
     def draw(self, carried: Tensor) -> Tensor:
         detail = self.detail(carried.unflatten(1, (-1, self.cells, self.cells)))

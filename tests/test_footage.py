@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from conftest import TINY
-from sqair.datasets.footage import Footage, scene_image, suggest, survey
+from sqair.datasets.footage import Footage, scene_image, thinned
 from sqair.datasets.images import write_png
+from sqair.datasets.survey import suggest, survey
 from sqair.datasets.video import ClipSource, read_source
 from sqair.errors import UserError
 from sqair.fit import Fit
@@ -140,3 +141,13 @@ def test_footage_that_does_not_exist_is_an_error(tmp_path: Path, capsys: pytest.
     words = ["--output", str(tmp_path / "run"), "--data", str(tmp_path / "no.mp4"), "--train.stages", "1x1x1"]
     assert cli.run("train", words) != 0
     assert "no.mp4" in capsys.readouterr().err
+
+
+def test_thinned_frames_are_spread_over_clips_of_any_length() -> None:
+    for length in (1, 4, 5, 9, 10, 11, 83):
+        numbers = np.arange(length, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8)
+        frames, counted = thinned(clip_of(numbers), (8, 8), 3, 5)
+        found = frames[:, 0, 0, 0].tolist()
+        assert counted == length and len(found) == min(length, 5) and found[0] == 0
+        if length > 5:
+            assert found[-1] >= 0.75 * (length - 1) and max(np.diff(found)) <= 2 * min(np.diff(found)) + 1

@@ -29,8 +29,8 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     one = torch.ones(m)
     values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
-    values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "price": 1.0, "contrast": one}
-    values = {**values, "new": False, "first": False, **changes}
+    values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "price": 1.0}
+    values = {**values, "contrast": one, "new": False, "first": False, **changes}
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
 
