@@ -19,12 +19,17 @@ class Gaussian(NamedTuple):
     log_std: Tensor
 
     @staticmethod
-    def around(start: Tensor, shift: Tensor, spread: Tensor, log_std: float, reach: float = 3.0) -> Gaussian:
+    def around(
+        start: Tensor, shift: Tensor, spread: Tensor, log_std: float, reach: float = 3.0, unit: Tensor | None = None
+    ) -> Gaussian:
         """A posterior from raw network outputs: softly bounded, so that no update can throw it out of reach.
 
-        The mean is within ``reach`` of ``start``, the log standard deviation within 3 of ``log_std``.
+        The mean is within ``reach`` of ``start``, the log standard deviation within 3 of ``log_std``, both in ``unit [D]``.
         """
-        return Gaussian(start + reach * torch.tanh(shift / reach), log_std + 3 * torch.tanh(spread / 3))
+        shift, spread = reach * torch.tanh(shift / reach), log_std + 3 * torch.tanh(spread / 3)
+        if unit is None:
+            return Gaussian(start + shift, spread)
+        return Gaussian(start + unit * shift, unit.log() + spread)
 
     @staticmethod
     def standard(like: Tensor) -> Gaussian:

@@ -19,7 +19,7 @@ from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 0.22
+_JUMP = 3.0
 """Cost of a displacement that the prior of z_where does not foresee, as a share of the price of an object."""
 
 

@@ -17,6 +17,8 @@ from torch import Tensor
 from sqair.config import ModelConfig
 
 _MAX_LOG_SIZE = 3.0
+_STEP = 15 / 11
+"""What networks may easily move an object by, in its typical sides."""
 
 
 def where_to_box(where: Tensor, config: ModelConfig) -> Tensor:
@@ -32,6 +34,16 @@ def centre_to_where(centre: Tensor, config: ModelConfig) -> Tensor:
     """Centres in pixels ``[..., 2]`` (x, y) to the first two components of z_where."""
     half = centre.new_tensor([config.width / 2, config.height / 2])
     return (centre / half - 1) / config.position_std
+
+
+def where_unit(config: ModelConfig, like: Tensor) -> Tensor:
+    """In what networks speak of z_where, ``[4]``: so much of its units is 1 to them.
+
+    Positions go by the size of a typical object, whatever the size of the canvas; sizes are in units of their prior.
+    """
+    side = like.new_tensor([config.aspect**-0.5, config.aspect**0.5]) * (_STEP * config.size_mean)
+    half = like.new_tensor([config.width / 2, config.height / 2]) * config.position_std
+    return torch.cat([side / half, like.new_ones(2)])
 
 
 def top_left_box(box: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from sqair.discover import Discovery
 from sqair.distributions import geometric_logits
 from sqair.encoder import Appearance, Presence
 from sqair.fixate import rank_in_clip, to_retina
-from sqair.geometry import where_to_box, write
+from sqair.geometry import where_to_box, where_unit, write
 from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
@@ -136,7 +136,7 @@ class SQAIR(nn.Module):
         if self.background is not None and behind is not None:
             with torch.no_grad():
                 last = self.background.carry(behind, frame, 1 - scene.explained())
-        return step, State(inference.carry(carried), next_id, first=False, background=last)
+        return step, State(inference.carry(carried, where_unit(config, frame)), next_id, first=False, background=last)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> None:
         """Infers the objects of the last frame in this one and adds those that are there to the scene."""
@@ -288,4 +288,5 @@ class SQAIR(nn.Module):
     def _recur(self, what: Tensor, where: Tensor, velocity: Tensor, hidden: Tensor) -> Tensor:
         if not self.config.temporal.hidden:
             return self.first_hidden.expand(len(what), -1)
-        return self.recurrent(torch.cat([what, where, velocity], -1), hidden)
+        speed = velocity / where_unit(self.config, velocity)[:2]
+        return self.recurrent(torch.cat([what, where, speed], -1), hidden)

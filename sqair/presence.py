@@ -49,8 +49,8 @@ class Inference:
         """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
         return salience
 
-    def carry(self, objects: Objects) -> Objects:
-        """The objects as the next frame gets them."""
+    def carry(self, objects: Objects, unit: Tensor) -> Objects:
+        """The objects as the next frame gets them; ``unit [4]`` is that of geometry.where_unit."""
         return objects
 
 
@@ -68,10 +68,10 @@ class Sampled(Inference):
     jitter: float = 0.0
     """Noise on z_where of carried objects, in its units: propagation learns to pull a box back that has drifted."""
 
-    def carry(self, objects: Objects) -> Objects:
+    def carry(self, objects: Objects, unit: Tensor) -> Objects:
         if not self.jitter:
             return objects
-        noise = Gaussian.standard(objects.where).sample(self.generator) * self.jitter
+        noise = Gaussian.standard(objects.where).sample(self.generator) * (self.jitter * unit)
         hit = torch.zeros_like(objects.age).bernoulli_(JITTERED, generator=self.generator)
         return replace(objects, where=objects.where + hit[:, None] * noise)
 

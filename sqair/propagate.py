@@ -15,7 +15,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
 from sqair.fixate import Matcher
-from sqair.geometry import centre_to_where, read, where_to_box
+from sqair.geometry import centre_to_where, read, where_to_box, where_unit
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
 from sqair.windows import read_from
@@ -40,10 +40,12 @@ class MotionPrior(nn.Module):
         place, size = objects.where.chunk(2, -1)
         ahead = place + step
         young = torch.exp(-objects.age)[:, None]
-        past = torch.cat([objects.where, objects.velocity, objects.acceleration, ahead, young, objects.hidden], -1)
+        unit = where_unit(self.config, ahead)
+        speed, change = objects.velocity / unit[:2], objects.acceleration / unit[:2]
+        past = torch.cat([objects.where, speed, change, ahead, young, objects.hidden], -1)
         shift, spread, fade = self.net(past).split([2, 4, self.config.z_what], -1)
-        moved = torch.cat([ahead + 0.2 * shift, size], -1)
-        where = Gaussian.around(moved, torch.zeros_like(moved), spread, -1.5)
+        moved = torch.cat([ahead + 0.2 * unit[:2] * shift, size], -1)
+        where = Gaussian.around(moved, torch.zeros_like(moved), spread, -1.5, unit=unit)
         what = Gaussian.around(objects.what, torch.zeros_like(fade), fade, -1.5)
         if not on.position:
             where = Gaussian.standard(objects.where)
@@ -81,7 +83,8 @@ class Propagation(nn.Module):
             seen = torch.cat([match.seen, explained], 1)
             glimpse = read(seen, match.region.local(window), config.glimpse, config.retina)
             start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)
-            surprise = torch.cat([start - p_where.mean, p_where.log_std], -1)
+            unit = where_unit(config, start)
+            surprise = torch.cat([(start - p_where.mean) / unit, p_where.log_std - unit.log()], -1)
         q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
         where = q_where.sample(generator)
         with torch.no_grad():
@@ -105,4 +108,4 @@ class Propagation(nn.Module):
 
     def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
         shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)
-        return Gaussian.around(start, 0.5 * shift, spread, -2.5)
+        return Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=where_unit(self.config, start))

@@ -17,7 +17,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
 from sqair.fixate import most_salient, saliency, unexplained
-from sqair.geometry import centre_to_where
+from sqair.geometry import centre_to_where, where_unit
 from sqair.networks import mlp
 from sqair.objects import Posterior
 from sqair.presence import Inference
@@ -69,7 +69,8 @@ class ResidualSearch(nn.Module):
             glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
         shift, spread = self.where(self.context(glimpse)).chunk(2, -1)
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), None)
+        unit = where_unit(config, start)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), None)
 
 
 @dataclass
@@ -151,7 +152,8 @@ class RecurrentSearch(nn.Module):
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
         odds = _SUREST * torch.tanh((q_logit[:, 0] + 1) / _SUREST)
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5), odds)
+        unit = where_unit(self.config, start)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), odds)
 
     def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
         """Attention ``[B, A]``: softmax of ``logits [B, A]`` within an object's size of the largest of them.

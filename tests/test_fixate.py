@@ -21,7 +21,7 @@ from sqair.render import RENDERERS, Light, Opaque, log_likelihood
 pytestmark = pytest.mark.usefixtures("float64")
 
 CONFIG = replace(TINY, channels=2)
-PRICE = 36.0
+PRICE = 8 / 3
 
 
 def retinas(clips: int, config: ModelConfig = CONFIG) -> Tensor:
@@ -85,7 +85,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
                 expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
-                if cost < 0.22 * PRICE:
+                if cost < 8:
                     assert log_prior == pytest.approx(-cost, abs=1e-9)
                 else:  # a jump is not impossible
                     assert max(-cost, -10) <= log_prior <= -7.9

@@ -40,7 +40,7 @@ class Scripted(Explored):
         particle = particle_of(rows.clip, clips, len(self.outcomes))
         return self.outcomes[particle, self.frame, column].to(rows.gain)
 
-    def carry(self, objects: Objects) -> Objects:
+    def carry(self, objects: Objects, unit: Tensor) -> Objects:
         self.frame += 1
         return objects
 
