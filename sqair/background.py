@@ -27,7 +27,7 @@ _SAME = 0.04
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
-_DETAIL = 0.25
+_DETAIL = 0.12
 """What a network may add to straight lines, or take from them, at most: less than most objects do."""
 _CODES = 8
 """Latents of each cell for what that is."""

@@ -24,7 +24,8 @@ class Gaussian(NamedTuple):
     ) -> Gaussian:
         """A posterior from raw network outputs: softly bounded, so that no update can throw it out of reach.
 
-        The mean is within ``reach`` of ``start``, the log standard deviation within 3 of ``log_std``, both in ``unit [D]``.
+        In units of ``unit [D]`` the mean is within ``reach`` of ``start``, the log standard deviation within 3 of
+        ``log_std``.
         """
         shift, spread = reach * torch.tanh(shift / reach), log_std + 3 * torch.tanh(spread / 3)
         if unit is None:

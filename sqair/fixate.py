@@ -96,7 +96,7 @@ class Matcher:
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
         self.render = RENDERERS[config.objects]
         self.box = where_to_box(prior.mean, config)
-        reach = 2 * config.max_size + 4 * config.search_margin
+        reach = config.max_size + 4 * config.search_margin
         canvas = (retina.shape[-2], retina.shape[-1])
         self.region = Windows.around(self.box[:, :2], clip, reach, canvas, config.retina)
         self.seen = self.region.cut(retina)
@@ -173,19 +173,31 @@ class Matcher:
         explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
         centre = self.box[:, :2].clone()
         own = explained.new_zeros(len(self.clip), channels, *self.region.size)
-        waiting = torch.arange(len(self.clip), device=self.clip.device)
+        waiting = changed = torch.arange(len(self.clip), device=self.clip.device)
+        place, score = centre.clone(), centre[:, 0].clone()
         while len(waiting):
-            place, score = self.fixate(waiting, self.region.rows(waiting).cut(explained))
-            first = rank_in_clip(self.clip[waiting], score) == 0
-            row, found = waiting[first], score[first] > 0
-            centre[row] = torch.where(found[:, None], place[first], centre[row])
+            if len(changed):
+                place[changed], score[changed] = self.fixate(changed, self.region.rows(changed).cut(explained))
+            first = rank_in_clip(self.clip[waiting], score[waiting]) == 0
+            row, waiting = waiting[first], waiting[~first]
+            found = score[row] > 0
+            centre[row] = torch.where(found[:, None], place[row], centre[row])
             box = torch.cat([centre[row], self.box[row, 2:]], -1)
             region = self.region.rows(row)
             drawn = write(self.glimpse[row], region.local(box), *region.size, self.config.retina)
             own[row] = self.render.paint(drawn) * found[:, None, None, None]
             explained = explained + region.add(own[row], clips)
-            waiting = waiting[~first]
+            changed = waiting[self._near(waiting, row[found], box[found])]
         return centre, self.render.cover(self.region.cut(explained) - own)
+
+    def _near(self, row: Tensor, placed: Tensor, box: Tensor) -> Tensor:
+        """Whether something changed in the regions of the rows ``row [R]``, when the rows ``placed [S]`` were drawn in
+        boxes ``box [S, 4]``: ``[R]``."""
+        partner = self.clip[row][:, None] == self.clip[placed]
+        size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]]) * self.config.retina
+        middle = self.region.corner[row] * self.config.retina + size / 2
+        apart = (middle[:, None] - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
+        return (partner & (apart < size / 2).all(-1)).any(1)
 
 
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:

@@ -101,12 +101,11 @@ def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
     assert where_to_box(where, config)[0].tolist() == pytest.approx([20, 20, 14, 14])
     prior = Gaussian(where, torch.full_like(where, -0.5))
     retina = to_retina(bump(after, config)[:, None], config)
-    centre, score = Matcher(retina, torch.arange(4), glimpse, prior, config, PRICE).fixate(
-        torch.arange(4), torch.zeros_like(retina)
-    )
+    matcher = Matcher(retina, torch.arange(4), glimpse, prior, config, PRICE)
+    centre, score = matcher.fixate(torch.arange(4), torch.zeros_like(matcher.seen))
     assert (centre - after).abs().max() < 0.4
     empty, nothing = Matcher(0 * retina, torch.arange(4), glimpse, prior, config, PRICE).fixate(
-        torch.arange(4), torch.zeros_like(retina)
+        torch.arange(4), torch.zeros_like(matcher.seen)
     )
     assert (score > 20).all() and (nothing <= 0).all()
 
@@ -145,12 +144,14 @@ def test_objects_of_one_clip_do_not_match_the_same_ink() -> None:
     between = centre_to_where(torch.tensor([[16.0, 16.0], [16.0, 16.0]]), config)
     prior = Gaussian(torch.cat([between, torch.full((2, 2), math.log(2) / config.size_std)], -1), torch.zeros(2, 4))
     retina = to_retina(bump(places, config).amax(0)[None, None], config)
-    centre, others = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config, PRICE).run()
+    matcher = Matcher(retina, torch.zeros(2, dtype=torch.int64), glimpse, prior, config, PRICE)
+    centre, others = matcher.run()
     assert (centre - places).abs().max() < 1
     seen = torch.zeros(2, dtype=torch.int64)
     boxes = torch.cat([centre, torch.full((2, 2), 14.0)], -1)
     own = Light().cover(Light().paint(write(glimpse, boxes, 20, 22, config.retina)))
-    torch.testing.assert_close(others, own[[1, 0]], rtol=0, atol=1e-9)
+    region = replace(matcher.region, clip=torch.arange(2))
+    torch.testing.assert_close(others, region.cut(own[[1, 0]]), rtol=0, atol=1e-9)
     alone, nobody = Matcher(retina, seen[:1], glimpse[:1], Gaussian(*(v[:1] for v in prior)), config, PRICE).run()
     torch.testing.assert_close(alone, centre[:1], rtol=0, atol=1e-9)
     assert nobody.abs().max() < 1e-9
@@ -240,3 +241,24 @@ def test_the_recurrent_search_looks_at_one_of_two_equal_objects_then_at_the_othe
             assert found is not None
             looked.append(float(where_to_box(found.where.mean, config)[0, 0]))
     assert sorted(looked) == pytest.approx([12, 38], abs=4)
+
+
+def test_only_what_changed_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Centres and what others cover are the same as if all that wait were looked at after each placement."""
+    config = replace(CONFIG, height=90, width=120, max_size=12.0, search_margin=3.0)
+    clip = torch.arange(12) % 2
+    glimpse, prior, retina = torch.rand(12, 2, 6, 6), priors(12), retinas(2, config)
+    fixate, asked = Matcher.fixate, []
+
+    def counted(self: Matcher, row: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        asked.append(len(row))
+        return fixate(self, row, others)
+
+    monkeypatch.setattr(Matcher, "fixate", counted)
+    centre, others = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
+    few = sum(asked)
+    monkeypatch.setattr(Matcher, "_near", lambda self, row, placed, box: torch.ones_like(row, dtype=torch.bool))
+    every = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
+    assert few < sum(asked) - few == 2 * (6 + 5 + 4 + 3 + 2 + 1)
+    torch.testing.assert_close(centre, every[0], rtol=0, atol=1e-9)
+    torch.testing.assert_close(others, every[1], rtol=0, atol=1e-9)
