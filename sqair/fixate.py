@@ -19,8 +19,12 @@ from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 3.0
-"""Cost of a displacement that the prior of z_where does not foresee, as a share of the price of an object."""
+_JUMP = 8.0
+"""Most that a displacement costs, in prices of an object."""
+_LOOSE = 0.18
+"""Standard deviation of a displacement that is always allowed for, in sides of the object."""
+_LOOSEST = 0.25
+"""Most of what its prior may add to that, in the same unit."""
 
 
 def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
@@ -108,18 +112,24 @@ class Matcher:
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.padded = [next_fast_len(n, real=True) for n in self.span]
         self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.padded).conj()
-        self.log_prior = self._log_prior(prior, _JUMP * price)
+        self.log_prior = self._log_prior(prior, price)
 
-    def _log_prior(self, prior: Gaussian, jump: float) -> Tensor:
-        """log p(z_where) ``[M, *span]`` for the patch at every shift, with a floor of ``-jump``."""
+    def _log_prior(self, prior: Gaussian, price: float) -> Tensor:
+        """What every shift of the patch costs, ``[M, *span]``, from its prior of z_where.
+
+        A log density in units of the ``price`` of an object, nats, and no lower than ``-_JUMP``: what two objects that
+        look alike gain in each other's place differs by many nats, since pixels do not err alone.
+        """
         config = self.config
+        side = self.box[:, 2:].prod(-1, keepdim=True).sqrt()
         scale = self.box.new_tensor([config.width / 2, config.height / 2]) * config.position_std
-        std = (prior.log_std[:, :2].exp() * scale).clamp_min(0.5)
+        std = torch.minimum(prior.log_std[:, :2].exp() * scale, _LOOSEST * side)
+        variance = std**2 + (_LOOSE * side) ** 2
         offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) + self.cells / 2 for n in self.span]
         y, x = ((o + self.region.corner[:, i, None]) * config.retina for o, i in zip(offsets, (1, 0), strict=True))
-        dy = (y - self.box[:, 1, None]) / std[:, 1, None]
-        dx = (x - self.box[:, 0, None]) / std[:, 0, None]
-        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-jump)
+        dy = (y - self.box[:, 1, None]) ** 2 / variance[:, 1, None]
+        dx = (x - self.box[:, 0, None]) ** 2 / variance[:, 0, None]
+        return price * (-0.5 * (dy[:, :, None] + dx[:, None, :])).clamp_min(-_JUMP)
 
     def _terms(self, patch: Tensor) -> Tensor:
         """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of

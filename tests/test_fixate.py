@@ -69,7 +69,9 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
     cells = math.ceil(config.max_size / retina)
     assert scores.shape == (2, h + cells - 1, w + cells - 1)
     box = where_to_box(prior.mean, config)
-    std = (prior.log_std[:, :2].exp() * config.position_std * torch.tensor([12.0, 10.0])).clamp_min(0.5)
+    side = box[:, 2:].prod(-1, keepdim=True).sqrt()
+    std = torch.minimum(prior.log_std[:, :2].exp() * config.position_std * torch.tensor([12.0, 10.0]), side / 4)
+    std = (std**2 + (0.18 * side) ** 2).sqrt()
     for r, m in enumerate(row.tolist()):
         middle = torch.full((1, 2), cells * retina / 2)
         patch = write(glimpse[m, None], torch.cat([middle, box[m, None, 2:]], -1), cells, cells, retina)
@@ -85,10 +87,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
                 expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
-                if cost < 8:
-                    assert log_prior == pytest.approx(-cost, abs=1e-9)
-                else:  # a jump is not impossible
-                    assert max(-cost, -10) <= log_prior <= -7.9
+                assert log_prior == pytest.approx(-PRICE * min(cost, 8), abs=1e-9)  # a jump is not impossible
 
 
 def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
