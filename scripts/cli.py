@@ -25,7 +25,7 @@ COMMANDS = {
     "bench": "Measure what a training step and a tracked frame cost.",
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
-EXPERIMENTS = ("ablation", "backgrounds", "bars", "estimators", "pairs", "picture", "restarts")
+EXPERIMENTS = ("ablation", "backgrounds", "bars", "estimators", "pairs", "pets", "picture", "restarts")
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141

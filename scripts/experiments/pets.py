@@ -1,0 +1,94 @@
+"""A real clip: train on it without labels, track it, and score it where there is ground truth.
+
+sqair experiments pets --clip clip.avi --gt gt.txt --output runs/pets          PETS09-S2L1; half an hour on one core
+
+Training is ``sqair train --data CLIP`` with no other setting. The ground truth is read after that. It may have boxes
+on some frames only: only these are scored. Settings of this project were chosen by scores of the first half alone.
+What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqair.scripts.experiments.running import Line, Store, publish
+
+if TYPE_CHECKING:
+    from sqair.tracks import Tracks
+
+COLUMNS = ("mota", "idf1", "hota", "recall", "precision")
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train on a clip without labels, track it, and score it; resumable."""
+
+    clip: Path
+    """The video."""
+    gt: Path
+    """MOTChallenge rows of its ground truth; rows of confidence 0 are ignored."""
+    output: Path
+    """Folder of the runs, the tracks, results.jsonl and table.md."""
+    seeds: int = 1
+    """Seeds 0 to this, of training."""
+    half: int = 400
+    """The first frame of the second half, counted from 0."""
+
+
+def main(args: Args) -> None:
+    """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
+    args.output.mkdir(parents=True, exist_ok=True)
+    store = Store(args.output / "results.jsonl")
+    for seed in range(args.seeds):
+        if not store.has(seed):
+            store.add(run(args, seed))
+    publish(table(store.lines), args.output)
+
+
+def run(args: Args, seed: int) -> Line:
+    """Trains with one seed and tracks; the scores of both halves and of all, and the time that it took."""
+    from dataclasses import replace
+
+    from sqair.mot_io import read_mot
+    from sqair.scripts.track import Args as TrackArgs
+    from sqair.scripts.tracking import track
+    from sqair.scripts.train import main as train
+    from sqair.scripts.train import parse
+
+    folder, tracks = args.output / f"{args.clip.stem}-{seed}", args.output / f"tracks-{seed}"
+    began = time.monotonic()
+    if not (folder / "weights").exists():
+        training = parse(["--data", str(args.clip), "--output", str(folder), "--train.seed", str(seed)])
+        train(replace(training, resume=(folder / "checkpoint.pt").exists()))
+    trained = time.monotonic()
+    rate = track(TrackArgs(str(args.clip), tracks, str(folder), overlay=True, overwrite=True))
+    line: Line = {"key": [seed], "training_seconds": round(trained - began), "frames_per_second": round(rate, 1)}
+    line["tracking_seconds"] = round(time.monotonic() - trained)
+    truth, found = read_mot(args.gt), read_mot(tracks / f"{args.clip.stem}.txt")
+    for part, (first, last) in {"first": (0, args.half - 1), "second": (args.half, None), "whole": (0, None)}.items():
+        line[part] = scores(truth, found, first, last)
+    return line
+
+
+def scores(truth: Tracks, found: Tracks, first: int, last: int | None) -> dict[str, float]:
+    """MOT scores on the frames of the ground truth from ``first`` to ``last``."""
+    from sqair.eval.mot import score
+    from sqair.eval.sampled import sampled
+
+    gt, pred, count = sampled(truth, found, first, last)
+    return dict(score({"clip": gt}, {"clip": pred}, {"clip": count}).overall)
+
+
+def table(lines: list[Line]) -> str:
+    """Rows by seed and part of the clip."""
+    rows = ["| seed | frames | MOTA | IDF1 | HOTA | recall | precision | switches | training, s | frames/s |"]
+    rows.append("|" + "---|" * 10)
+    for line in lines:
+        for part in ("first", "second", "whole"):
+            cells = [str(line["key"][0]), part, *(f"{line[part][c]:.3f}" for c in COLUMNS)]
+            cells += [f"{line[part]['switches']:.0f}", str(line["training_seconds"]), str(line["frames_per_second"])]
+            rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
