@@ -11,7 +11,7 @@ import torch
 
 from conftest import STATIC, TINY, Dictated, blend, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Drawn, Smooth, Still, lines, still_image
+from sqair.background import Drawn, Smooth, Still, UpConvolved, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.images import encode_png
@@ -34,6 +34,7 @@ from sqair.train import Trainer
 pytestmark = pytest.mark.usefixtures("float64")
 
 SMOOTH = replace(TINY, background="smooth", background_cells=4)
+UPCONV = replace(SMOOTH, background="upconv", background_cells=2)
 
 
 def ramp(height: int, width: int) -> torch.Tensor:
@@ -53,9 +54,10 @@ def test_the_canvas_is_the_objects_before_the_background() -> None:
         torch.testing.assert_close(step.canvas, expected, rtol=0, atol=1e-12)
 
 
-def test_its_kl_is_in_the_bound_and_its_density_in_the_weight() -> None:
+@pytest.mark.parametrize("config", [SMOOTH, UPCONV], ids=["smooth", "upconv"])
+def test_its_kl_is_in_the_bound_and_its_density_in_the_weight(config: ModelConfig) -> None:
     """By the formulas, from its densities; the second frame's prior is around the first frame's sample."""
-    model = tiny_model(SMOOTH)
+    model = tiny_model(config)
     terms = Terms(model(spots(SMOOTH, 2, 3), Sampled(seeded(1))))
     kl, ratio = torch.zeros(3), torch.zeros(3)
     before = None
@@ -194,8 +196,8 @@ def test_lines_go_through_their_values_and_on() -> None:
     torch.testing.assert_close(drawn, 2 * (torch.arange(24).double() + 0.5) + 1, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["smooth", "still"])
-def test_clips_and_streams_with_a_background_are_tracked_alike(kind: Literal["smooth", "still"]) -> None:
+@pytest.mark.parametrize("kind", ["smooth", "upconv", "still"])
+def test_clips_and_streams_with_a_background_are_tracked_alike(kind: Literal["smooth", "upconv", "still"]) -> None:
     torch.set_default_dtype(torch.float32)
     model = tiny_model(replace(SMOOTH, background=kind))
     clips = (255 * spots(SMOOTH, 6, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
@@ -242,6 +244,29 @@ def test_a_video_that_ends_too_early_is_watched_up_to_there() -> None:
         next(watched)
     assert len(list(_watched(iter(np.repeat(frames, 30, 0)), tracker))) == 90
     assert list(_watched(iter([]), tracker)) == []
+
+
+def test_an_up_convolution_adds_detail_of_a_bounded_size() -> None:
+    """To the straight lines between the levels, from latents that are not levels too; it learns to."""
+    config = replace(UPCONV, height=40, width=52, channels=3, objects="opaque")
+    g = UpConvolved(config)
+    z = torch.randn(3, g.latents)
+    assert g.latents == (3 + 8) * 4 and g.draw(z).shape == (3, 3, 40, 52)
+    assert (g.draw(z) - g.straight(z).clamp(0, 1)).abs().amax() <= 0.12 + 1e-12
+    other = z.view(3, 11, 2, 2).clone()
+    other[:, 3:] += 1
+    other = other.flatten(1)
+    assert torch.equal(g.straight(other), g.straight(z)) and not torch.equal(g.draw(other), g.draw(z))
+    wave = 0.4 + 0.1 * torch.sin(torch.arange(52) / 3).expand(1, 3, 40, 52)
+    optimizer = torch.optim.Adam(g.parameters(), lr=1e-2)
+    with torch.no_grad():
+        before = float((g.rough(wave[None])[0] - wave).square().mean())
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = (g(wave, wave, None, None).image - wave).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert float(loss) < 0.2 * before
 
 
 def test_what_is_imagined_has_a_background() -> None:
@@ -331,7 +356,7 @@ def test_training_on_still_scenes_sees_the_scene_of_the_whole_clip() -> None:
         Trainer(STILL, TrainConfig(stages=(Stage(2, 1, 4),)), Source())
 
 
-@pytest.mark.parametrize("config", [SMOOTH, STILL], ids=["smooth", "still"])
+@pytest.mark.parametrize("config", [SMOOTH, UPCONV, STILL], ids=["smooth", "upconv", "still"])
 def test_a_background_survives_the_disk(config: ModelConfig, tmp_path: Path) -> None:
     torch.set_default_dtype(torch.float32)
     model = tiny_model(config)
