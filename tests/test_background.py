@@ -266,7 +266,7 @@ def test_an_up_convolution_adds_detail_of_a_bounded_size() -> None:
         loss = (g(wave, wave, None, None).image - wave).square().mean()
         loss.backward()
         optimizer.step()
-    assert float(loss) < 0.2 * before
+    assert loss.item() < 0.2 * before
 
 
 def test_what_is_imagined_has_a_background() -> None:
