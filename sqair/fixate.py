@@ -19,7 +19,7 @@ from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 8.0
+_JUMP = 20.0
 """Most that a displacement costs, in prices of an object."""
 _LOOSE = 0.18
 """Standard deviation of a displacement that is always allowed for, in sides of the object."""

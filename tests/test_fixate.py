@@ -87,7 +87,7 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
                 expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
-                assert log_prior == pytest.approx(-PRICE * min(cost, 8), abs=1e-9)  # a jump is not impossible
+                assert log_prior == pytest.approx(-PRICE * min(cost, 20), abs=1e-9)  # a jump is not impossible
 
 
 def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:
