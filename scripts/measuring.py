@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import sqair.model
-import sqair.train
+import sqair.trainer
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
@@ -33,7 +33,7 @@ from sqair.model import SQAIR
 from sqair.pretrained import load_weights
 from sqair.render import Light
 from sqair.tracker import Tracker, track_clips
-from sqair.train import Trainer
+from sqair.trainer import Trainer
 from sqair.windows import Patches
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -42,7 +42,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "discover": [(SQAIR, "_discover")],
     "draw": [(SQAIR, "draw")],
     "likelihood": [(Light, "gain"), (Patches, "total"), (sqair.model, "log_likelihood")],
-    "bound": [(sqair.train, "Terms")],
+    "bound": [(sqair.trainer, "Terms")],
     "backward": [(torch.Tensor, "backward")],
     "optimiser": [(Trainer, "_clip_gradients"), (torch.optim.Adam, "step"), (torch.optim.Adam, "zero_grad")],
     "rest": [(Trainer, "train_step")],

@@ -26,7 +26,7 @@ from sqair.pretrained import save_weights
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
-from sqair.train import ClipSource, Trainer, TrainingError
+from sqair.trainer import ClipSource, Trainer, TrainingError
 
 
 class Generated:

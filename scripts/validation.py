@@ -14,7 +14,7 @@ from sqair.model import SQAIR, Step
 from sqair.presence import Inference, Sampled
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.tracker import step_tracks
-from sqair.train import to_frames
+from sqair.trainer import to_frames
 
 SEED = 0
 BANDS, COLUMNS = 3, 10

@@ -19,6 +19,8 @@ from sqair.config import ModelConfig
 _MAX_LOG_SIZE = 3.0
 _STEP = 15 / 11
 """What networks may easily move an object by, in its typical sides."""
+_GROWTH = 0.25
+"""By how much of the log of its size they may easily let it grow from frame to frame, at most."""
 
 
 def where_to_box(where: Tensor, config: ModelConfig) -> Tensor:
@@ -44,6 +46,15 @@ def where_unit(config: ModelConfig, like: Tensor) -> Tensor:
     side = like.new_tensor([config.aspect**-0.5, config.aspect**0.5]) * (_STEP * config.size_mean)
     half = like.new_tensor([config.width / 2, config.height / 2]) * config.position_std
     return torch.cat([side / half, like.new_ones(2)])
+
+
+def drift_unit(config: ModelConfig, like: Tensor) -> Tensor:
+    """The same from frame to frame ``[4]``: an object hardly grows, however much sizes differ among objects.
+
+    One that may would rather grow over its neighbour than leave it to be discovered.
+    """
+    growth = min(1.0, _GROWTH / config.size_std)
+    return where_unit(config, like) * like.new_tensor([1.0, 1.0, growth, growth])
 
 
 def top_left_box(box: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ Notation, with the equations of the seed (Kosiorek's notes on AIR) and of docs/m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -84,6 +85,22 @@ class SQAIR(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
         """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
+
+    @staticmethod
+    def from_pretrained(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
+        """The model in a run's folder or a folder of weights, or one that ships with the package, by its name.
+
+        Raises UserError as ``sqair.pretrained.load_weights`` does.
+        """
+        from sqair.pretrained import load_weights
+
+        return load_weights(folder, device)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
+        from sqair.pretrained import save_weights
+
+        save_weights(folder, self, {})
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""

@@ -15,7 +15,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
 from sqair.fixate import Matcher
-from sqair.geometry import centre_to_where, read, where_to_box, where_unit
+from sqair.geometry import centre_to_where, read, where_to_box, drift_unit
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
 from sqair.windows import read_from
@@ -40,7 +40,7 @@ class MotionPrior(nn.Module):
         place, size = objects.where.chunk(2, -1)
         ahead = place + step
         young = torch.exp(-objects.age)[:, None]
-        unit = where_unit(self.config, ahead)
+        unit = drift_unit(self.config, ahead)
         speed, change = objects.velocity / unit[:2], objects.acceleration / unit[:2]
         past = torch.cat([objects.where, speed, change, ahead, young, objects.hidden], -1)
         shift, spread, fade = self.net(past).split([2, 4, self.config.z_what], -1)
@@ -83,7 +83,7 @@ class Propagation(nn.Module):
             seen = torch.cat([match.seen, explained], 1)
             glimpse = read(seen, match.region.local(window), config.glimpse, config.retina)
             start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)
-            unit = where_unit(config, start)
+            unit = drift_unit(config, start)
             surprise = torch.cat([(start - p_where.mean) / unit, p_where.log_std - unit.log()], -1)
         q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
         where = q_where.sample(generator)
@@ -108,4 +108,4 @@ class Propagation(nn.Module):
 
     def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
         shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)
-        return Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=where_unit(self.config, start))
+        return Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=drift_unit(self.config, start))

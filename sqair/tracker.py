@@ -25,26 +25,27 @@ from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
 from sqair.tracks import Tracks
-from sqair.train import to_frames
+from sqair.trainer import to_frames
 
 BoxKind = Literal["ink", "patch"]
 
-_EXPLAINED, _INK = 0.1, 0.02
-"""A pixel is visible ink of an object that changes it by more than the first, where the frame has more than the second
-of ink."""
+_EXPLAINED, _CLEAR, _INK = 0.1, 0.5, 0.02
+"""A pixel is visible ink of an object that changes it by more than the first, or by more than the second in standard
+deviations of the likelihood, where the frame has more than the third of ink."""
 
 
-def ink_boxes(images: Tensor, ink: Tensor) -> tuple[Tensor, Tensor]:
+def ink_boxes(images: Tensor, ink: Tensor, std: float) -> tuple[Tensor, Tensor]:
     """Boxes tight around the visible ink that each object explains.
 
     Args:
         images: ``[M, C, h, w]``, what each object does to an otherwise empty canvas.
         ink: ``[M, C, h, w]``, how much the frame it is in differs from the background.
+        std: standard deviation of the likelihood.
 
     Returns:
         Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
     """
-    mask = (images.amax(1) > _EXPLAINED) & (ink.amax(1) > _INK)
+    mask = (images.amax(1) > min(_EXPLAINED, _CLEAR * std)) & (ink.amax(1) > _INK)
     rows, columns = mask.any(2), mask.any(1)
 
     def span(line: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +64,7 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
         ink = frame if step.behind is None else frame - step.behind.image
         ink = ink.abs() if config.objects == "opaque" else ink
         windows = step.patches.windows
-        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink))
+        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), config.likelihood_std)
         tight = tight + F.pad(windows.corner, (0, 2))
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))

@@ -29,7 +29,7 @@ from sqair.scripts import cli
 from sqair.scripts.tracking import _watched
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
-from sqair.train import Trainer
+from sqair.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("float64")
 

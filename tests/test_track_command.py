@@ -22,7 +22,7 @@ from sqair.pretrained import load_weights, save_weights
 from sqair.scripts import cli, tracking
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
-from sqair.train import Trainer
+from sqair.trainer import Trainer
 
 N, T, H, W = 5, 6, TINY.height, TINY.width
 COLOUR = replace(TINY, channels=3)

@@ -138,7 +138,7 @@ def test_ink_boxes_equal_brute_force(channels: int) -> None:
     frames = torch.rand(60, channels, 8, 11) * (torch.rand(60, 1, 8, 11) < 0.6)
     images[0], frames[1] = 0, 0
     images[2], frames[2] = 1, 1
-    boxes, any_ink = ink_boxes(images, frames)
+    boxes, any_ink = ink_boxes(images, frames, 0.3)
     empty = 0
     for box, there, image, frame in zip(boxes.tolist(), any_ink.tolist(), images.numpy(), frames.numpy(), strict=True):
         expected = box_by_counting(image, frame)

@@ -30,7 +30,7 @@ from sqair.scripts.run_folder import read_metrics
 from sqair.scripts.training import Generated, Session
 from sqair.scripts.validation import Validation, generated_clips
 from sqair.tracker import track_clips
-from sqair.train import Trainer
+from sqair.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = ("--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4")

@@ -70,7 +70,7 @@ def run(output: str, name: str, seed: int, count: int, quick: bool) -> list[Line
     from sqair.imagine import predict
     from sqair.presence import Sampled
     from sqair.scripts.experiments.looking import look, scores
-    from sqair.train import to_frames
+    from sqair.trainer import to_frames
 
     folder = Path(output) / f"{name}-{seed}"
     off = tuple(f"--model.temporal.no-{d}" for d in DEPENDENCIES if d not in MODELS[name])

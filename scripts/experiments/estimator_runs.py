@@ -85,7 +85,7 @@ def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], 
     from sqair.memory import keep_freed_memory
     from sqair.scripts.train import recipe_of
     from sqair.scripts.training import Generated
-    from sqair.train import Trainer
+    from sqair.trainer import Trainer
 
     keep_freed_memory()
     args, plan = arguments(setting, estimator, particles), SETTINGS[setting]
@@ -110,7 +110,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
     from sqair.errors import UserError
     from sqair.scripts.train import recipe_of
     from sqair.scripts.validation import Validation, generated_clips
-    from sqair.train import TrainingError
+    from sqair.trainer import TrainingError
 
     torch.set_num_threads(1)
     plan, cost = SETTINGS[run.setting], dict(run.milliseconds)

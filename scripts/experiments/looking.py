@@ -16,7 +16,7 @@ from sqair.eval.mot import score
 from sqair.model import SQAIR, Step
 from sqair.tracker import explain, inference, step_tracks
 from sqair.tracks import Tracks
-from sqair.train import to_frames
+from sqair.trainer import to_frames
 
 EXPLAINED = 0.1
 """An object explains a pixel to which it adds more than this."""
