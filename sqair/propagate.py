@@ -15,7 +15,7 @@ from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
 from sqair.fixate import Matcher
-from sqair.geometry import centre_to_where, read, where_to_box, drift_unit
+from sqair.geometry import centre_to_where, drift_unit, read, where_to_box
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
 from sqair.windows import read_from
