@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from sqair.datasets.images import encode_png, opencv
+from sqair.errors import UserError
 from sqair.scripts.experiments.fault_commands import Run
 from sqair.scripts.experiments.running import Line
 
@@ -24,19 +26,19 @@ SIDE = 50
 
 
 @cache
-def film(length: int = LENGTH) -> np.ndarray:
+def film() -> np.ndarray:
     """RGB frames of moving digits, uint8 ``[T, H, W, 3]``, some noise on them, so that they take some bytes."""
     from sqair.datasets.generate import make_clips
     from sqair.datasets.recipes import get_recipe
 
-    recipe = get_recipe("moving-mnist", length=length, min_objects=2, width=SIDE, height=SIDE)
+    recipe = get_recipe("moving-mnist", length=LENGTH, min_objects=2, width=SIDE, height=SIDE)
     frames = make_clips(recipe, "test", 0, 0, 1).frames[0]
     noisy = np.random.default_rng(0).integers(0, 12, frames.shape, dtype=np.uint8) + np.minimum(frames, 240)
     return noisy[..., None].repeat(3, -1)
 
 
-def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", times: Sequence[int] = ()) -> bytes:
-    """Writes a video of the kind of the path's suffix, and returns its bytes.
+def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", times: Sequence[int] = ()) -> None:
+    """Writes a video of the kind of the path's suffix.
 
     Frame t is shown at ``times[t]``, or at t, of 1 / RATE seconds. Where frames change their size, so they do in the
     file.
@@ -59,7 +61,6 @@ def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", tim
             for packet in packets + encoder.encode(None):
                 packet.stream = stream
                 container.mux(packet)
-    return path.read_bytes()
 
 
 def cut(data: bytes, share: float) -> bytes:
@@ -103,7 +104,9 @@ Sources = dict[str, tuple[str, ...]]
 
 
 def make_sources(folder: Path) -> Sources:
-    """Puts all of them into ``folder``."""
+    """Puts all of them into ``folder``. Raises UserError without PyAV."""
+    if find_spec("av") is None:
+        raise UserError("broken videos are made with PyAV: pip install av, or leave out videos with --only")
     folder.mkdir(parents=True, exist_ok=True)
     return {**_sound(folder), **_damaged(folder), **_other_things(folder), **_images(folder)}
 
