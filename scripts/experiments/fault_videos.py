@@ -64,7 +64,8 @@ def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", tim
 
 
 def cut(data: bytes, share: float) -> bytes:
-    return data[: int(len(data) * share)]
+    """The first bytes, an odd number of them: packets of MPEG-TS are even."""
+    return data[: int(len(data) * share) | 1]
 
 
 def erased(data: bytes, share: float, count: int) -> bytes:
