@@ -1,17 +1,22 @@
 """What a video file's own headers promise, so that a file cut short is told from one that merely ends.
 
 Decoders stop at the last frame they can read and say nothing. The outermost boxes of MP4/MOV, AVI and
-Matroska/WebM say how many bytes the file should have, and MP4/MOV and AVI also store the number of frames.
-Streams without such headers (MPEG-TS, MPEG-PS, GIF) promise nothing, and a cut there goes unseen.
+Matroska/WebM say how many bytes the file should have, and MP4/MOV and AVI also store the number of frames. A GIF has
+a last byte, and MPEG-TS packets of one size. Other streams (MPEG-PS, bare H.264) promise nothing, and a cut there goes
+unseen, as does one between two packets.
 """
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
+
+_PACKET = 188
+"""Bytes of a packet of MPEG-TS, the first of which is a G."""
 
 Box = tuple[bytes, int, int]  # kind, first byte of the body, first byte after it
 
@@ -32,7 +37,7 @@ def inspect(path: Path) -> Container:
     """Read the headers of the file at ``path``, whatever its kind; OSError if it cannot be read."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        magic = file.read(12)
+        magic = file.read(_PACKET + 1)
         try:
             if magic[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
                 return _iso(file, size)
@@ -41,6 +46,11 @@ def inspect(path: Path) -> Container:
                 return Container(complete=end <= size, count="stored")
             if magic[:4] == b"\x1a\x45\xdf\xa3":
                 return Container(complete=_matroska_end(file) <= size)
+            if magic[:4] == b"GIF8":
+                file.seek(-1, os.SEEK_END)
+                return Container(complete=file.read() == b";")
+            if magic[:1] == magic[_PACKET:] == b"G":
+                return Container(complete=size % _PACKET == 0)
         except (struct.error, IndexError, StopIteration):
             return Container(complete=False)
     return Container()

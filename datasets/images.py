@@ -6,6 +6,8 @@ Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -14,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from sqair.errors import UserError
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
@@ -24,7 +28,6 @@ def opencv() -> Any:
         UserError: OpenCV or a system library that it needs is not installed.
     """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     try:
         import cv2
     except ImportError as error:
@@ -32,6 +35,8 @@ def opencv() -> Any:
             f"OpenCV cannot be imported ({error}): install opencv-python-headless, "
             "or the system packages libgl1 and libglib2.0-0"
         ) from error
+    if "OPENCV_LOG_LEVEL" not in os.environ:
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     return cv2
 
 
@@ -67,10 +72,25 @@ def read_image(path: str | Path) -> np.ndarray:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     if not data:
         raise UserError(f"{path}: the file is empty")
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR)
+    sound = not data.startswith(_PNG) or _is_whole(data)
+    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR) if sound else None
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded")
     return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_whole(png: bytes) -> bool:
+    """Whether a PNG ends where it should and its checksums are right; libpng talks about it on its own."""
+    start = len(_PNG)
+    while start + 12 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, start)
+        end = start + 12 + length
+        if end > len(png) or struct.pack(">I", zlib.crc32(png[start + 4 : end - 4])) != png[end - 4 : end]:
+            return False
+        if kind == b"IEND":
+            return True
+        start = end
+    return False
 
 
 def check_frame(frame: np.ndarray) -> None:

@@ -18,6 +18,7 @@ from sqair.datasets.images import check_frame, enlarge, opencv, to_channels
 from sqair.tracks import Tracks
 
 TRAIL = 30
+FAR = 30_000  # pixels
 SHORT_SIDE = 400  # pixels to which the shorter side of small frames is enlarged, about
 
 
@@ -53,7 +54,7 @@ def draw_tracks(
     scale = scale or auto_scale(*frame.shape[:2])
     image = enlarge(frame, scale)
     thickness = max(1, round(min(image.shape[:2]) / 220))
-    objects = list(zip(tracks.id.tolist(), tracks.box * scale, strict=True))
+    objects = list(zip(tracks.id.tolist(), _reachable(tracks.box * scale), strict=True))
     past = [_centres(rows, scale) for rows in (tracks, *reversed(trail[-TRAIL:]))]
     for track_id, _ in objects:
         points = [(age, at[track_id]) for age, at in enumerate(past) if track_id in at]
@@ -75,9 +76,17 @@ def overlay(
         trail.append(rows)
 
 
+def _reachable(box: np.ndarray) -> np.ndarray:
+    """The part of boxes ``[M, 4]`` where OpenCV can draw: those of a model that diverges may be anywhere, or NaN."""
+    corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1)
+    corners = np.nan_to_num(corners, nan=-FAR).clip(-FAR, FAR)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
+
+
 def _centres(tracks: Tracks, scale: int) -> dict[int, tuple[int, int]]:
     """The x and y of the centre of each id's box, in pixels of the enlarged frame."""
-    centres = np.rint((tracks.box[:, :2] + tracks.box[:, 2:] / 2) * scale).astype(int).tolist()
+    box = _reachable(tracks.box * scale)
+    centres = np.rint(box[:, :2] + box[:, 2:] / 2).astype(int).tolist()
     return {track_id: (x, y) for track_id, (x, y) in zip(tracks.id.tolist(), centres, strict=True)}
 
 

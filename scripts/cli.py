@@ -8,6 +8,7 @@ turns the words of the command line into others before they are parsed. Only the
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -25,7 +26,7 @@ COMMANDS = {
     "bench": "Measure what a training step and a tracked frame cost.",
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
-EXPERIMENTS = ("ablation", "backgrounds", "bars", "estimators", "pairs", "pets", "picture", "restarts")
+EXPERIMENTS = ("ablation", "backgrounds", "bars", "estimators", "faults", "pairs", "pets", "picture", "restarts")
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -81,9 +82,20 @@ def run(command: str, words: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_output()
+        print(f"error: {error.strerror}: {error.filename or 'the output of this command'}", file=sys.stderr)
+        return USAGE
     return 0
+
+
+def _drop_output() -> None:
+    """What is still to be printed goes nowhere, so that leaving Python does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _help() -> str:

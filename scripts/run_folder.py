@@ -68,7 +68,9 @@ class RunFolder:
         if not self.checkpoint.exists():
             raise UserError(f"there is nothing to resume in {self.folder}: it has no checkpoint.pt")
         state = load_checkpoint(self.checkpoint)
-        saved, wanted = state.get("settings", {}), flatten(self.settings)
+        saved, wanted = state.get("settings"), flatten(self.settings)
+        if not isinstance(saved, dict) or not {"trainer", "cpu_seconds", "bound", "count"} <= state.keys():
+            raise UserError(f"{self.checkpoint} is not the checkpoint of a run of sqair train")
         for key in sorted(saved.keys() | wanted.keys()):
             if key.partition(".")[0] in _MATTER and saved.get(key) != wanted.get(key):
                 raise UserError(
@@ -92,14 +94,17 @@ class RunFolder:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; a last line that was cut short is left out. An absent file has none."""
+    """The lines of a metrics.jsonl up to one that is cut short or damaged. An absent file has none."""
     lines = []
     path = Path(path)
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
             break
+        if not isinstance(line, dict) or type(line.get("step")) is not int:
+            break
+        lines.append(line)
     return lines
 
 

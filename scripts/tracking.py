@@ -85,11 +85,11 @@ def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
 def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
     """The frames of ``clip`` as the model takes them: ``[H, W]`` for one channel, ``[H, W, 3]`` for three.
 
-    Colour becomes grey for a grey model. Raises UserError where the model sees colour and a frame has none,
-    and as ``ClipSource.frames`` does.
+    Colour becomes grey for a grey model, and grey three channels for one of footage. Raises UserError where another
+    model sees colour and a frame has none, and as ``ClipSource.frames`` does.
     """
     for frame in clip.frames():
-        if config.channels == 3 and frame.ndim == 2:
+        if config.channels == 3 and frame.ndim == 2 and not config.fit:
             raise UserError(f"{clip.path}: frames are grey, but the model was trained on colour")
         yield to_channels(frame, config.channels)
 

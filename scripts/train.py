@@ -130,6 +130,15 @@ def main(args: Args) -> None:
     for name in ("threads", "validation_clips", "log_every"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: it must be at least 1")
+    positive = {
+        "--train.learning-rate": args.train.learning_rate,
+        "--train.clip-norm": args.train.clip_norm,
+        "--train.price-steps": args.train.price_steps,
+        "--model.likelihood-std": args.model.likelihood_std,
+    }
+    for flag, value in positive.items():
+        if not value > 0:
+            raise UserError(f"{flag} is {value}: it must be more than 0")
     train(replace(args, model=_fit_model(args)))
 
 

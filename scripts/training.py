@@ -139,11 +139,11 @@ def train(args: Args) -> None:
     with Interrupts() as interrupts:
         try:
             _loop(session, interrupts)
+            session.save()
         except TrainingError as error:
             kept = f"the checkpoint of an earlier step is {session.run.checkpoint}"
             where = kept if session.run.checkpoint.exists() else "there is no checkpoint yet"
             raise UserError(f"{error}; {where}") from error
-        session.save()
     if interrupts.caught is not None:
         resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
         saved = f"saved {session.run.checkpoint}"

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
@@ -100,7 +101,7 @@ class Trainer:
         """Trains to the end, yielding the metrics of every step.
 
         Raises:
-            TrainingError: a loss or a gradient is not finite; the model is as it was before that step.
+            TrainingError: frames, a loss or a gradient are not finite; the model is as it was before that step.
         """
         while self.step < self.total_steps:
             yield self.train_step()
@@ -163,7 +164,7 @@ class Trainer:
         still = None if still is None else still.repeat(particles, 1, 1, 1)
         terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
         loss = self.estimator(terms, frames, particles) / stage.length
-        norm = self._descend(loss) if loss.requires_grad else 0.0  # frames without anything to see teach nothing
+        norm = self._descend(loss, frames)
         self.step += 1
         weight = self.estimator.weight(terms, particles).detach()
         metrics = self._metrics(terms.summary(weight), stage, float(loss.detach()), norm, config.learning_rate * decay)
@@ -171,21 +172,35 @@ class Trainer:
             self.model.price = self._price(config.tracking_price)
         return metrics
 
-    def _descend(self, loss: Tensor) -> float:
+    def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = self._clip_gradients(loss)
-        self.optimizer.step()
+        if loss.requires_grad:  # frames without anything to see teach nothing
+            loss.backward()
+        gradients = self.model.parameters()
+        try:
+            norm = float(torch.nn.utils.clip_grad_norm_(gradients, self.config.clip_norm, error_if_nonfinite=True))
+        except RuntimeError:  # rather than scaling by it: every gradient would be NaN, and which one it was unknown
+            norm = math.nan
+        if what := self._not_finite(loss, norm, frames):
+            advice = "lower --train.learning-rate or check the video"
+            raise TrainingError(f"step {self.step}: {what} is not finite; {advice}")
+        if loss.requires_grad:
+            self.optimizer.step()
         return norm
 
-    def _clip_gradients(self, loss: Tensor) -> float:
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        if torch.isfinite(norm) and torch.isfinite(loss):
-            return float(norm)
-        bad = [name for name, p in self.model.named_parameters() if p.grad is not None and not p.grad.isfinite().all()]
-        what = f"the gradient of {bad[0]}" if bad else "the loss"
-        raise TrainingError(f"step {self.step}: {what} is not finite; lower --learning-rate or check the frames")
+    def _not_finite(self, loss: Tensor, norm: float, frames: Tensor) -> str | None:
+        """What of a step is not finite, if anything: a pixel, the loss, the gradient of a parameter."""
+        extra = {name: p.grad for name, p in self.estimator.named_parameters("estimator") if p.grad is not None}
+        if math.isfinite(norm) and loss.isfinite() and all(gradient.isfinite().all() for gradient in extra.values()):
+            return None
+        if not frames.isfinite().all():
+            return "a pixel of the frames"
+        if not loss.isfinite():
+            return "the loss"
+        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None} | extra
+        bad = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
+        return f"the gradient of {bad[0]}" if bad else "the norm of the gradients"
 
     def _price(self, share: float) -> float:
         """A ``share`` of what an object is worth over black, nats; that is measured on the first clips."""
@@ -213,7 +228,14 @@ class Trainer:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on bit for bit; plain values and tensors."""
+        """All that a resumed run needs to go on bit for bit; plain values and tensors.
+
+        Raises:
+            TrainingError: a parameter is not finite, so that nothing could come of going on.
+        """
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise TrainingError(f"step {self.step}: {name} is not finite; lower --train.learning-rate")
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -226,7 +248,17 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what ``state_dict`` gave."""
+        """Restores what ``state_dict`` gave.
+
+        Raises:
+            UserError: the state is that of another model or estimator, such as one of an earlier version.
+        """
+        try:
+            self._restore(state)
+        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise UserError("the checkpoint fits another model: train anew, or use the sqair that saved it") from error
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])

@@ -128,6 +128,8 @@ def test_overlay_keeps_the_trail_and_is_lazy():
 def test_boxes_of_any_number_do_no_harm():
     tracks = at(0, _0=(1e6, -1e6, 3, 3), _1=(-1e5, -1e5, 2e5, 2e5), _123456=(3, 3, 0, 0))
     assert draw_tracks(np.zeros((20, 20), dtype=np.uint8), tracks).shape == (400, 400, 3)
+    diverged = at(0, _0=(1e12, -1e300, 1e12, 3), _1=(np.nan, 3, 3, np.nan), _2=(-np.inf, 3, 1, 1), _3=(3, 3, np.inf, 4))
+    assert draw_tracks(np.zeros((20, 20), dtype=np.uint8), diverged, [diverged]).shape == (400, 400, 3)
 
 
 def test_panel_puts_pictures_side_by_side():
