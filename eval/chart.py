@@ -11,7 +11,8 @@ import numpy as np
 
 _INK = "#010203"  # stands for currentColor, which matplotlib cannot say
 _COLOURS = ("#3d8fd1", "#e08a00", "#12a37a", "#dd5c26", "#c06fa5", "#8a8f98")
-_STYLE = "<style>svg{color:#24292f}@media(prefers-color-scheme:dark){svg{color:#d4dae1}}</style>"
+SCHEME = "<style>svg{color:#24292f}@media(prefers-color-scheme:dark){svg{color:#d4dae1}}</style>"
+"""Makes currentColor of an SVG the colour of the page's text."""
 
 
 def line_chart(
@@ -53,4 +54,4 @@ def line_chart(
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     svg = text.getvalue().replace(_INK, "currentColor")
-    return re.sub(r"(<svg[^>]*>)", lambda tag: tag[1] + _STYLE, svg[svg.index("<svg") :], count=1)
+    return re.sub(r"(<svg[^>]*>)", lambda tag: tag[1] + SCHEME, svg[svg.index("<svg") :], count=1)

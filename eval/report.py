@@ -21,7 +21,15 @@ from sqair.eval.chart import line_chart
 
 __all__ = ["Report", "line_chart"]
 
-Cell = str | float | Real | None
+
+class Picture(NamedTuple):
+    """A cell of a table: the bytes of a picture, as ``Report.figure`` takes them, and what it shows in words."""
+
+    image: bytes
+    alt: str
+
+
+Cell = str | float | Real | None | Picture
 
 
 class _Block(NamedTuple):
@@ -48,7 +56,8 @@ class Report:
     def table(self, rows: Iterable[Sequence[Cell]], header: Sequence[str], *, caption: str = "") -> Report:
         """The first column names the rows, and one named OVERALL stands out.
 
-        Real numbers have three decimals, None and NaN are a dash, columns of numbers are right-aligned.
+        Real numbers have three decimals, None and NaN are a dash, columns of numbers are right-aligned. A cell may
+        be a ``Picture``.
         """
         rows = [tuple(row) for row in rows]
         for row in rows:
@@ -75,8 +84,7 @@ class Report:
             ValueError: it is none of these.
         """
         data = image.encode() if isinstance(image, str) else image
-        source = _data_address(_image_type(data), data)
-        self._media(f'<img src="{source}" alt="{html.escape(caption, quote=True)}">', caption)
+        self._media(_image(data, caption), caption)
         return self
 
     def video(self, video: bytes, caption: str = "") -> Report:
@@ -154,6 +162,8 @@ def _row(row: Sequence[Cell], kinds: Sequence[str]) -> str:
 
 
 def _show(value: Cell) -> str:
+    if isinstance(value, Picture):
+        return _image(value.image, value.alt)
     if value is None or value != value:
         return "\N{EN DASH}"
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -161,8 +171,14 @@ def _show(value: Cell) -> str:
     return _inline(str(value))
 
 
+def _image(data: bytes, alt: str) -> str:
+    return f'<img src="{_data_address(_image_type(data), data)}" alt="{html.escape(alt, quote=True)}">'
+
+
 def _is_number(value: Cell) -> bool:
     """Also of text: a figure with its spread or its unit belongs under the other figures."""
+    if isinstance(value, Picture):
+        return False
     return not isinstance(value, str) or re.match(r"[-+\u2212]?\.?\d", value) is not None
 
 
@@ -223,6 +239,7 @@ th, td { padding: 0.35rem 0.75rem; text-align: left; white-space: nowrap;
 th:first-child { padding-left: 0 }
 thead th { color: var(--soft); font-weight: 600 }
 tbody th { font-weight: 500 }
+td img { max-width: 12.5rem }
 .number { text-align: right }
 .total > * { font-weight: 700; border-top: 2px solid var(--line) }
 .media { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem;

@@ -122,11 +122,9 @@ def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage:
     return done
 
 
-def _track_stream(
-    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm
-) -> tuple[int, TruncatedClip | None]:
-    """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[np.ndarray]:
+    """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still."""
+    model = tracker.model
     frames = fitted(clip, model.config)
     if model.config.background == "still" and clip.length is not None:
         canvas = (model.config.height, model.config.width)
@@ -135,6 +133,15 @@ def _track_stream(
             tracker.watch(watched)
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
+    return frames
+
+
+def _track_stream(
+    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm
+) -> tuple[int, TruncatedClip | None]:
+    """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    frames = open_clip(tracker, clip)
     found = Found()
     truncated = None
     try:

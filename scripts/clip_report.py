@@ -1,0 +1,224 @@
+"""The pages of ``sqair report``: clips in, one HTML file for each out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from itertools import islice, tee
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sqair.datasets.overlay import colour, overlay
+from sqair.datasets.staging import staged
+from sqair.datasets.video import ClipSource, TruncatedClip, read_source
+from sqair.datasets.video_out import write_video
+from sqair.errors import UserError
+from sqair.eval.mot import score
+from sqair.eval.report import Picture, Report, line_chart
+from sqair.eval.sampled import sampled
+from sqair.eval.scores import COLUMNS
+from sqair.eval.timeline import timeline
+from sqair.memory import keep_freed_memory
+from sqair.model import SQAIR
+from sqair.mot_io import list_mot, read_mot
+from sqair.pretrained import load_weights
+from sqair.scripts.report import Args
+from sqair.scripts.tracking import check_sizes, open_clip
+from sqair.scripts.witness import Moment, Witness, framed, scaled
+from sqair.tracker import Tracker
+from sqair.tracks import Tracks
+
+VIDEO_SIDE = 960
+"""Longest side of the video, pixels, unless its frames are enlarged to be seen at all."""
+SHOWN_IDS = 60
+"""Ids in the timeline and in the table, at most: those that were seen longest."""
+POINTS = 1000
+"""Points of the count over time, at most: each is a mean over as many frames as it takes."""
+
+
+class Watched(NamedTuple):
+    """A clip that was tracked: its rows, how many frames it has, what was kept of it, and its video."""
+
+    clip: ClipSource
+    tracks: Tracks
+    length: int
+    witness: Witness
+    video: bytes
+
+
+def write_pages(args: Args) -> None:
+    """Runs ``sqair report``, see ``sqair.scripts.report.main``."""
+    keep_freed_memory()
+    torch.set_num_threads(1)
+    clips = read_source(args.source)
+    truth = _read_truth(args.gt, clips) if args.gt else {}
+    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_sizes(clips, model.config)
+    pages = [f"{clip.name}.html" for clip in clips]
+    truncated = None
+    with staged(args.output, pages, overwrite=args.overwrite) as stage:
+        for clip, page in zip(clips, pages, strict=True):
+            watched, error = _watch(model, clip, args.video_frames, stage)
+            _page(watched, args.model, args.video_frames, truth.get(clip.name)).save(stage / page)
+            truncated = truncated or error
+    print("\n".join(str(args.output / page) for page in pages))
+    if truncated is not None:
+        raise UserError(f"{truncated}; the page about these is in {args.output}") from truncated
+
+
+def _read_truth(path: Path, clips: list[ClipSource]) -> dict[str, Tracks]:
+    """The ground truth of every clip by its name; a single file goes with a single clip whatever their names."""
+    files = list_mot(path)
+    if len(clips) == 1 and len(files) == 1:
+        files = {clips[0].name: next(iter(files.values()))}
+    truth = {}
+    for clip in clips:
+        if clip.name not in files:
+            raise UserError(f"{path} has no ground truth for clip {clip.name}")
+        truth[clip.name] = tracks = read_mot(files[clip.name])
+        if len(tracks) == 0:
+            raise UserError(f"{files[clip.name]} has no rows, so there is nothing to score")
+        if clip.length is not None and tracks.frame[-1] >= clip.length:
+            has = f"{clip.path} has {clip.length} frames"
+            raise UserError(f"{files[clip.name]} has a row in frame {tracks.frame[-1] + 1}, but {has}")
+    return truth
+
+
+def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watched, TruncatedClip | None]:
+    """Tracks a clip, and what cut it short; its video shows ``most`` frames."""
+    tracker, witness, path = Tracker(model), Witness(), stage / f"{clip.name}.mp4"
+    shrink = min(1.0, VIDEO_SIDE / max(clip.size))
+    canvas = (max(1, round(shrink * clip.size[0])), max(1, round(shrink * clip.size[1])))
+    truncated = None
+    with tqdm(total=clip.length, desc=clip.name, unit="frame", disable=None) as bar:
+        pairs = _follow(tracker, clip, witness, bar)
+        frames, rows = tee(scaled(*pair, canvas) for pair in islice(pairs, most))
+        try:
+            write_video(path, overlay((frame for frame, _ in frames), (row for _, row in rows)), clip.fps)
+            deque(pairs, maxlen=0)
+        except TruncatedClip as error:
+            if tracker.frame == 0:
+                raise
+            truncated = error
+    video = path.read_bytes()
+    path.unlink()
+    return Watched(clip, witness.found.all(), tracker.frame, witness, video), truncated
+
+
+def _follow(
+    tracker: Tracker, clip: ClipSource, witness: Witness, bar: tqdm
+) -> Iterator[tuple[np.ndarray, Tracks]]:
+    """The frames of a clip with their tracks, as the witness sees them."""
+    for frame in open_clip(tracker, clip):
+        tracks = tracker.update(frame)
+        assert tracker.last is not None
+        witness.see(frame, tracks, tracker.last, tracker.frame - 1)
+        bar.update()
+        yield frame, tracks
+
+
+def _page(watched: Watched, model: str, most: int, truth: Tracks | None) -> Report:
+    """The page of a clip whose video shows ``most`` frames."""
+    clip, tracks, length = watched.clip, watched.tracks, watched.length
+    ids = len(np.unique(tracks.id))
+    report = Report(clip.name)
+    report.text(
+        f"What the model `{model}` finds in `{clip.path}`: {length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
+        f"It followed **{ids} object{'s' * (ids != 1)}**, {len(tracks) / length:.1f} in a frame on average.\n\n"
+        "Frames and ids count from 0 here; in MOTChallenge files they count from 1."
+    )
+    whole = "All frames" if length <= most else f"The first {most} of {length} frames"
+    report.video(watched.video, f"{whole}, with ids and trails.")
+    if truth is not None:
+        _scores(report, watched, truth)
+    chosen = longest_seen(tracks, SHOWN_IDS)
+    _times(report, watched, chosen, ids)
+    _moments(report, watched.witness.moments())
+    _objects(report, watched, chosen)
+    return report
+
+
+def longest_seen(tracks: Tracks, most: int) -> list[int]:
+    """The ids that were seen in most frames, ``most`` of them, in the order in which they first appear."""
+    ids, first, times = np.unique(tracks.id, return_index=True, return_counts=True)
+    chosen = np.argsort(-times, kind="stable")[:most]
+    return ids[chosen[np.argsort(first[chosen], kind="stable")]].tolist()
+
+
+def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> None:
+    report.text("## When each was seen")
+    if chosen:
+        which = f"The {len(chosen)} of {ids} ids that were seen longest" if len(chosen) < ids else "A bar for each id"
+        colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in chosen}
+        report.figure(timeline(watched.tracks, watched.length, colours), f"{which}, in its colour in the video.")
+    else:
+        report.text("Nothing was found.")
+    counts, each = count_over_time(watched.tracks, watched.length)
+    report.text("## How many there were")
+    places = np.arange(len(counts)) * each
+    report.figure(
+        line_chart({"objects": (places, counts)}, "frame", "objects"),
+        f"Means over {each} frames" if each > 1 else "",
+    )
+
+
+def count_over_time(tracks: Tracks, length: int) -> tuple[np.ndarray, int]:
+    """Objects in a frame, ``[P]`` of them over a clip of ``length``, each a mean over so many frames."""
+    each = -(-length // POINTS)
+    starts = np.arange(0, length, each)
+    counts = np.bincount(tracks.frame, minlength=length)
+    return np.add.reduceat(counts, starts) / np.diff(np.append(starts, length)), each
+
+
+def _moments(report: Report, moments: list[Moment]) -> None:
+    has_background = moments[0].background is not None
+    report.text(
+        "## What the model explains\n\n"
+        "Some frames as the model takes them, with their tracks; the picture that it makes of them; "
+        + ("what it takes for the background; " if has_background else "")
+        + "and how far picture and frame differ, in the channel in which they do most: black is the same."
+    )
+    header = ["frame", "input", "model", *(["background"] if has_background else []), "difference"]
+    rows = []
+    for moment in moments:
+        pictures = zip(header[1:], (picture for picture in moment[1:] if picture is not None), strict=True)
+        rows.append([str(moment.frame), *(Picture(image, f"{what} {moment.frame}") for what, image in pictures)])
+    report.table(rows, header)
+
+
+def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
+    if not chosen:
+        return
+    rows = []
+    for name in chosen:
+        mine = watched.tracks.where(watched.tracks.id == name)
+        look = watched.witness.looks.get(name)
+        picture = None if look is None else Picture(framed(look.image, name), f"id {name}")
+        rows.append((str(name), picture, int(mine.frame[0]), int(mine.frame[-1]), len(mine), mine.score.mean()))
+    report.text("## The objects")
+    report.table(
+        rows,
+        ["id", "looks like", "first frame", "last frame", "frames seen", "mean confidence"],
+        caption="The picture is from the frame in which the model was surest of the object.",
+    )
+
+
+def _scores(report: Report, watched: Watched, truth: Tracks) -> None:
+    gt, found, count = sampled(truth, watched.tracks, last=watched.length - 1)
+    report.text("## Scores")
+    if count == 0:
+        report.text("The ground truth has no rows in the frames that could be read.")
+        return
+    name = watched.clip.name
+    scores: Mapping[str, float] = score({name: gt}, {name: found}, {name: count}).overall
+    report.table(
+        [(name, *(scores[key] for key in COLUMNS))],
+        ["", *COLUMNS.values()],
+        caption=f"On the {count} of {watched.length} frames that have rows in the ground truth. A box matches from "
+        "IoU 0.5; ground truth of confidence 0 is ignored, with the tracks that match it. FN are misses, FP false "
+        "positives, IDs identity switches.",
+    )
