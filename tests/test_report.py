@@ -2,28 +2,17 @@
 
 import base64
 import html.parser
-import http.server
-import os
 import re
-import shutil
-import signal
-import subprocess
-import threading
-import urllib.parse
 
 import numpy as np
 import pytest
 
+from browsing import browse, needs_chromium
 from sqair.datasets.images import encode_png
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
 from sqair.eval.report import Report, line_chart
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-BROWSER_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required --remote-debugging-port=0"
-)
 NASTY = "</title><script>alert('x')</script>\" onload=\"x & y"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -180,62 +169,11 @@ def test_chart_leaves_matplotlib_alone():
     assert dict(matplotlib.rcParams) == before
 
 
-PROBE = """<iframe src="/report" width="900" height="600"></iframe>
-<script>
-const frame = document.querySelector("iframe");
-const seen = new Set();
-setInterval(() => {
-  const video = frame.contentDocument.querySelector("video"), image = frame.contentDocument.querySelector("img");
-  if (video && video.readyState > 1) seen.add("video " + colour(video));
-  if (image && image.complete) seen.add("image " + colour(image));
-  fetch("/seen?" + encodeURIComponent([...seen].join(",")));
-}, 100);
-function colour(source) {
-  const canvas = document.createElement("canvas");
-  canvas.width = canvas.height = 1;
-  const pen = canvas.getContext("2d");
-  pen.drawImage(source, 0, 0, 1, 1);
-  const [r, g, b] = pen.getImageData(0, 0, 1, 1).data;
-  return r > g && r > b ? "red" : g > b ? "green" : "blue";
-}
-</script>"""
-"""A page around the report that tells the server which colours its image and its video have had so far."""
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@needs_chromium
 def test_browser_shows_pictures_and_plays_video(tmp_path):
     """The video turns from red to green after its first frame, so green means that it plays."""
     red, green, blue = solid(220, 30, 30), solid(30, 200, 60), solid(40, 60, 240)
     write_video(tmp_path / "a.mp4", [red] + [green] * 40, fps=10, scale=4)
     picture = encode_png(blue.repeat(4, 0).repeat(4, 1))
     page = Report("Sample").video((tmp_path / "a.mp4").read_bytes()).figure(picture).to_html()
-    asked: list[str] = []
-    good = threading.Event()
-
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(urllib.parse.unquote(self.path))
-            if "image blue" in asked[-1] and "video green" in asked[-1]:
-                good.set()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write({"/": PROBE, "/report": page}.get(self.path, "").encode())
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [str(CHROMIUM), *BROWSER_FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}"]
-        address = f"http://127.0.0.1:{server.server_address[1]}/"
-        with (tmp_path / "browser.log").open("wb") as log:
-            browser = subprocess.Popen([*command, address], stdout=log, stderr=log, start_new_session=True)
-        try:
-            assert good.wait(100), (asked[-1:], (tmp_path / "browser.log").read_text()[-2000:])
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
-            server.shutdown()
-    fetched = {path.split("?")[0] for path in asked}
-    assert fetched <= {"/", "/report", "/seen", "/favicon.ico"}
+    browse(page, {"image blue", "video green"}, tmp_path)

@@ -1,0 +1,184 @@
+"""``sqair report``: pages of clips, what is on them, and that they stay small however long the clip is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browsing import browse, needs_chromium
+from conftest import TINY, moving_spots, spots, spotter, straight, tiny_model
+from sqair.eval.timeline import spans, timeline
+from sqair.mot_io import write_mot
+from sqair.pretrained import save_weights
+from sqair.scripts import cli, witness
+from sqair.scripts.clip_report import POINTS, count_over_time, longest_seen
+from sqair.scripts.witness import Witness
+from sqair.tracker import Tracker
+from sqair.tracks import Tracks
+
+LENGTH = 20
+
+
+def clip() -> np.ndarray:
+    """A spot that stays, and one that goes out of sight for two frames, uint8 ``[T, H, W]``."""
+    paths = [straight(12, 12, 0.5, 0, LENGTH), straight(36, 32, -0.5, 0, LENGTH, range(8, 10))]
+    return moving_spots(paths)[:, 0, 0].mul(255).byte().numpy()
+
+
+def run(source: Path, model: Path, output: Path, *more: object) -> int:
+    return cli.run("report", [str(source), "--model", str(model), "--output", str(output), *map(str, more)])
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    save_weights(folder, spotter(), {})
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    np.savez(tmp_path / "clips.npz", frames=clip()[None])
+    return tmp_path / "clips.npz"
+
+
+def tracked(model: Path) -> Tracks:
+    tracker = Tracker.from_pretrained(model)
+    return Tracks.concat([tracker.update(frame) for frame in clip()])
+
+
+def test_the_table_says_what_was_tracked(model: Path, source: Path, tmp_path: Path) -> None:
+    assert run(source, model, tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000.html"]
+    page = (tmp_path / "out" / "000000.html").read_text()
+    tracks = tracked(model)
+    assert len(set(tracks.id.tolist())) == 2
+    for name in (0, 1):
+        mine = tracks.where(tracks.id == name)
+        cells = (mine.frame[0], mine.frame[-1], len(mine), f"{mine.score.mean():.3f}")
+        numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
+        assert re.search(rf'<th scope="row">{name}</th><td><img src="data:[^>]*></td>{numbers}', page)
+    assert "All frames" in page and "background" not in page.split("</style>")[1]
+    assert len(re.findall(r'alt="model \d+"', page)) == witness.MOMENTS
+    assert "Scores" not in page
+
+
+def test_scores_are_those_of_frames_with_ground_truth(model: Path, source: Path, tmp_path: Path) -> None:
+    tracks = tracked(model)
+    truth = tracks.where(np.isin(tracks.frame, (0, 5, 15)))
+    write_mot(tmp_path / "gt.txt", truth, truth=True)
+    assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt") == 0
+    page = (tmp_path / "out" / "000000.html").read_text()
+    assert f"On the 3 of {LENGTH} frames" in page
+    assert '<th scope="row">000000</th><td class="number">1.000</td>' in page
+
+
+def test_a_model_of_footage_in_colour_shows_its_background(tmp_path: Path) -> None:
+    config = replace(TINY, channels=3, background="still", objects="opaque", fit=True)
+    save_weights(tmp_path / "model", tiny_model(config, price=-2.0), {})
+    frames = spots(replace(config, height=45, width=60), 5, 1)[:, 0].mul(255).byte().permute(0, 2, 3, 1)
+    np.savez(tmp_path / "clips.npz", frames=frames.numpy()[None])
+    assert run(tmp_path / "clips.npz", tmp_path / "model", tmp_path / "out", "--video-frames", 3) == 0
+    page = (tmp_path / "out" / "000000.html").read_text()
+    assert len(re.findall(r'alt="background \d+"', page)) == 5
+    assert "The first 3 of 5 frames" in page
+
+
+@needs_chromium
+def test_a_browser_plays_the_page(model: Path, source: Path, tmp_path: Path) -> None:
+    assert run(source, model, tmp_path / "out") == 0
+    page = (tmp_path / "out" / "000000.html").read_text()
+    assert not re.search(r"(https?|file):", page) and "<script" not in page
+    assert all(address.startswith("data:") for address in re.findall(r'(?:src|href)="([^"]*)"', page))
+    images = 2 + 3 * witness.MOMENTS + 2
+    browse(page, {"video plays", f"{images} images"}, tmp_path)
+
+
+def test_what_is_wrong_is_said_before_anything_is_written(
+    model: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.txt").write_text("")
+    (tmp_path / "late.txt").write_text(f"{LENGTH + 1},1,1,1,5,5,1,-1,-1,-1\n")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.txt").write_text("")
+    (tmp_path / "other" / "c.txt").write_text("")
+    cases = [
+        (["--video-frames", 0], "--video-frames is 0"),
+        (["--gt", tmp_path / "none.txt"], "none.txt"),
+        (["--gt", tmp_path / "empty.txt"], "empty.txt has no rows"),
+        (["--gt", tmp_path / "late.txt"], f"a row in frame {LENGTH + 1}, but"),
+        (["--gt", tmp_path / "other"], "no ground truth for clip 000000"),
+    ]
+    for words, expected in cases:
+        assert run(source, model, tmp_path / "out", *words) == 2
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == 1 and expected in said[0], said
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_clip_cut_short_gives_a_page_of_what_is_there(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sqair.datasets.images import write_png
+
+    (tmp_path / "seq" / "img1").mkdir(parents=True)
+    for t, frame in enumerate(clip()[:4]):
+        write_png(tmp_path / "seq" / "img1" / f"{t}.png", frame)
+    (tmp_path / "seq" / "seqinfo.ini").write_text("[Sequence]\nname=x\nframeRate=10\nseqLength=9\n")
+    assert run(tmp_path / "seq", model, tmp_path / "out") == 2
+    assert "promises 9; the page about these" in capsys.readouterr().err
+    assert "4 frames of 52x44" in (tmp_path / "out" / "seq.html").read_text()
+
+
+def test_a_bar_has_gaps_where_its_id_is_not_seen() -> None:
+    assert spans(np.array([2, 3, 4, 8, 10])) == [(2, 4), (8, 8), (10, 10)]
+    assert spans(np.array([2, 3, 4, 8, 10]), 2) == [(2, 4), (8, 10)]
+    tracks = Tracks([0, 1, 4, 2], [7, 7, 7, 3], np.ones((4, 4)))
+    svg = timeline(tracks, 10, {7: "#ff0000", 3: "#00ff00"})
+    bars = re.findall(r'<rect x="([\d.]+)" y="(\d+)" width="([\d.]+)" height="\d+" fill="(#\w+)"', svg)
+    assert bars == [
+        ("48.00", "3", "176.00", "#ff0000"),
+        ("400.00", "3", "88.00", "#ff0000"),
+        ("224.00", "21", "88.00", "#00ff00"),
+    ]
+
+
+def test_the_timeline_of_a_long_clip_stays_small() -> None:
+    frames = np.arange(0, 10**5, 2)
+    tracks = Tracks(frames, np.zeros(len(frames)), np.ones((len(frames), 4)))
+    assert timeline(tracks, 10**5, {0: "red"}).count("<rect") == 1
+    assert timeline(tracks, 1, {}).count("<path") == 1
+
+
+def test_longest_seen_in_order_of_appearance() -> None:
+    tracks = Tracks([0, 1, 1, 2, 2, 3], [9, 4, 5, 4, 5, 5], np.ones((6, 4)))
+    assert longest_seen(tracks, 2) == [4, 5] and longest_seen(tracks, 9) == [9, 4, 5]
+    assert longest_seen(Tracks.empty(), 2) == []
+
+
+def test_counts_of_a_long_clip_are_means() -> None:
+    counts, each = count_over_time(Tracks([0, 0, 2], [0, 1, 0], np.ones((3, 4))), 4)
+    assert each == 1 and counts.tolist() == [2, 0, 1, 0]
+    counts, each = count_over_time(Tracks([0, 0, 2], [0, 1, 0], np.ones((3, 4))), 2 * POINTS + 1)
+    assert each == 3 and len(counts) == 667 and counts[0] == 1 and counts[1] == 0
+
+
+def test_few_pictures_are_kept_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of a few frames stands for all of a long clip in which no object is seen twice but one."""
+    monkeypatch.setattr(witness, "LOOKS", 10)
+    model, frame = spotter(), clip()[0]
+    tracker = Tracker(model)
+    tracker.update(frame)
+    assert tracker.last is not None
+    seen = Witness()
+    for t in range(300):
+        tracks = Tracks([t, t], [0, t + 1], [[5, 5, 9, 9], [90, 5, 9, 9] if t == 50 else [20, 9, 7, 7]], [0.5, 0.9])
+        seen.see(frame, tracks, tracker.last, t)
+    assert len(seen.looks) <= 11 and 0 in seen.looks and 51 not in seen.looks
+    numbers = [moment.frame for moment in seen.moments()]
+    assert len(numbers) == witness.MOMENTS and numbers[0] == 0 and numbers[-1] > 200
+    assert len(set(np.diff(numbers).tolist())) <= 2
