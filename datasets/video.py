@@ -85,7 +85,8 @@ def read_source(source: str | Path, *, channels: int | None = None) -> list[Clip
     - a folder of images, in natural order of their names: one clip, named by the folder;
     - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
     - an ``.npz`` whose ``frames`` are uint8 ``[N, T, H, W]`` or ``[N, T, H, W, 3]``: 000000, 000001, ...;
-    - a glob: the images that it matches are one clip, anything else is read as above.
+    - a glob: the images that it matches are one clip, anything else is read as above;
+    - the number of a camera, such as 0: a clip without end.
 
     ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
     repeated), or None for frames as they are stored, where a video is RGB.
@@ -110,6 +111,8 @@ def _list_clips(source: str, channels: int | None) -> list[ClipSource]:
         if path.suffix.lower() == ".npz":
             return _npz_clips(path, channels)
         return [_image_clip(path, [path], channels) if _is_image(path) else _video_clip(path, channels)]
+    if source.isdecimal():
+        return [_camera_clip(int(source), channels)]
     if not glob.has_magic(source):
         raise UserError(f"{source}: no such file or folder")
     matches = _natural_order(Path(match) for match in glob.glob(source, recursive=True))
@@ -293,3 +296,24 @@ def _npz_frames(path: Path) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _camera_clip(number: int, channels: int | None) -> ClipSource:
+    """What a camera sees from now on, RGB, in clips named camera0 and so on."""
+    cv2 = opencv()
+    camera = cv2.VideoCapture(number)
+    seen, first = camera.read()
+    if not seen:
+        camera.release()
+        raise UserError(f"camera {number} cannot be opened: is it connected, and may this program use it?")
+    fps = camera.get(cv2.CAP_PROP_FPS)
+
+    def frames() -> Iterator[np.ndarray]:
+        frame = first
+        seen = True
+        while seen:
+            yield to_channels(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), channels)
+            seen, frame = camera.read()
+
+    size = (first.shape[0], first.shape[1])
+    return ClipSource(f"camera{number}", Path(f"camera {number}"), size, None, fps or DEFAULT_FPS, frames)

@@ -20,7 +20,8 @@ class Args:
     """Follow the objects of a video, or of many clips."""
 
     source: str
-    """A video, a folder of images, a glob, or an .npz of frames [N, T, H, W] or [N, T, H, W, 3]."""
+    """A video, a folder of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the number of a
+    camera, such as 0: that is tracked until Ctrl-C."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
@@ -29,6 +30,14 @@ class Args:
     """Boxes tight around the object's visible ink as the model explains it, or those of its glimpse."""
     overlay: bool = False
     """Also write videos with the tracks drawn over the frames."""
+    gif: bool = False
+    """Also write the first 100 frames of that as a small GIF."""
+    json: bool = False
+    """Also write NAME.jsonl, a line for each frame: its objects with id, box, confidence and appearance (z_what)."""
+    stride: int = 1
+    """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
+    max_frames: int | None = None
+    """Stop each clip after so many frames of the source."""
     refine: bool = True
     """Explain the first frame in several ways and keep the best, and check presence against what each object
     explains; otherwise trust the amortised posteriors."""
@@ -51,13 +60,16 @@ def main(args: Args) -> None:
         UserError: the source, the model or the output folder is no good, or frames are not of the model's
             kind; nothing is written. If a video ends before the frames that it promised, the tracks up to
             there are written first.
+        SystemExit: SIGTERM (status 0) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
     """
     from sqair.scripts.tracking import track
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    if args.threads < 1:
-        raise UserError(f"--threads is {args.threads}: it must be at least 1")
+    for name in ("threads", "stride", "max_frames"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
     if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
         raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
     track(args)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -20,19 +21,23 @@ from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import staged
 from sqair.datasets.video import ClipSource, TruncatedClip, read_source
-from sqair.datasets.video_out import write_video
+from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
+from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
 from sqair.pretrained import load_weights
+from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
+from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 
 BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
-CHUNK = 500
+GIF_FRAMES, GIF_WIDTH = 100, 400
+"""Frames of a GIF, and its width in pixels, at most."""
 WATCHED = 50
 """Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
 first ones where its length is not known."""
@@ -50,22 +55,25 @@ def track(args: Args) -> float:
     clips = read_source(args.source)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
-    entries = [f"{clip.name}{kind}" for clip in clips for kind in ((".txt", ".mp4") if args.overlay else (".txt",))]
+    wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
+    entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
-    truncated = None
+    done, truncated = 0, None
     began = time.monotonic()
-    with staged(args.output, entries, overwrite=args.overwrite) as stage:
+    with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=total, unit="frame", disable=None) as bar:
-            if _fit_together(clips, model.config) and not args.show:
+            if _fit_together(clips, args, model.config):
                 done = _track_archive(args, model, clips, stage, bar)
             else:
-                done = 0
                 for clip in clips:
-                    frames, error = _track_stream(args, model, clip, stage, bar)
+                    frames, error = _track_stream(args, model, clip, stage, bar, interrupts)
                     done, truncated = done + frames, truncated or error
     rate = done / (time.monotonic() - began)
     print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    if interrupts.caught is not None:
+        print(f"stopped; the tracks up to there are in {args.output}")
+        raise SystemExit(130 if interrupts.caught == signal.SIGINT else 0)
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
     return rate
@@ -94,8 +102,10 @@ def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
         yield to_channels(frame, config.channels)
 
 
-def _fit_together(clips: Sequence[ClipSource], config: ModelConfig) -> bool:
-    """Whether the clips are those of one archive, of a length that allows for tracking many at a time."""
+def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
+    """Whether the clips are those of one archive, of a length that allows for tracking many at a time, as a whole."""
+    if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
+        return False
     archive = all(clip.path.suffix.lower() == ".npz" for clip in clips)
     return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
 
@@ -137,29 +147,50 @@ def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[np.ndarray]:
 
 
 def _track_stream(
-    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm
+    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
-    frames = open_clip(tracker, clip)
-    found = Found()
     truncated = None
-    try:
-        if args.overlay or args.show:
-            pictures = _draw(frames, tracker, found, bar)
-            pictures = _show(pictures, clip.name) if args.show else pictures
-            if args.overlay:
-                write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
+    with RowFiles(stage, clip.name, args.stride, clip.fps if args.json else None) as rows:
+        frames = islice(open_clip(tracker, clip), 0, args.max_frames, args.stride)
+        frames = takewhile(lambda _: interrupts.caught is None, frames)
+        try:
+            if args.overlay or args.show or args.gif:
+                _picture(args, clip, _draw(frames, tracker, rows, bar), stage)
             else:
-                deque(pictures, maxlen=0)
-        else:
-            for frame in frames:
-                found.add(tracker.update(frame))
-                bar.update()
-    except TruncatedClip as error:
-        truncated = error
-    write_mot(stage / f"{clip.name}.txt", found.all())
+                for frame in frames:
+                    rows.add(tracker.update(frame), tracker)
+                    bar.update()
+        except TruncatedClip as error:
+            truncated = error
     return tracker.frame, truncated
+
+
+def _picture(args: Args, clip: ClipSource, pictures: Iterator[np.ndarray], stage: Path) -> None:
+    """Shows and writes the frames with their tracks, as they are tracked."""
+    fps = clip.fps / args.stride
+    first: list[np.ndarray] = []
+    pictures = _show(pictures, clip.name) if args.show else pictures
+    pictures = _keep(pictures, first) if args.gif else pictures
+    try:
+        if args.overlay:
+            write_video(stage / f"{clip.name}.mp4", pictures, fps)
+        else:
+            deque(pictures, maxlen=0)
+    finally:
+        if first:
+            write_gif(stage / f"{clip.name}.gif", first, fps)
+
+
+def _keep(pictures: Iterator[np.ndarray], first: list[np.ndarray]) -> Iterator[np.ndarray]:
+    """Passes the pictures on; the first ones are kept in ``first``, small enough for a GIF."""
+    for picture in pictures:
+        if len(first) < GIF_FRAMES:
+            height, width = picture.shape[:2]
+            scale = min(1.0, GIF_WIDTH / width)
+            first.append(Fit((height, width), (max(1, round(scale * height)), round(scale * width))).frame(picture))
+        yield picture
 
 
 def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndarray]:
@@ -179,24 +210,7 @@ def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndar
     yield from frames
 
 
-class Found:
-    """The rows of a clip, gathered frame by frame; 80 bytes each."""
-
-    def __init__(self) -> None:
-        self._chunks: list[Tracks] = []
-        self._rows: list[Tracks] = []
-
-    def add(self, rows: Tracks) -> None:
-        self._rows.append(rows)
-        if len(self._rows) == CHUNK:
-            self._chunks.append(Tracks.concat(self._rows))
-            self._rows.clear()
-
-    def all(self) -> Tracks:
-        return Tracks.concat([*self._chunks, *self._rows])
-
-
-def _draw(frames: Iterator[np.ndarray], tracker: Tracker, found: Found, bar: tqdm) -> Iterator[np.ndarray]:
+def _draw(frames: Iterator[np.ndarray], tracker: Tracker, rows: RowFiles, bar: tqdm) -> Iterator[np.ndarray]:
     """The frames with their tracks, as they are tracked. One frame is held at a time."""
     latest: deque[np.ndarray] = deque(maxlen=1)
 
@@ -207,10 +221,10 @@ def _draw(frames: Iterator[np.ndarray], tracker: Tracker, found: Found, bar: tqd
 
     def tracked() -> Iterator[Tracks]:
         while True:  # overlay takes a frame and then its tracks, until there are no more frames
-            rows = tracker.update(latest[0])
-            found.add(rows)
+            found = tracker.update(latest[0])
+            rows.add(found, tracker)
             bar.update()
-            yield rows
+            yield found
 
     return overlay(taken(), tracked())
 

@@ -6,9 +6,7 @@ import importlib.util
 import math
 import shlex
 import signal
-import threading
 import time
-from types import FrameType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
+from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
@@ -49,27 +48,6 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
     sources = read_source(args.footage)
     footage = Footage(sources, (config.height, config.width), config.channels, length, args.train.seed)
     return footage, ValidationClips(*footage.held_out(args.validation_clips))
-
-
-class Interrupts:
-    """Within it, SIGTERM and Ctrl-C only leave a note; the second of them acts as it would have."""
-
-    def __init__(self) -> None:
-        self.caught: int | None = None
-
-    def __enter__(self) -> Interrupts:
-        may = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGTERM, signal.SIGINT) if may else ()
-        self._before = {number: signal.signal(number, self._note) for number in numbers}
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.caught = number
-        self.__exit__(None, None, None)
 
 
 class Session:

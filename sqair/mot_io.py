@@ -63,6 +63,11 @@ def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    write_text(path, mot_rows(tracks, truth=truth))
+
+
+def mot_rows(tracks: Tracks, *, truth: bool = False) -> str:
+    """The rows of ``write_mot``."""
     lines = []
     for frame, name, (x, y, w, h), score, visibility in zip(
         tracks.frame, tracks.id, tracks.box, tracks.score, tracks.visibility, strict=True
@@ -70,7 +75,7 @@ def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
         start = ",".join([str(frame + 1), str(name + 1), *map(_short, (x + 1, y + 1, w, h, score))])
         kind = 1 if score > 0 else 8
         lines.append(f"{start},{kind},{_short(visibility)}\n" if truth else f"{start},-1,-1,-1\n")
-    write_text(path, "".join(lines))
+    return "".join(lines)
 
 
 def list_mot(path: str | Path) -> dict[str, Path]:

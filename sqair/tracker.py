@@ -191,6 +191,13 @@ class Tracker:
         self.frame += 1
         return replace(tracks, box=fit.boxes(tracks.box))
 
+    def appearance(self) -> dict[int, np.ndarray]:
+        """z_what ``[D]`` of the objects of the last frame, by their ids."""
+        if self.last is None:
+            return {}
+        objects = self.last.objects
+        return dict(zip(objects.id.tolist(), objects.what.cpu().numpy(), strict=True))
+
     def _fit(self, frame: np.ndarray) -> Fit:
         config = self.model.config
         size = (frame.shape[0], frame.shape[1]) if frame.ndim > 1 else (0, 0)

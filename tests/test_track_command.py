@@ -142,9 +142,8 @@ def test_batches_of_an_archive_do_not_show(
 
 
 def test_a_folder_gives_the_rows_of_the_tracker(
-    grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    grey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tracking, "CHUNK", 4)
     clip = pixels(length=11)[0]
     assert run(images(tmp_path / "walk", clip), grey, tmp_path / "out") == 0
     assert_rows(tmp_path / "out" / "walk.txt", streamed(load_weights(grey), clip))

@@ -1,0 +1,143 @@
+"""``sqair track``: lines of JSON, GIFs, strides, cameras, and an end by a signal."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from conftest import TINY, spots, tiny_model
+from sqair.datasets.images import write_png
+from sqair.mot_io import read_mot
+from sqair.pretrained import save_weights
+from sqair.scripts import cli
+from sqair.tracker import Tracker
+
+
+@pytest.fixture
+def clip() -> np.ndarray:
+    """Bright spots that move, uint8 ``[T, H, W]``."""
+    return (255 * spots(TINY, 9, 1)[:, 0, 0]).byte().numpy()
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_weights(tmp_path / "model", tiny_model(replace(TINY), price=-2.0), {})
+    return tmp_path / "model"
+
+
+def track(clip: np.ndarray, model: Path, tmp_path: Path, *words: str) -> int:
+    folder = tmp_path / "walk"
+    folder.mkdir(exist_ok=True)
+    for t, frame in enumerate(clip):
+        write_png(folder / f"{t:04d}.png", frame)
+    return cli.run("track", ["--source", str(folder), "--model", str(model), "--output", str(tmp_path / "out"), *words])
+
+
+def test_lines_of_json_say_what_the_rows_say_and_how_objects_look(
+    clip: np.ndarray, model: Path, tmp_path: Path
+) -> None:
+    assert track(clip, model, tmp_path, "--json") == 0
+    rows = read_mot(tmp_path / "out" / "walk.txt")
+    lines = [json.loads(line) for line in (tmp_path / "out" / "walk.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(1, 10)) and lines[3]["seconds"] == 0.3
+    found = [(line["frame"] - 1, o["id"] - 1) for line in lines for o in line["objects"]]
+    assert found == list(zip(rows.frame.tolist(), rows.id.tolist(), strict=True)) and found
+    assert_allclose([o["box"] for line in lines for o in line["objects"]], rows.box, atol=0.01)
+    tracker = Tracker.from_pretrained(model)
+    for frame, line in zip(clip, lines, strict=True):
+        tracker.update(frame)
+        for o in line["objects"]:
+            assert_allclose(o["appearance"], tracker.appearance()[o["id"] - 1], atol=1e-4)
+
+
+def test_one_frame_in_three_is_tracked_up_to_the_last_that_is_wanted(
+    clip: np.ndarray, model: Path, tmp_path: Path
+) -> None:
+    assert track(clip, model, tmp_path, "--stride", "3", "--max-frames", "7", "--json", "--gif", "--overlay") == 0
+    lines = [json.loads(line) for line in (tmp_path / "out" / "walk.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == [1, 4, 7]
+    rows = read_mot(tmp_path / "out" / "walk.txt")
+    tracker = Tracker.from_pretrained(model)
+    expected = [tracker.update(clip[t]) for t in (0, 3, 6)]
+    assert rows.id.tolist() == [i for tracks in expected for i in tracks.id.tolist()]
+    assert set(rows.frame.tolist()) <= {0, 3, 6}
+    video = cv2.VideoCapture(str(tmp_path / "out" / "walk.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    read, animation = cv2.imreadanimation(str(tmp_path / "out" / "walk.gif"))
+    assert read and len(animation.frames) == 3 and animation.frames[0].shape[1] <= 400
+
+
+@pytest.mark.parametrize("words", [("--stride", "0"), ("--max-frames", "0")])
+def test_steps_and_ends_are_positive(
+    clip: np.ndarray, model: Path, tmp_path: Path, words: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert track(clip, model, tmp_path, *words) != 0
+    assert f"{words[0]} is 0: it must be at least 1" in capsys.readouterr().err
+
+
+class Camera:
+    """A camera that sees a clip, and then nothing."""
+
+    seen: list[np.ndarray] = []
+
+    def __init__(self, number: int) -> None:
+        self.left = list(self.seen) if number == 0 else []
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        return (True, self.left.pop(0)) if self.left else (False, None)
+
+    def get(self, what: int) -> float:
+        return 25.0
+
+    def release(self) -> None:
+        pass
+
+
+def test_a_camera_is_tracked_by_its_number(
+    clip: np.ndarray,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Camera, "seen", [np.repeat(frame[..., None], 3, 2) for frame in clip])
+    monkeypatch.setattr(cv2, "VideoCapture", Camera)
+    assert cli.run("track", ["--source", "0", "--model", str(model), "--output", "out"]) == 0
+    tracker = Tracker.from_pretrained(model)
+    expected = [tracker.update(frame) for frame in clip]
+    rows = read_mot(tmp_path / "out" / "camera0.txt")
+    assert rows.id.tolist() == [i for tracks in expected for i in tracks.id.tolist()]
+    assert cli.run("track", ["--source", "1", "--model", str(model), "--output", "none"]) != 0
+    assert "camera 1 cannot be opened" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_a_signal_ends_tracking_and_keeps_the_tracks(
+    clip: np.ndarray,
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    update, seen = Tracker.update, []
+
+    def interrupted(self: Tracker, frame: np.ndarray):
+        seen.append(frame)
+        if len(seen) == 4:
+            os.kill(os.getpid(), number)
+        return update(self, frame)
+
+    monkeypatch.setattr(Tracker, "update", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        track(clip, model, tmp_path, "--json")
+    assert ended.value.code == status
+    assert len((tmp_path / "out" / "walk.jsonl").read_text().splitlines()) == 4
+    assert read_mot(tmp_path / "out" / "walk.txt").frame.max() == 3
