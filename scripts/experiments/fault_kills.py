@@ -47,14 +47,17 @@ def kill(folder: Path, name: str, seed: int, kills: int) -> Line:
         there = checkpoint.exists()
         tally["resumed" if there else "started anew"] += 1
         process = start(resume(stopped) if there else train(stopped, *words, "--overwrite"))
-        wait(process, checkpoint, early=chance.random() < EARLY)
+        early = chance.random() < EARLY
+        wait(process, checkpoint, early)
         time.sleep(chance.uniform(0, LONGEST))
         if process.poll() is None:
             process.send_signal(number)
             tally["kills"] += 1
         ended = finish(process)
         tally["kills in a save"] += any(stopped.glob(".checkpoint.pt.*"))
-        tally["bad ends"] += ended.status not in (-number, 0, STATUS.get(number))
+        finished = ended.status == 0 and (stopped / "weights").exists()
+        saved = ended.status == STATUS.get(number, -number)
+        tally["bad ends"] += not (finished or saved or (early and ended.status == -number))
         if there or checkpoint.exists():
             found = saved_step(checkpoint)
             tally["checkpoints lost"] += found < step

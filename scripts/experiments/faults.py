@@ -1,6 +1,6 @@
 """Faults: killed processes, damaged files, broken videos, full disks, and what is lost to them.
 
-sqair experiments faults --output runs/faults                 all of it; about 25 minutes on 2 cores
+sqair experiments faults --output runs/faults                 all of it; under an hour on 2 cores
 sqair experiments faults --output runs/quick --quick          a tenth of it
 sqair experiments faults --output runs/some --only videos footage
 
