@@ -12,7 +12,6 @@ from sqair.datasets.overlay import auto_scale, colour, draw_tracks
 from sqair.fit import Fit
 from sqair.model import Step
 from sqair.scripts.pictures import spread, to_image
-from sqair.scripts.tracking import Found
 from sqair.tracks import Tracks
 
 MOMENTS = 6
@@ -21,6 +20,8 @@ LOOK = 48
 """Longest side of the picture of an object, pixels, without its margin."""
 LOOKS = 400
 """Pictures of objects at a time, at most."""
+CHUNK = 500
+"""Frames whose rows are put together at a time."""
 MARGIN = 3
 """Width of a picture's margin, pixels."""
 
@@ -40,6 +41,23 @@ class Look(NamedTuple):
 
     score: float
     image: np.ndarray
+
+
+class Found:
+    """The rows of a clip, gathered frame by frame; 80 bytes each."""
+
+    def __init__(self) -> None:
+        self._chunks: list[Tracks] = []
+        self._rows: list[Tracks] = []
+
+    def add(self, rows: Tracks) -> None:
+        self._rows.append(rows)
+        if len(self._rows) == CHUNK:
+            self._chunks.append(Tracks.concat(self._rows))
+            self._rows.clear()
+
+    def all(self) -> Tracks:
+        return Tracks.concat([*self._chunks, *self._rows])
 
 
 class Witness:
