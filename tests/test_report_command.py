@@ -23,6 +23,10 @@ from sqair.tracks import Tracks
 LENGTH = 20
 
 
+def of(frames: list[int], ids: list[int]) -> Tracks:
+    return Tracks(np.array(frames), np.array(ids), np.ones((len(ids), 4)))
+
+
 def clip() -> np.ndarray:
     """A spot that stays, and one that goes out of sight for two frames, uint8 ``[T, H, W]``."""
     paths = [straight(12, 12, 0.5, 0, LENGTH), straight(36, 32, -0.5, 0, LENGTH, range(8, 10))]
@@ -137,7 +141,7 @@ def test_a_clip_cut_short_gives_a_page_of_what_is_there(
 def test_a_bar_has_gaps_where_its_id_is_not_seen() -> None:
     assert spans(np.array([2, 3, 4, 8, 10])) == [(2, 4), (8, 8), (10, 10)]
     assert spans(np.array([2, 3, 4, 8, 10]), 2) == [(2, 4), (8, 10)]
-    tracks = Tracks([0, 1, 4, 2], [7, 7, 7, 3], np.ones((4, 4)))
+    tracks = of([0, 1, 4, 2], [7, 7, 7, 3])
     svg = timeline(tracks, 10, {7: "#ff0000", 3: "#00ff00"})
     bars = re.findall(r'<rect x="([\d.]+)" y="(\d+)" width="([\d.]+)" height="\d+" fill="(#\w+)"', svg)
     assert bars == [
@@ -155,15 +159,15 @@ def test_the_timeline_of_a_long_clip_stays_small() -> None:
 
 
 def test_longest_seen_in_order_of_appearance() -> None:
-    tracks = Tracks([0, 1, 1, 2, 2, 3], [9, 4, 5, 4, 5, 5], np.ones((6, 4)))
+    tracks = of([0, 1, 1, 2, 2, 3], [9, 4, 5, 4, 5, 5])
     assert longest_seen(tracks, 2) == [4, 5] and longest_seen(tracks, 9) == [9, 4, 5]
     assert longest_seen(Tracks.empty(), 2) == []
 
 
 def test_counts_of_a_long_clip_are_means() -> None:
-    counts, each = count_over_time(Tracks([0, 0, 2], [0, 1, 0], np.ones((3, 4))), 4)
+    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), 4)
     assert each == 1 and counts.tolist() == [2, 0, 1, 0]
-    counts, each = count_over_time(Tracks([0, 0, 2], [0, 1, 0], np.ones((3, 4))), 2 * POINTS + 1)
+    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), 2 * POINTS + 1)
     assert each == 3 and len(counts) == 667 and counts[0] == 1 and counts[1] == 0
 
 
@@ -176,7 +180,8 @@ def test_few_pictures_are_kept_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -
     assert tracker.last is not None
     seen = Witness()
     for t in range(300):
-        tracks = Tracks([t, t], [0, t + 1], [[5, 5, 9, 9], [90, 5, 9, 9] if t == 50 else [20, 9, 7, 7]], [0.5, 0.9])
+        boxes = np.array([[5, 5, 9, 9], [90, 5, 9, 9] if t == 50 else [20, 9, 7, 7]])
+        tracks = Tracks(np.array([t, t]), np.array([0, t + 1]), boxes, np.array([0.5, 0.9]))
         seen.see(frame, tracks, tracker.last, t)
     assert len(seen.looks) <= 11 and 0 in seen.looks and 51 not in seen.looks
     numbers = [moment.frame for moment in seen.moments()]
