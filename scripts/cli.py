@@ -27,7 +27,9 @@ COMMANDS = {
     "bench": "Measure what a training step and a tracked frame cost.",
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
-EXPERIMENTS = ("ablation", "backgrounds", "bars", "estimators", "faults", "pairs", "pets", "picture", "restarts")
+EXPERIMENTS = (
+    "ablation", "backgrounds", "bars", "estimators", "faults", "memory", "pairs", "pets", "picture", "restarts",
+)  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
