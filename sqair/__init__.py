@@ -5,6 +5,7 @@ What is named here is loaded when it is asked for.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from sqair.scripts.api import score, train
     from sqair.tracker import Tracker
     from sqair.tracks import Tracks
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # before anything imports cv2: errors are told in one line
 
 __version__ = "0.1.0"
 __all__ = ["SQAIR", "ModelConfig", "Stage", "Tracker", "Tracks", "TrainConfig", "score", "train"]

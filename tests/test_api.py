@@ -4,16 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 import sqair
 from sqair import SQAIR, ModelConfig, Stage, Tracker, Tracks, TrainConfig, score, train
+from sqair.datasets.images import opencv
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.mot_io import write_mot
 
+cv2 = opencv()
 SHORT = TrainConfig(stages=(Stage(1, 2, 4), Stage(3, 1, 2)))
 
 

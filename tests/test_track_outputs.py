@@ -6,17 +6,18 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from conftest import TINY, spots, tiny_model
-from sqair.datasets.images import write_png
+from sqair.datasets.images import opencv, write_png
 from sqair.mot_io import read_mot
 from sqair.pretrained import save_weights
 from sqair.scripts import cli
 from sqair.tracker import Tracker
+
+cv2 = opencv()
 
 
 @pytest.fixture
