@@ -46,7 +46,6 @@ ESCAPE = 27
 
 def track(args: Args) -> float:
     """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
-    keep_freed_memory()
     torch.set_num_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
@@ -66,9 +65,12 @@ def track(args: Args) -> float:
             if _fit_together(clips, args, model.config):
                 done = _track_archive(args, model, clips, stage, bar)
             else:
-                for clip in clips:
+                for number, clip in enumerate(clips, start=1):
                     frames, error = _track_stream(args, model, clip, stage, bar, interrupts)
                     done, truncated = done + frames, truncated or error
+                    if interrupts.caught is not None:
+                        del entries[number * len(entries) // len(clips) :]  # clips not begun are not published
+                        break
     rate = done / (time.monotonic() - began)
     print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
     if interrupts.caught is not None:
@@ -116,6 +118,7 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
 
 def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm) -> int:
     """Tracks clips of one length, many at a time; returns the number of frames."""
+    keep_freed_memory()
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
     done = 0
     for start in range(0, len(clips), size):

@@ -142,3 +142,23 @@ def test_a_signal_ends_tracking_and_keeps_the_tracks(
     assert ended.value.code == status
     assert len((tmp_path / "out" / "walk.jsonl").read_text().splitlines()) == 4
     assert read_mot(tmp_path / "out" / "walk.txt").frame.max() == 3
+
+
+def test_a_signal_leaves_no_file_of_clips_that_were_not_begun(
+    clip: np.ndarray, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, seen = Tracker.update, []
+
+    def interrupted(self: Tracker, frame: np.ndarray):
+        seen.append(frame)
+        if len(seen) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return update(self, frame)
+
+    monkeypatch.setattr(Tracker, "update", interrupted)
+    np.savez(tmp_path / "two.npz", frames=np.stack([clip, clip]))
+    words = ["--source", str(tmp_path / "two.npz"), "--model", str(model), "--output", str(tmp_path / "two")]
+    with pytest.raises(SystemExit) as ended:
+        cli.run("track", [*words, "--overlay", "--json"])
+    assert ended.value.code == 130
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["000000.jsonl", "000000.mp4", "000000.txt"]
