@@ -23,6 +23,7 @@ from sqair.eval import mot
 from sqair.eval.scores import Scores
 from sqair.model import SQAIR
 from sqair.mot_io import read_mot
+from sqair.scripts.tracking import check_sizes
 from sqair.scripts.train import parse
 from sqair.scripts.training import Generated
 from sqair.tracks import Tracks
@@ -33,8 +34,6 @@ class Held:
     """Clips in memory, uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, again and again in their order."""
 
     def __init__(self, clips: np.ndarray) -> None:
-        if clips.dtype != np.uint8 or clips.ndim not in (4, 5) or not clips.size:
-            raise UserError(f"clips are uint8 [N, T, H, W] or [N, T, H, W, C], not {clips.dtype} {clips.shape}")
         self.clips, self.length = clips, clips.shape[1]
 
     def __call__(self, start: int, count: int) -> np.ndarray:
@@ -60,9 +59,11 @@ def train(
         UserError: the data are no good, or not what the configuration asks for.
         TrainingError: a loss or a gradient is not finite.
     """
+    if isinstance(data, np.ndarray):
+        _check_array(data)
     model, schedule = config or _suggested(data)
     trainer = Trainer(model, schedule, _source(data, model, schedule), device)
-    with tqdm(total=trainer.total_steps, desc="training", unit="step", disable=None) as bar:
+    with tqdm(total=trainer.total_steps, desc="training", unit="step") as bar:
         for metrics in trainer.run():
             bar.set_postfix_str(f"bound {metrics['elbo']:.1f}", refresh=False)
             bar.update()
@@ -74,20 +75,34 @@ def _suggested(data: str | Path | Recipe | np.ndarray) -> tuple[ModelConfig, Tra
     if isinstance(data, str | Path):
         args = parse(["--output", "unused", "--data", str(data)])
         return args.model, args.train
-    if isinstance(data, Recipe):
-        height, width, channels = data.height, data.width, 3 if data.colour else 1
-    else:
-        height, width, channels = data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
+    height, width, channels = _canvas(data)
     return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig()
 
 
+def _check_array(clips: np.ndarray) -> None:
+    if clips.dtype != np.uint8 or clips.ndim not in (4, 5) or not clips.size:
+        raise UserError(f"clips are uint8 [N, T, H, W] or [N, T, H, W, C], not {clips.dtype} {clips.shape}")
+
+
+def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:
+    """Height, width and channels."""
+    if isinstance(data, Recipe):
+        return data.height, data.width, 3 if data.colour else 1
+    return data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
+
+
 def _source(data: str | Path | Recipe | np.ndarray, model: ModelConfig, schedule: TrainConfig) -> ClipSource:
+    if isinstance(data, str | Path):
+        clips = read_source(data)
+        check_sizes(clips, model)
+        length = max(stage.length for stage in schedule.stages)
+        return Footage(clips, (model.height, model.width), model.channels, length, schedule.seed)
+    has, takes = _canvas(data), (model.height, model.width, model.channels)
+    if has != takes:
+        raise UserError(f"the data have [H, W, C] {list(has)}, the model takes {list(takes)}: let them agree")
     if isinstance(data, Recipe):
         return Generated(data, schedule.seed)
-    if isinstance(data, np.ndarray):
-        return Held(data)
-    length = max(stage.length for stage in schedule.stages)
-    return Footage(read_source(data), (model.height, model.width), model.channels, length, schedule.seed)
+    return Held(data)
 
 
 def score(

@@ -13,6 +13,7 @@ from sqair.datasets.images import opencv
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.mot_io import write_mot
+from sqair.scripts import cli
 
 cv2 = opencv()
 SHORT = TrainConfig(stages=(Stage(1, 2, 4), Stage(3, 1, 2)))
@@ -59,10 +60,37 @@ def test_footage_without_a_configuration_is_surveyed(tmp_path: Path, monkeypatch
 
 def test_what_is_no_clip_is_refused() -> None:
     for wrong in (np.zeros((2, 5, 5), np.uint8), np.zeros((2, 3, 5, 5)), np.zeros((0, 3, 5, 5), np.uint8)):
-        with pytest.raises(UserError, match="clips are uint8"):
-            train((ModelConfig(), SHORT), wrong)
+        for config in ((ModelConfig(), SHORT), None):
+            with pytest.raises(UserError, match="clips are uint8"):
+                train(config, wrong)
     with pytest.raises(UserError, match="clips of 3 frames, the data has 2"):
         train((ModelConfig(), SHORT), np.zeros((2, 2, 50, 50), np.uint8))
+
+
+def test_data_of_another_size_than_the_model_are_refused(tmp_path: Path) -> None:
+    for data in (np.zeros((2, 3, 40, 50), np.uint8), np.zeros((2, 3, 50, 50, 3), np.uint8)):
+        with pytest.raises(UserError, match=r"the model takes \[50, 50, 1\]"):
+            train((ModelConfig(), SHORT), data)
+    with pytest.raises(UserError, match=r"the data have \[H, W, C\] \[50, 60, 1\]"):
+        train((ModelConfig(), SHORT), get_recipe("moving-mnist", width=60))
+    for t in range(6):
+        cv2.imwrite(str(tmp_path / f"{t}.png"), np.full((90, 120), 10 * t, np.uint8))
+    with pytest.raises(UserError, match="frames are 120x90 pixels, the model takes 50x50"):
+        train((ModelConfig(), SHORT), tmp_path)
+
+
+def test_a_bar_is_shown_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    train((ModelConfig(), SHORT), get_recipe("moving-mnist"))
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_training_gives_what_the_command_gives(tmp_path: Path) -> None:
+    model = train((ModelConfig(), SHORT), get_recipe("moving-mnist"))
+    words = ["--output", str(tmp_path / "run"), "--train.stages", "1x2x4", "3x1x2", "--device", "cpu"]
+    assert cli.run("train", [*words, "--validation-clips", "2"]) == 0
+    command = SQAIR.from_pretrained(tmp_path / "run")
+    assert command.config == model.config and command.price == model.price
+    assert all((a == b).all() for a, b in zip(model.parameters(), command.parameters(), strict=True))
 
 
 def test_scores_of_tracks_of_clips_by_name_and_of_files(tmp_path: Path) -> None:
