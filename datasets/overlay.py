@@ -1,6 +1,7 @@
 """Tracks drawn over frames, and panels of several pictures side by side.
 
-An object has a box, its id and the trail of the last ``TRAIL`` frames, in a colour that is its id's alone.
+An object has a box, its id, which counts from 1 as in MOTChallenge files, and the trail of the last ``TRAIL`` frames, in a
+colour that is its id's alone.
 Frames are uint8 ``[H, W]`` (grey) or RGB ``[H, W, 3]``; whatever is drawn is RGB.
 """
 
@@ -62,7 +63,7 @@ def draw_tracks(
     for track_id, box in objects:
         _draw_box(image, box, colour(track_id), thickness)
     for track_id, box in objects:
-        _draw_label(image, box, str(track_id), colour(track_id))
+        _draw_label(image, box, str(track_id + 1), colour(track_id))
     return image
 
 

@@ -26,15 +26,17 @@ def timeline(tracks: Tracks, length: int, colours: Mapping[int, str]) -> str:
     """A bar over the ``length`` frames of a clip for each id of ``colours``, one below the other in that order.
 
     ``colours`` are those of SVG. A bar has gaps where its id is not in ``tracks``, unless they are narrower than a
-    pixel. Frames on the axis count from 0.
+    pixel. Ids and frames count from 1 in the picture.
     """
     pixel = max(1, length // WIDTH)
     scale = WIDTH / length
     height = ROW * len(colours) + AXIS
-    parts = [_tick(frame, LEFT + scale * frame, height - AXIS) for frame in range(0, length, _step(length))]
+    step = _step(length)
+    marked = sorted({1, *range(step, length + 1, step)})
+    parts = [_tick(frame, LEFT + scale * (frame - 0.5), height - AXIS) for frame in marked]
     for row, (name, colour) in enumerate(colours.items()):
         y = row * ROW
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 13}" text-anchor="end">{name + 1}</text>')
         for first, last in spans(tracks.frame[tracks.id == name], pixel):
             place = f'x="{LEFT + scale * first:.2f}" y="{y + 3}" width="{scale * (last + 1 - first):.2f}"'
             parts.append(f'<rect {place} height="{BAR}" fill="{colour}"/>')

@@ -129,7 +129,7 @@ def _page(watched: Watched, model: str, most: int, truth: Tracks | None) -> Repo
     report.text(
         f"What the model `{model}` finds in `{clip.path}`: {length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
         f"It followed **{ids} object{'s' * (ids != 1)}**, {len(tracks) / length:.1f} in a frame on average.\n\n"
-        "Frames and ids count from 0 here; in MOTChallenge files they count from 1."
+        "Frames and ids count from 1, as in MOTChallenge files."
     )
     whole = "All frames" if length <= most else f"The first {most} of {length} frames"
     report.video(watched.video, f"{whole}, with ids and trails.")
@@ -159,7 +159,7 @@ def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> Non
         report.text("Nothing was found.")
     counts, each = count_over_time(watched.tracks, watched.length)
     report.text("## How many there were")
-    places = np.arange(len(counts)) * each
+    places = 1 + np.arange(len(counts)) * each
     report.figure(
         line_chart({"objects": (places, counts)}, "frame", "objects"),
         f"Means over {each} frames" if each > 1 else "",
@@ -186,7 +186,7 @@ def _moments(report: Report, moments: list[Moment]) -> None:
     rows = []
     for moment in moments:
         pictures = zip(header[1:], (picture for picture in moment[1:] if picture is not None), strict=True)
-        rows.append([str(moment.frame), *(Picture(image, f"{what} {moment.frame}") for what, image in pictures)])
+        rows.append([str(moment.frame + 1), *(Picture(image, f"{what} {moment.frame + 1}") for what, image in pictures)])
     report.table(rows, header)
 
 
@@ -197,8 +197,9 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
     for name in chosen:
         mine = watched.tracks.where(watched.tracks.id == name)
         look = watched.witness.looks.get(name)
-        picture = None if look is None else Picture(framed(look.image, name), f"id {name}")
-        rows.append((str(name), picture, int(mine.frame[0]), int(mine.frame[-1]), len(mine), mine.score.mean()))
+        picture = None if look is None else Picture(framed(look.image, name), f"id {name + 1}")
+        first, last = 1 + int(mine.frame[0]), 1 + int(mine.frame[-1])
+        rows.append((str(name + 1), picture, first, last, len(mine), mine.score.mean()))
     report.text("## The objects")
     report.table(
         rows,

@@ -60,7 +60,7 @@ def main(args: Args) -> None:
         UserError: the source, the model or the output folder is no good, or frames are not of the model's
             kind; nothing is written. If a video ends before the frames that it promised, the tracks up to
             there are written first.
-        SystemExit: SIGTERM (status 0) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
+        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
     """
     from sqair.scripts.tracking import track
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections import deque
@@ -75,7 +74,7 @@ def track(args: Args) -> float:
     print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
-        raise SystemExit(130 if interrupts.caught == signal.SIGINT else 0)
+        raise SystemExit(128 + interrupts.caught)
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
     return rate

@@ -121,7 +121,7 @@ def main(args: Args) -> None:
     Raises:
         UserError: a setting is wrong, the folder is taken or cannot be written, the checkpoint is damaged or
             of another configuration, or a loss or gradient is not finite (the last checkpoint stays).
-        SystemExit: SIGTERM (status 0) or Ctrl-C (130) ended the training; the checkpoint was saved.
+        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the training; the checkpoint was saved.
     """
     from sqair.scripts.training import train
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import shlex
-import signal
 import time
 from typing import Any
 
@@ -126,7 +125,7 @@ def train(args: Args) -> None:
         resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
         saved = f"saved {session.run.checkpoint}"
         print(f"stopped after step {session.trainer.step}; {saved}, go on with: {resume}")
-        raise SystemExit(130 if interrupts.caught == signal.SIGINT else 0)
+        raise SystemExit(128 + interrupts.caught)
     _finish(session)
 
 

@@ -95,6 +95,13 @@ def test_every_object_has_its_colour_and_a_label():
         assert has(tag, track_id).mean() > 0.2 and tag.sum(-1).min() < 150, "a filled tag with dark letters"
 
 
+def test_labels_count_from_1_as_files_do(monkeypatch):
+    written = []
+    monkeypatch.setattr("sqair.datasets.overlay._draw_label", lambda image, box, text, rgb: written.append(text))
+    draw_tracks(waves()[0], at(0, _0=(1, 1, 9, 9), _6=(20, 20, 9, 9)))
+    assert written == ["1", "7"]
+
+
 def test_labels_stay_inside_and_boxes_outside_have_none():
     frame = np.zeros((50, 50), dtype=np.uint8)
     corner = draw_tracks(frame, at(0, _1=(-4, -4, 10, 10)))

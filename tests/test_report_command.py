@@ -63,9 +63,9 @@ def test_the_table_says_what_was_tracked(model: Path, source: Path, tmp_path: Pa
     assert len(set(tracks.id.tolist())) == 2
     for name in (0, 1):
         mine = tracks.where(tracks.id == name)
-        cells = (mine.frame[0], mine.frame[-1], len(mine), f"{mine.score.mean():.3f}")
+        cells = (mine.frame[0] + 1, mine.frame[-1] + 1, len(mine), f"{mine.score.mean():.3f}")
         numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-        assert re.search(rf'<th scope="row">{name}</th><td><img src="data:[^>]*></td>{numbers}', page)
+        assert re.search(rf'<th scope="row">{name + 1}</th><td><img src="data:[^>]*></td>{numbers}', page)
     assert "All frames" in page and "background" not in page.split("</style>")[1]
     assert len(re.findall(r'alt="model \d+"', page)) == witness.MOMENTS
     assert "Scores" not in page

@@ -119,7 +119,7 @@ def test_a_camera_is_tracked_by_its_number(
     assert "camera 1 cannot be opened" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_tracking_and_keeps_the_tracks(
     clip: np.ndarray,
     model: Path,

@@ -26,7 +26,7 @@ LONGEST = 0.6
 COUNTS = (
     "kills", "kills in a save", "resumed", "started anew", "checkpoints lost", "bad ends", "runs that differ"
 )  # fmt: skip
-STATUS = {signal.SIGTERM: 0, signal.SIGINT: 130}
+STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 """With which a process ends that the signal lets save."""
 
 
