@@ -1,7 +1,7 @@
 """Tracks drawn over frames, and panels of several pictures side by side.
 
-An object has a box, its id, which counts from 1 as in MOTChallenge files, and the trail of the last ``TRAIL`` frames, in a
-colour that is its id's alone.
+An object has a box, its id, which counts from 1 as in MOTChallenge files, and the trail of the last ``TRAIL`` frames,
+in a colour that is its id's alone.
 Frames are uint8 ``[H, W]`` (grey) or RGB ``[H, W, 3]``; whatever is drawn is RGB.
 """
 

@@ -186,7 +186,8 @@ def _moments(report: Report, moments: list[Moment]) -> None:
     rows = []
     for moment in moments:
         pictures = zip(header[1:], (picture for picture in moment[1:] if picture is not None), strict=True)
-        rows.append([str(moment.frame + 1), *(Picture(image, f"{what} {moment.frame + 1}") for what, image in pictures)])
+        number = moment.frame + 1
+        rows.append([str(number), *(Picture(image, f"{what} {number}") for what, image in pictures)])
     report.table(rows, header)
 
 

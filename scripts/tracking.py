@@ -57,21 +57,21 @@ def track(args: Args) -> float:
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
-    done, truncated = 0, None
+    begun, done, truncated = 0, 0, None
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=total, unit="frame", disable=None) as bar:
             if _fit_together(clips, args, model.config):
-                done = _track_archive(args, model, clips, stage, bar)
+                begun, done = _track_archive(args, model, clips, stage, bar, interrupts)
             else:
-                for number, clip in enumerate(clips, start=1):
+                for clip in clips:
                     frames, error = _track_stream(args, model, clip, stage, bar, interrupts)
-                    done, truncated = done + frames, truncated or error
+                    begun, done, truncated = begun + 1, done + frames, truncated or error
                     if interrupts.caught is not None:
-                        del entries[number * len(entries) // len(clips) :]  # clips not begun are not published
                         break
+        del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
     rate = done / (time.monotonic() - began)
-    print(f"{_count(len(clips), 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    print(f"{_count(begun, 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
@@ -115,12 +115,16 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
     return (clip.length or 0) * clip.size[0] * clip.size[1] * config.channels
 
 
-def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm) -> int:
-    """Tracks clips of one length, many at a time; returns the number of frames."""
+def _track_archive(
+    args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts
+) -> tuple[int, int]:
+    """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     keep_freed_memory()
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
-    done = 0
+    begun = done = 0
     for start in range(0, len(clips), size):
+        if interrupts.caught is not None:
+            break
         batch = clips[start : start + size]
         frames = np.stack([np.stack(list(fitted(clip, model.config))) for clip in batch])
         found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
@@ -129,9 +133,9 @@ def _track_archive(args: Args, model: SQAIR, clips: Sequence[ClipSource], stage:
             if args.overlay:
                 pictures = overlay(images, map(tracks.at, range(len(images))))
                 write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
-            done += len(images)
+            begun, done = begun + 1, done + len(images)
             bar.update(len(images))
-    return done
+    return begun, done
 
 
 def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[np.ndarray]:

@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from conftest import TINY, spots, tiny_model
 from sqair.datasets.images import opencv, write_png
 from sqair.mot_io import read_mot
 from sqair.pretrained import save_weights
-from sqair.scripts import cli
+from sqair.scripts import cli, tracking
 from sqair.tracker import Tracker
 
 cv2 = opencv()
@@ -142,6 +143,24 @@ def test_a_signal_ends_tracking_and_keeps_the_tracks(
     assert ended.value.code == status
     assert len((tmp_path / "out" / "walk.jsonl").read_text().splitlines()) == 4
     assert read_mot(tmp_path / "out" / "walk.txt").frame.max() == 3
+
+
+def test_a_signal_between_batches_of_an_archive_keeps_those_tracked(
+    clip: np.ndarray, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return track_clips(*args, **kwargs)
+
+    track_clips = tracking.track_clips
+    monkeypatch.setattr(tracking, "track_clips", interrupted)
+    monkeypatch.setattr(tracking, "BATCH_CLIPS", 2)
+    np.savez(tmp_path / "three.npz", frames=np.stack([clip, clip, clip]))
+    words = ["--source", str(tmp_path / "three.npz"), "--model", str(model), "--output", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        cli.run("track", words)
+    assert ended.value.code == 143
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["000000.txt", "000001.txt"]
 
 
 def test_a_signal_leaves_no_file_of_clips_that_were_not_begun(
