@@ -29,6 +29,7 @@ COMMANDS = {
 }
 EXPERIMENTS = (
     "ablation", "backgrounds", "bars", "estimators", "faults", "memory", "pairs", "pets", "picture", "restarts",
+    "shapes",
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

@@ -10,8 +10,9 @@ import torch
 
 from conftest import TINY, tiny_model
 from sqair.datasets.generate import Clips
+from sqair.mot_io import write_mot
 from sqair.scripts import cli
-from sqair.scripts.experiments import ablation, backgrounds, pairs, restarts
+from sqair.scripts.experiments import ablation, backgrounds, pairs, pets, restarts
 from sqair.scripts.experiments.ablation import plot
 from sqair.scripts.experiments.backgrounds_report import plot_examples, plot_scores
 from sqair.scripts.experiments.looking import clutter_frames, errors, linked, look
@@ -21,6 +22,7 @@ from sqair.scripts.experiments.restarts_report import plot as plot_restarts
 from sqair.scripts.experiments.restarts_report import summary
 from sqair.scripts.experiments.running import STATIC, Store, markdown, spread, trained
 from sqair.scripts.experiments.segmentation import adjusted_rand, explained_once, glimpses
+from sqair.scripts.experiments.shape_clip import FEWEST, MOST, shape_clip
 from sqair.tracker import track_clips
 from sqair.tracks import Tracks
 
@@ -196,3 +198,40 @@ def test_unknown_names_are_refused(
 ) -> None:
     assert cli.run(f"experiments.{experiment}", ["--output", str(tmp_path / "x"), "--only", "magic"]) == 2
     assert message in capsys.readouterr().err and not (tmp_path / "x").exists()
+
+
+def test_shapes_differ_from_their_scene_where_the_truth_says() -> None:
+    frames, truth = shape_clip(0, 40)
+    assert (shape_clip(0, 40)[0] == frames).all() and (shape_clip(1, 40)[0] != frames).any()
+    assert FEWEST <= len(np.unique(truth.id)) and np.bincount(truth.frame).max() <= MOST
+    assert (truth.box[:, :2] >= 0).all() and (truth.box[:, :2] + truth.box[:, 2:] <= [320, 240]).all()
+    differs = np.abs(frames - np.median(frames, 0)).max(-1) > 40
+    x, y, w, h = truth.box.astype(int)[truth.visibility > 0.9].T
+    frame = truth.frame[truth.visibility > 0.9]
+    boxes = zip(frame, x, y, w, h, strict=True)
+    inside = np.array([differs[f, b : b + d, a : a + c].mean() for f, a, b, c, d in boxes])
+    everywhere = np.zeros_like(differs)
+    for f, a, b, c, d in zip(truth.frame, *truth.box.astype(int).T, strict=True):
+        everywhere[f, b : b + d, a : a + c] = True
+    assert np.median(inside) > 0.4 and differs[~everywhere].mean() < 0.02
+
+
+@pytest.mark.parametrize("name", ["shapes", "pets"])
+def test_clips_without_labels_are_trained_on_tracked_and_scored(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All but the training and tracking, in whose place the truth is found, with the first object missed."""
+    _, truth = shape_clip(0, 30)
+    found = truth.where((truth.score > 0) & (truth.id > 0))
+    times = {"training_seconds": 3, "training_cpu_seconds": 2.5, "tracking_seconds": 1, "frames_per_second": 30.0}
+    monkeypatch.setattr(pets, "train_and_track", lambda clip, output, seed: (found, dict(times)))
+    write_mot(tmp_path / "gt.txt", truth, truth=True)
+    mine = {"shapes": ["--clips", "1", "--length", "30"], "pets": ["--clip", "c.avi", "--half", "15"]}
+    words = [*mine[name], *(["--gt", str(tmp_path / "gt.txt")] if name == "pets" else [])]
+    for _ in range(2):
+        assert cli.run(f"experiments.{name}", ["--output", str(tmp_path / "out"), *words]) == 0
+    (line,) = [json.loads(text) for text in (tmp_path / "out" / "results.jsonl").read_text().splitlines()]
+    scored = line["whole"] if name == "pets" else line
+    scores = truth.score > 0
+    assert scored["mota"] == pytest.approx((scores & (truth.id > 0)).sum() / scores.sum())
+    assert f"{scored['mota']:.3f}" in capsys.readouterr().out
