@@ -28,6 +28,7 @@ from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior, Rows
 from sqair.presence import Inference
 from sqair.propagate import Propagation
+from sqair.recognise import Memory
 from sqair.render import RENDERERS, log_likelihood
 from sqair.scene import Gains, Scene
 from sqair.windows import Patches, Windows
@@ -147,7 +148,7 @@ class SQAIR(nn.Module):
         patches = Patches.concat([Patches(frame.new_zeros(0, frame.shape[1], *none.size), none), *scene.patches])
         confidence = torch.cat([frame.new_zeros(0), *scene.confidence])
         likelihood = log_likelihood(frame, canvas, config.likelihood_std)
-        carried = Objects.concat([objects, scene.unseen]) if scene.unseen is not None else objects
+        carried = objects if scene.memory is None else Objects.concat([objects, scene.memory.objects])
         step = Step(canvas, likelihood, scene.log_p_nothing, scene.rows, objects, patches, confidence, behind)
         last = None
         if self.background is not None and behind is not None:
@@ -170,7 +171,7 @@ class SQAIR(nn.Module):
         scene.add(rows, moved, paint)
         if inference.memory:
             forgotten = kept | (objects.unseen >= inference.memory)
-            scene.unseen = self._imagine(objects, posterior).rows(~forgotten)
+            scene.memory = Memory(self._imagine(objects, posterior), posterior.p_what).rows(~forgotten)
 
     def _has_slot(self, rows: Rows) -> Tensor:
         """Whether each propagated object finds a slot ``[M]``: those that never hid come first, then by gain."""
@@ -208,8 +209,11 @@ class SQAIR(nn.Module):
             self.discovery.search.sampled(memory, clip, posterior, rows.pres)
             scene.paint = scene.paint + paint.total(rows.pres, len(frame))
             found = rows.pres.detach().bool()
+            if scene.memory is not None:
+                born = scene.memory.recognise(born, found, self.price, inference.familiar * self.price, config)
             scene.add(rows, born, paint)
-            next_id = next_id.index_add(0, clip[found], torch.ones_like(clip[found]))
+            unheard = found & (born.id == next_id[clip])
+            next_id = next_id.index_add(0, clip[found], unheard[found].long())
             room = config.slots - scene.taken()
             searching = clip[found]
             searching = searching[room[searching] > 0]

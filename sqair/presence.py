@@ -26,6 +26,9 @@ class Inference:
     """Source of the samples of z_where, z_what and z_pres; None takes modes."""
     memory: int = 0
     """Frames for which an object that is not seen is remembered and may return under its id."""
+    familiar: float = 0.5
+    """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
+    new one."""
 
     def decide(self, rows: Rows, clips: int) -> Tensor:
         """z_pres ``[M]`` in {0., 1.} of the objects inferred in ``clips`` clips; ``rows`` have no ``pres`` yet."""
@@ -120,13 +123,10 @@ class Refined(Inference):
     ``Inference``.
     """
 
-    memory: int = 0
     keep: float = 0.5
     """What an object must gain to be kept, as a share of the price of a new one."""
     back: float = 1.0
     """What a remembered object must gain to return, in the same shares."""
-    familiar: float = 0.5
-    """Most nats by which its place and looks may then differ from what was expected of it, in the same shares."""
     sweeps: int = 3
     """Most changes of mind about one clip."""
     restarts: int = 8

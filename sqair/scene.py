@@ -12,6 +12,7 @@ from sqair.background import Behind
 from sqair.config import ModelConfig
 from sqair.fixate import to_retina
 from sqair.objects import Objects, Rows
+from sqair.recognise import Memory
 from sqair.render import RENDERERS, background
 from sqair.windows import Patches
 
@@ -33,7 +34,7 @@ class Scene:
         self.alive: list[Objects] = []
         self.patches: list[Patches] = []
         self.confidence: list[Tensor] = []
-        self.unseen: Objects | None = None
+        self.memory: Memory | None = None
         self.log_p_nothing = frame.new_zeros(len(frame))
 
     def add(self, rows: Rows, objects: Objects, paint: Patches) -> None:

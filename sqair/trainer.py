@@ -28,6 +28,8 @@ from sqair.render import background
 
 _MEASURED = 2_500_000
 """Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
+_FEWEST = 0.2
+"""If fewer objects than that are found in a frame, some are accepted in any case."""
 _SHORTEST = 5
 """Fewest frames of a clip from which the image of its scene is taken."""
 
@@ -84,14 +86,20 @@ class Trainer:
             self.estimator = make_estimator(config.estimator, model_config).to(self.device)
         for stage in config.stages:
             self.estimator.particles(config.particles, stage.length)  # rather now than when the stage comes
-        learned = [(self.model, config.learning_rate), (self.estimator, self.estimator.learning_rate)]
-        groups = [{"params": list(module.parameters()), "rate": rate} for module, rate in learned]
-        groups = [group for group in groups if group["params"]]
+        behind = set() if self.model.background is None else set(self.model.background.parameters())
+        learned = [
+            {"params": [p for p in self.model.parameters() if p not in behind], "rate": config.learning_rate},
+            {"params": list(self.estimator.parameters()), "rate": self.estimator.learning_rate},
+            {"params": [p for p in self.model.parameters() if p in behind], "rate": config.learning_rate, "last": True},
+        ]
+        groups = [group for group in learned if group["params"]]
         self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
         self.next_clip = 0
         self.object_nats = config.object_nats
+        self.found = 1.0
+        """Objects found in a frame, lately."""
 
     @property
     def total_steps(self) -> int:
@@ -146,12 +154,12 @@ class Trainer:
         config, stage = self.config, self.stage()
         progress = self.step / self.total_steps
         decay = max(config.final_rate, (1 - progress) ** 1.5)
+        boldness = self._boldness()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * decay
+            group["lr"] = group["rate"] * decay * (1 - boldness if "last" in group else 1)
         start, end = config.price
         self.model.price = self._price(start + (end - start) * min(1.0, self.step / config.price_steps))
         frames, still = self.batch(stage)
-        boldness = max(0.0, 1 - self.step / config.bold_steps) if config.bold_steps else 0.0
         sampled = Sampled(
             self.generator,
             boldness=boldness,
@@ -166,11 +174,20 @@ class Trainer:
         loss = self.estimator(terms, frames, particles) / stage.length
         norm = self._descend(loss, frames)
         self.step += 1
-        weight = self.estimator.weight(terms, particles).detach()
-        metrics = self._metrics(terms.summary(weight), stage, float(loss.detach()), norm, config.learning_rate * decay)
+        summary = terms.summary(self.estimator.weight(terms, particles).detach())
+        self.found += 0.05 * (summary["objects"] - self.found)
+        metrics = self._metrics(summary, stage, float(loss.detach()), norm, config.learning_rate * decay)
         if self.step == self.total_steps:
             self.model.price = self._price(config.tracking_price)
         return metrics
+
+    def _boldness(self) -> float:
+        """Share of first discoveries that are accepted in any case: less with every step, unless hardly any others are.
+
+        Where a model finds nothing, its decoder learns nothing, and so it never would.
+        """
+        steps = self.config.bold_steps
+        return max(1 - self.step / steps, _FEWEST - self.found, 0.0) if steps else 0.0
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""
@@ -243,6 +260,7 @@ class Trainer:
             "step": self.step,
             "next_clip": self.next_clip,
             "object_nats": self.object_nats,
+            "found": self.found,
             "price": self.model.price,
             "estimator": self.estimator.state_dict(),
         }
@@ -264,4 +282,5 @@ class Trainer:
         self.generator.set_state(state["generator"])
         self.step, self.next_clip = state["step"], state["next_clip"]
         self.object_nats, self.model.price = state["object_nats"], state["price"]
+        self.found = state["found"]
         self.estimator.load_state_dict(state["estimator"])

@@ -386,3 +386,28 @@ def test_the_price_falls_in_training_and_the_trained_model_is_left_with_that_of_
     assert worth is not None and worth > 0
     assert prices == pytest.approx([0.4 * worth, 0.3 * worth, 0.2 * worth, 0.2 * worth])
     assert trainer.model.price == pytest.approx(0.05 * worth)
+
+
+@pytest.mark.parametrize("fewest", [0.2, 0.0])
+def test_a_model_that_finds_nothing_stays_bold(fewest: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a price that no object is worth; with 0 for the fewest that are wanted, it does not."""
+    monkeypatch.setattr("sqair.trainer._FEWEST", fewest)
+    config = TrainConfig(stages=(Stage(1, 90, 2),), price=(1e3, 1e3), bold_steps=2)
+    clips = Generated(get_recipe("moving-mnist", min_objects=1), 0)
+    trainer = Trainer(ModelConfig(hidden=8, features=8), config, clips)
+    found = [metrics["objects"] for metrics in trainer.run()]
+    assert found[0] > 0 and any(found[50:]) == (fewest > 0)
+    assert trainer.found < 0.2 and trainer.state_dict()["found"] == trainer.found
+
+
+def test_the_background_begins_to_learn_when_objects_have(tmp_path: Path) -> None:
+    config = TrainConfig(stages=(Stage(1, 2, 2),), bold_steps=2)
+    model = ModelConfig(hidden=8, features=8, background="upconv")
+    trainer = Trainer(model, config, Generated(get_recipe("moving-mnist", min_objects=1), 0))
+    learned = []
+    for _ in range(2):
+        before = {name: parameter.clone() for name, parameter in trainer.model.named_parameters()}
+        trainer.train_step()
+        learned.append({n.split(".")[0] for n, p in trainer.model.named_parameters() if not torch.equal(p, before[n])})
+    assert "decoder" in learned[0] and "background" not in learned[0]
+    assert "background" in learned[1]

@@ -1,0 +1,65 @@
+"""Recognition: a new object that looks like a remembered one, where that was expected, is that one.
+
+Propagation looks for a remembered object where its appearance explains most, and misses it where others cover it or
+where a neighbour explains as much; discovery then finds what is left. Who it is follows from what the memory expected.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from sqair.config import ModelConfig
+from sqair.distributions import Gaussian
+from sqair.geometry import where_to_box
+from sqair.objects import Objects
+
+_LOOSE = 0.5
+"""Standard deviation of where an object is after a frame in which it was not seen, in its sides; it grows with the
+square root of their number."""
+
+
+@dataclass
+class Memory:
+    """Objects ``[U]`` that are not seen in a frame, where and as they are expected, and the prior of their looks."""
+
+    objects: Objects
+    what: Gaussian
+
+    def rows(self, index: Tensor) -> Memory:
+        return Memory(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
+
+    def recognise(self, new: Objects, found: Tensor, price: float, most: float, config: ModelConfig) -> Objects:
+        """New objects ``[R]``, at most one a clip, under the ids of those that they are, which are then forgotten.
+
+        Only those that are ``found [R]`` can be any. Each is the one from which it differs least, if by less than
+        ``most`` nats; ``price`` is that of an object.
+        """
+        if not len(self.objects):
+            return new
+        least, which = self._cost(new, price, config).min(1)
+        known = found & (least < most)
+        old = self.objects.rows(which)
+        returned = torch.zeros_like(self.objects.unseen, dtype=torch.bool).index_fill(0, which[known], True)
+        rest = self.rows(~returned)
+        self.objects, self.what = rest.objects, rest.what
+        return replace(
+            new,
+            id=torch.where(known, old.id, new.id),
+            age=torch.where(known, old.age, new.age),
+            velocity=torch.where(known[:, None], old.velocity, new.velocity),
+        )
+
+    def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
+        """Nats ``[R, U]`` by which new objects differ from those remembered; infinite in other clips.
+
+        A displacement costs prices of an object, as in ``fixate.Matcher``.
+        """
+        box, expected = where_to_box(new.where, config), where_to_box(self.objects.where, config)
+        variance = _LOOSE**2 * expected[:, 2:].prod(-1) * self.objects.unseen
+        displaced = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (2 * variance)
+        changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()
+        cost = price * displaced + 0.5 * changed.square().sum(-1)
+        return cost.masked_fill(new.clip[:, None] != self.objects.clip, torch.inf)

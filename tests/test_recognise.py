@@ -1,0 +1,102 @@
+"""Recognition: who a new object is, of those remembered."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import SPOTTER, TINY, moving_spots, spotter, straight, tiny_model
+from sqair.distributions import Gaussian
+from sqair.geometry import where_to_box
+from sqair.objects import Objects
+from sqair.presence import Refined
+from sqair.recognise import Memory
+
+PRICE = 50.0
+
+
+def objects(clip: list[int], ids: list[int], where: Tensor, what: Tensor, unseen: int = 0) -> Objects:
+    """Objects at rest, of size z_wh = 0."""
+    nothing = tiny_model().initial_state(1, torch.zeros(1)).objects
+    count = len(clip)
+    blank = {name: getattr(nothing, name).new_zeros(count, *getattr(nothing, name).shape[1:]) for name in vars(nothing)}
+    known = {"clip": torch.tensor(clip), "id": torch.tensor(ids), "what": what}
+    return replace(Objects(**blank), **known, where=torch.cat([where, 0 * where], 1), unseen=blank["unseen"] + unseen)
+
+
+def shifted(sides: float) -> float:
+    """What to add to z_x to move an object of size z_wh = 0 by so many of its sides."""
+    box = where_to_box(torch.tensor([[0.0, 0, 0, 0], [1.0, 0, 0, 0]]), TINY)
+    return sides * float(box[0, 2:].prod().sqrt() / (box[1, 0] - box[0, 0]))
+
+
+def memory(clip: list[int], ids: list[int], where: Tensor, what: Tensor, unseen: int = 1) -> Memory:
+    """Whose looks have a prior of standard deviation 1/2."""
+    return Memory(objects(clip, ids, where, what, unseen), Gaussian(what, torch.full_like(what, math.log(0.5))))
+
+
+def test_a_new_object_is_the_remembered_one_that_differs_least() -> None:
+    looks = torch.randn(3, TINY.z_what)
+    known = memory([0, 0, 1], [4, 5, 6], torch.tensor([[0.0, 0], [shifted(0.3), 0], [0, 0]]), looks)
+    velocity = torch.randn(3, 2)
+    known.objects = replace(known.objects, velocity=velocity, age=torch.tensor([7.0, 8, 9]))
+    new = objects([0], [12], torch.tensor([[shifted(0.2), 0.0]]), looks[1:2])
+    named = known.recognise(new, torch.tensor([True]), PRICE, PRICE, TINY)
+    assert named.id.tolist() == [5] and named.age.tolist() == [8] and (named.velocity == velocity[1]).all()
+    assert (named.where == new.where).all() and known.objects.id.tolist() == [4, 6]
+    assert (known.what.mean == looks[[0, 2]]).all()
+
+
+@pytest.mark.parametrize(("sides", "unseen", "is_known"), [(0.45, 1, True), (0.55, 1, False), (0.9, 4, True)])
+def test_how_far_it_may_be_goes_by_its_size_and_by_how_long_it_was_not_seen(
+    sides: float, unseen: int, is_known: bool
+) -> None:
+    """With half a price to spare and looks as expected: half a side, times the square root of the frames."""
+    looks = torch.zeros(1, TINY.z_what)
+    new = objects([0], [12], torch.tensor([[shifted(sides), 0.0]]), looks)
+    known = memory([0], [4], torch.zeros(1, 2), looks, unseen)
+    assert known.recognise(new, torch.tensor([True]), PRICE, PRICE / 2, TINY).id.tolist() == [4 if is_known else 12]
+    assert len(known.objects) == (0 if is_known else 1)
+
+
+def test_looks_cost_what_their_density_falls_by() -> None:
+    looks, place = torch.zeros(1, TINY.z_what), torch.zeros(1, 2)
+    other = looks.clone()
+    other[0, 0] = 3.0
+    cost = 0.5 * (3.0 / 0.5) ** 2
+    for most, name in ((cost + 0.01, 4), (cost - 0.01, 12)):
+        new = objects([0], [12], place, other)
+        named = memory([0], [4], place, looks).recognise(new, torch.tensor([True]), PRICE, most, TINY)
+        assert named.id.tolist() == [name]
+
+
+def test_what_was_not_found_is_nobody_and_other_clips_do_not_matter() -> None:
+    looks, place = torch.zeros(2, TINY.z_what), torch.zeros(2, 2)
+    known = memory([0, 2], [4, 5], place, looks)
+    new = objects([0, 1], [12, 13], place, looks)
+    named = known.recognise(new, torch.tensor([False, True]), PRICE, PRICE, TINY)
+    assert named.id.tolist() == [12, 13] and known.objects.id.tolist() == [4, 5]
+
+
+def test_what_propagation_does_not_find_again_is_discovered_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spot is remembered six pixels from where it is, without its looks: nothing like it can be looked for."""
+
+    def names() -> list[list[int]]:
+        model, inference, found = spotter(), Refined(memory=10), []
+        state = model.initial_state(1, torch.zeros(1))
+        with torch.no_grad():
+            for t, frame in enumerate(moving_spots([straight(14, 14, 0, 0, 6), straight(40, 34, 0, 0, 6)])):
+                if t == 3:
+                    left = where_to_box(state.objects.where, SPOTTER)[:, 0] < 26
+                    state.objects.glimpse[left] = 0
+                    state.objects.unseen[left] = 1
+                    state.objects.where[left, 0] += 6 / (SPOTTER.width / 2 * SPOTTER.position_std)
+                step, state = model.step(frame, state, inference)
+                found.append(sorted(step.objects.id.tolist()))
+        return found
+
+    assert names() == [[0, 1]] * 6
+    monkeypatch.setattr(Memory, "recognise", lambda self, new, *others: new)
+    assert names()[3] != [0, 1]
