@@ -26,11 +26,15 @@ SHORT = {
 MODELS = {
     "air": (FRAMES, ()),
     "air, smooth g": (FRAMES, ("--model.background", "smooth")),
+    "air, upconv g": (FRAMES, ("--model.background", "upconv")),
     "sequential": (CLIPS, ()),
     "sequential, smooth g": (CLIPS, ("--model.background", "smooth")),
+    "sequential, upconv g": (CLIPS, ("--model.background", "upconv")),
     "sequential, still g": (CLIPS, ("--model.background", "still")),
 }
 """Schedule and other words of ``sqair train`` by model."""
+DETAILED = ("texture",)
+"""Backgrounds that ``upconv`` is for."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ def main(args: Args) -> None:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
     args.output.mkdir(parents=True, exist_ok=True)
     store = Store(args.output / "results.jsonl")
-    cells = [(data, model, seed) for seed in range(args.seeds) for data in args.only or DATA for model in MODELS]
+    pairs = [(data, model) for data in args.only or DATA for model in MODELS]
+    pairs = [(data, model) for data, model in pairs if "upconv" not in model or data in DETAILED]
+    cells = [(*pair, seed) for seed in range(args.seeds) for pair in pairs]
     calls = [(str(args.output), *cell, args.clips, args.quick) for cell in cells if not store.has(*cell)]
     work(args.workers, "backgrounds", store, run, calls)
     publish(table(store.lines), args.output)

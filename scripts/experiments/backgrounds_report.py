@@ -22,7 +22,7 @@ def plot_scores(lines: list[Line], path: Path) -> None:
     for axis, key, title in zip(axes, ("mota", "count_accuracy"), ("MOTA", "count accuracy"), strict=True):
         for i, name in enumerate(MODELS):
             mine = [line for line in lines if line["key"][1] == name]
-            place = [DATA.index(line["key"][0]) + 0.14 * (i - 2) for line in mine]
+            place = [DATA.index(line["key"][0]) + 0.12 * (i - 3) for line in mine]
             axis.plot(place, [max(0.0, line[key]) for line in mine], "o", label=name, alpha=0.7, markersize=5)
         floor = {line["key"][0]: max(0.0, line["floor"][key]) for line in lines}
         axis.hlines(
