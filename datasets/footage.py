@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sqair.background import most_shown
+from sqair.background import exposure, most_shown
 from sqair.datasets.images import to_channels
 from sqair.datasets.video import ClipSource, TruncatedClip
 from sqair.errors import UserError
@@ -29,6 +29,12 @@ def scene_image(frames: np.ndarray) -> np.ndarray:
     """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``."""
     shown = most_shown(torch.from_numpy(frames).permute(0, 3, 1, 2)[:, None].float().div_(255))
     return (255 * shown[0]).round_().byte().permute(1, 2, 0).numpy()
+
+
+def relit(scene: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """The ``scene [H, W, C]`` in the light of each of the ``frames [T, H, W, C]``, float ``[T, H, W, C]`` of 255."""
+    light = exposure(*(torch.from_numpy(v).movedim(-1, -3).float() / 255 for v in (frames, scene)))
+    return (scene * light.movedim(-3, -1).numpy()).clip(0, 255)
 
 
 def scaled(clip: ClipSource, size: tuple[int, int], channels: int | None) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from sqair.datasets.footage import scene_image, thinned
+from sqair.datasets.footage import relit, scene_image, thinned
 from sqair.datasets.video import ClipSource
 from sqair.errors import UserError
 
@@ -81,7 +81,7 @@ def survey(clips: Sequence[ClipSource]) -> Survey:
         lengths.append(length)
         chosen = chosen if chosen.ndim == 4 else chosen[..., None]
         colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > COLOURED).any()))
-        away = (chosen.astype(np.float32) - scene_image(chosen)) / 255
+        away = (chosen.astype(np.float32) - relit(scene_image(chosen), chosen)) / 255
         sigma = 1.4826 * float(np.median(np.abs(away)))
         noise.append(sigma)
         for image in away:

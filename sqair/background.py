@@ -31,6 +31,10 @@ _DETAIL = 0.12
 """What a network may add to straight lines, or take from them, at most: less than most objects do."""
 _CODES = 8
 """Latents of each cell for what that is."""
+_LIT = 0.1
+"""Least level of a pixel that tells how light a scene is."""
+_SAMPLES = 64
+"""About so many rows and columns of pixels are asked."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
 
@@ -202,11 +206,14 @@ class UpConvolved(Smooth):
 class Still(Background):
     """An image of the scene, which is carried; each frame moves it a little towards what is seen of it.
 
-    It starts as what ``still_image`` makes of a clip, or of a single frame where no more is known. No gradient.
+    It starts as what ``still_image`` makes of a clip, or of a single frame where no more is known. Behind opaque
+    objects it is shown in the light of each frame; where objects add light, that cannot be told. No gradient.
     """
 
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
-        return Behind(frame if before is None else before)
+        if before is None:
+            return Behind(frame)
+        return Behind(before if self.config.objects == "light" else (exposure(frame, before) * before).clamp(0, 1))
 
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
         return behind.image + self.config.background_change * clear * (frame - behind.image)
@@ -253,15 +260,27 @@ def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
     return most_shown(frames)
 
 
+def exposure(frames: Tensor, scene: Tensor) -> Tensor:
+    """By what factor the light of ``frames [..., C, H, W]`` differs from that of their ``scene``, ``[..., C, 1, 1]``.
+
+    It is the median over pixels, so that objects which cover less than half of a frame do not matter.
+    """
+    every = tuple(max(1, side // _SAMPLES) for side in scene.shape[-2:])
+    frames, scene = (v[..., :: every[0], :: every[1]].flatten(-2) for v in (frames, scene.expand_as(frames)))
+    ratio = torch.where(scene > _LIT, frames / scene.clamp_min(_LIT), torch.nan)
+    return ratio.nanmedian(-1).values.nan_to_num(1.0).clamp(0.5, 2.0)[..., None, None]
+
+
 def most_shown(frames: Tensor) -> Tensor:
-    """What most of the frames ``[T, B, C, H, W]`` show in each pixel, ``[B, C, H, W]``."""
+    """What most of the frames ``[T, B, C, H, W]``, in the same light, show in each pixel, ``[B, C, H, W]``."""
+    frames = frames / exposure(frames, frames.median(0).values)
 
     def agree(image: Tensor) -> Tensor:
         return (frames - image).abs().amax(2, keepdim=True) < _SAME
 
     typical = torch.stack([agree(frame).sum(0) for frame in frames]).argmax(0, keepdim=True)
     same = agree(frames.gather(0, typical.expand(-1, -1, *frames.shape[2:]))[0])
-    return (frames * same).sum(0) / same.sum(0)
+    return ((frames * same).sum(0) / same.sum(0)).clamp(0, 1)
 
 
 BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "upconv": UpConvolved, "still": Still}

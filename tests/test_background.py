@@ -11,7 +11,7 @@ import torch
 
 from conftest import STATIC, TINY, Dictated, blend, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Drawn, Smooth, Still, UpConvolved, lines, still_image
+from sqair.background import Drawn, Smooth, Still, UpConvolved, exposure, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.images import encode_png
@@ -365,3 +365,23 @@ def test_a_background_survives_the_disk(config: ModelConfig, tmp_path: Path) -> 
     clips = (255 * spots(config, 5, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
     for ours, theirs in zip(track_clips(model, clips), track_clips(again, clips), strict=True):
         np.testing.assert_array_equal(ours.box, theirs.box)
+
+
+def test_a_scene_is_one_scene_in_any_light() -> None:
+    """Of a clip that gets lighter, before which a bright square moves: the scene, and its light in each frame."""
+    behind = 0.2 + 0.5 * torch.rand(3, 20, 24, generator=seeded(1))
+    light = torch.linspace(0.8, 1.2, 9)
+    frames = (light[:, None, None, None] * behind)[:, None]
+    for t in range(9):
+        frames[t, 0, :, 3:9, 2 * t : 2 * t + 6] = 0.95
+    config = replace(TINY, height=20, width=24, channels=3, background="still", objects="opaque")
+    found = still_image(frames, config)
+    torch.testing.assert_close(found[0], behind, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(exposure(frames, found)[:, 0, :, 0, 0], light[:, None].expand(-1, 3), rtol=1e-6, atol=0)
+    for t in (0, 8):
+        shown = Still(config)(frames[t], frames[t], found, None).image
+        torch.testing.assert_close(shown[0], light[t] * behind, rtol=1e-6, atol=1e-6)
+    adding = replace(config, objects="light")
+    assert Still(adding)(frames[0], frames[0], found, None).image is found
+    dark = torch.zeros(1, 3, 20, 24)
+    assert (exposure(frames[0], dark) == 1).all(), "black says nothing of the light"

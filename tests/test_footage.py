@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import TINY
-from sqair.datasets.footage import Footage, scene_image, thinned
+from sqair.datasets.footage import Footage, relit, scene_image, thinned
 from sqair.datasets.images import write_png
 from sqair.datasets.survey import suggest, survey
 from sqair.datasets.video import ClipSource, read_source
@@ -151,3 +151,13 @@ def test_thinned_frames_are_spread_over_clips_of_any_length() -> None:
         assert counted == length and len(found) == min(length, 5) and found[0] == 0
         if length > 5:
             assert found[-1] >= 0.75 * (length - 1) and max(np.diff(found)) <= 2 * min(np.diff(found)) + 1
+
+
+def test_light_that_swells_and_fades_moves_nothing() -> None:
+    """Noise of the same scene is the same in any light."""
+    scene = np.random.default_rng(0).integers(40, 200, (30, 40, 3), dtype=np.uint8)
+    light = 1 + 0.2 * np.sin(np.arange(12))
+    frames = (light[:, None, None, None] * scene).clip(0, 255).astype(np.uint8)
+    found = scene_image(frames)
+    assert np.abs(relit(found, frames) - frames).max() <= 2.5
+    assert np.abs(frames.astype(int) - found).max() > 20

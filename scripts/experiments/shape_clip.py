@@ -105,8 +105,11 @@ def new_shape(chance: np.random.Generator, number: int, inside: bool) -> Shape:
     return Shape(number, place, velocity, radius, int(chance.integers(4)), colour.tolist(), stripe)
 
 
-def shape_clip(seed: int, length: int) -> tuple[np.ndarray, Tracks]:
-    """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each shape; later ones lie on top."""
+def shape_clip(seed: int, length: int, drift: float = 0.0) -> tuple[np.ndarray, Tracks]:
+    """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each shape; later ones lie on top.
+
+    The light swells and fades by a share ``drift``, once in a clip.
+    """
     chance = np.random.default_rng(seed)
     behind = scene(chance)
     frames, rows = [], []
@@ -114,7 +117,8 @@ def shape_clip(seed: int, length: int) -> tuple[np.ndarray, Tracks]:
         picture, shown = behind.copy(), np.full((HEIGHT, WIDTH), -1)
         for shape in shapes:
             shown[shape.draw(picture)] = shape.id
-        noisy = picture + chance.normal(0, NOISE, picture.shape)
+        light = 1 + drift * np.sin(2 * np.pi * len(frames) / length)
+        noisy = light * picture + chance.normal(0, NOISE, picture.shape)
         rows += [(len(frames), *row) for row in map(lambda s: _row(s, shown), shapes) if row]
         frames.append(noisy.clip(0, 255).astype(np.uint8))
     frame, name, box, score, visibility = zip(*rows, strict=True)

@@ -26,6 +26,8 @@ class Args:
     """Clips 0 to this, each trained with the seed of its number."""
     length: int = 300
     """Frames of a clip."""
+    drift: float = 0.0
+    """Share by which the light swells and fades in a clip."""
 
 
 def main(args: Args) -> None:
@@ -49,7 +51,7 @@ def run(args: Args, number: int) -> Line:
 
     name = f"shapes{number}"
     clip = args.output / f"{name}.mp4"
-    frames, truth = shape_clip(number, args.length)
+    frames, truth = shape_clip(number, args.length, args.drift)
     write_video(clip, iter(frames), FPS)
     write_mot(args.output / f"{name}.gt.txt", truth, truth=True)
     found, line = train_and_track(clip, args.output, number)
