@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -188,10 +189,11 @@ class UpConvolved(Smooth):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         doublings = math.ceil(math.log2(max(config.height, config.width) / config.retina / self.cells))
-        layers: list[nn.Module] = [nn.Conv2d(config.channels + self.codes, 32, 1)]
-        for _ in range(doublings):
-            layers += [nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(32, 32, 3, padding=1)]
-        last = nn.Conv2d(32, config.channels, 3, padding=1)
+        widths = [max(8, 32 >> i) for i in range(doublings + 1)]  # of grids twice as fine each
+        layers: list[nn.Module] = [nn.Conv2d(config.channels + self.codes, widths[0], 1)]
+        for width, narrower in pairwise(widths):
+            layers += [nn.ReLU(), nn.Upsample(scale_factor=2), nn.Conv2d(width, narrower, 3, padding=1)]
+        last = nn.Conv2d(widths[-1], config.channels, 3, padding=1)
         with torch.no_grad():
             last.weight.mul_(0.1)
         self.detail = nn.Sequential(*layers, nn.ReLU(), last)
