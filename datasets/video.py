@@ -16,66 +16,21 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from sqair.datasets import containers
-from sqair.datasets.images import encode_png, opencv, read_image, to_channels, write_png
+from sqair.datasets.capture import camera_clip, video_clip
+from sqair.datasets.clip import DEFAULT_FPS, ClipSource, TruncatedClip
+from sqair.datasets.images import encode_png, read_image, to_channels, write_png
 from sqair.errors import UserError
 
 __all__ = ["ClipSource", "TruncatedClip", "encode_png", "read_image", "read_source", "write_png"]
 
-DEFAULT_FPS = 10.0
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
-
-TEXT_SUFFIXES = {".txt", ".nfo", ".asc", ".ans", ".art", ".diz", ".ice", ".vt"}  # FFmpeg films a page of text
-
-
-class TruncatedClip(UserError):
-    """A clip ended before the frames that it promised. It is raised after the last frame that is there.
-
-    Attributes:
-        frames: how many frames were read, so that what was made of them can be kept.
-    """
-
-    def __init__(self, message: str, frames: int) -> None:
-        super().__init__(message)
-        self.frames = frames
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """One clip, to be read from its first frame on, any number of times.
-
-    Attributes:
-        name: the stem of the files that are written about this clip.
-        path: what its errors name.
-        size: ``(H, W)`` of every frame, in pixels.
-        length: the number of frames that the source promises, or None where it gives only an estimate.
-        fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
-        reader: makes the iterator that :meth:`frames` returns.
-    """
-
-    name: str
-    path: Path
-    size: tuple[int, int]
-    length: int | None
-    fps: float
-    reader: Callable[[], Iterator[np.ndarray]] = field(repr=False)
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """The frames, one at a time: uint8 ``[H, W]`` or ``[H, W, 3]``, all of one shape.
-
-        Raises:
-            TruncatedClip: after the last frame, if the source promised more.
-            UserError: a frame cannot be read, or is of another shape than the first.
-        """
-        return self.reader()
 
 
 def read_source(source: str | Path, *, channels: int | None = None) -> list[ClipSource]:
@@ -110,9 +65,9 @@ def _list_clips(source: str, channels: int | None) -> list[ClipSource]:
     if path.exists():
         if path.suffix.lower() == ".npz":
             return _npz_clips(path, channels)
-        return [_image_clip(path, [path], channels) if _is_image(path) else _video_clip(path, channels)]
+        return [_image_clip(path, [path], channels) if _is_image(path) else video_clip(path, channels)]
     if source.isdecimal():
-        return [_camera_clip(int(source), channels)]
+        return [camera_clip(int(source), channels)]
     if not glob.has_magic(source):
         raise UserError(f"{source}: no such file or folder")
     matches = _natural_order(Path(match) for match in glob.glob(source, recursive=True))
@@ -203,59 +158,6 @@ def _describe(frame: np.ndarray) -> str:
     return f"{frame.shape[1]}x{frame.shape[0]} {'grey' if frame.ndim == 2 else 'colour'}"
 
 
-def _open_video(path: Path) -> tuple[Any, containers.Container]:
-    """A ``cv2.VideoCapture`` and what its headers promise; UserError if it cannot be opened."""
-    cv2 = opencv()
-    try:
-        if path.stat().st_size == 0:
-            raise UserError(f"{path}: the file is empty")
-        container = containers.inspect(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    if path.suffix.lower() in TEXT_SUFFIXES or not capture.isOpened():
-        reason = "not a video" if container.complete else "cut short or damaged"
-        raise UserError(f"{path}: {reason}: cannot be opened")
-    return capture, container
-
-
-def _video_clip(path: Path, channels: int | None) -> ClipSource:
-    cv2 = opencv()
-    capture, container = _open_video(path)
-    ok, frame = capture.read()
-    count, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-    capture.release()
-    if not ok:
-        raise UserError(f"{path}: not one frame of the video can be decoded")
-    length = int(count) if container.count == "stored" else None
-    fps = fps if 0 < fps <= 1000 else DEFAULT_FPS
-    return ClipSource(path.stem, path, _size(frame), length, fps, partial(_video_frames, path, channels))
-
-
-def _video_frames(path: Path, channels: int | None) -> Iterator[np.ndarray]:
-    cv2 = opencv()
-    capture, container = _open_video(path)
-    count, seconds, shape = 0, 0.0, None
-    try:
-        promised, fps = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-        while (read := capture.read())[0]:
-            frame = read[1]
-            shape = shape or frame.shape
-            if frame.shape != shape:
-                raise UserError(f"{path}: the size of the frames changes at frame {count + 1}")
-            count += 1
-            seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
-    finally:
-        capture.release()
-    short = container.count == "stored" and count < promised
-    if container.count == "estimated" and fps > 0:  # believe it only if the last frame's time agrees
-        short = count < 0.9 * promised and seconds + 1 / fps < 0.9 * promised / fps
-    if short or not container.complete:
-        of = f" of the {int(promised)} that it promises" if short else ""
-        raise TruncatedClip(f"{path}: cut short or damaged: only {count} frames{of} can be decoded", count)
-
-
 def _npz_clips(path: Path, channels: int | None) -> list[ClipSource]:
     frames = _npz_frames(path)
     if frames.dtype != np.uint8 or not (frames.ndim == 5 and frames.shape[4] == 3 or frames.ndim == 4):
@@ -296,24 +198,3 @@ def _npz_frames(path: Path) -> np.ndarray:
 
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
-
-
-def _camera_clip(number: int, channels: int | None) -> ClipSource:
-    """What a camera sees from now on, RGB, in clips named camera0 and so on."""
-    cv2 = opencv()
-    camera = cv2.VideoCapture(number)
-    seen, first = camera.read()
-    if not seen:
-        camera.release()
-        raise UserError(f"camera {number} cannot be opened: is it connected, and may this program use it?")
-    fps = camera.get(cv2.CAP_PROP_FPS)
-
-    def frames() -> Iterator[np.ndarray]:
-        frame = first
-        seen = True
-        while seen:
-            yield to_channels(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), channels)
-            seen, frame = camera.read()
-
-    size = (first.shape[0], first.shape[1])
-    return ClipSource(f"camera{number}", Path(f"camera {number}"), size, None, fps or DEFAULT_FPS, frames)
