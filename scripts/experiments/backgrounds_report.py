@@ -18,7 +18,7 @@ def plot_scores(lines: list[Line], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(12, 3.6), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(13, 3.6), sharey=True)
     for axis, key, title in zip(axes, ("mota", "count_accuracy"), ("MOTA", "count accuracy"), strict=True):
         for i, name in enumerate(MODELS):
             mine = [line for line in lines if line["key"][1] == name]
@@ -32,7 +32,7 @@ def plot_scores(lines: list[Line], path: Path) -> None:
         axis.set_xticks(range(len(DATA)), DATA)
         axis.set_title(title)
         axis.set_ylim(-0.03, 1.03)
-    axes[1].legend(fontsize=8, loc="lower left")
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(path, dpi=90)
     plt.close(figure)
