@@ -71,10 +71,10 @@ class Report:
             f'<th scope="col"{kind}>{html.escape(name)}</th>'
             for name, kind in zip(header, kinds, strict=True)
         )
-        title = f"<caption>{_inline(caption)}</caption>" if caption else ""
+        below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
         body = "".join(_row(row, kinds) for row in rows)
-        table = f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        self._blocks.append(_Block(f'<div class="scroll">{table}</div>'))
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        self._blocks.append(_Block(f'<figure class="table"><div class="scroll">{table}</div>{below}</figure>'))
         return self
 
     def figure(self, image: str | bytes, caption: str = "") -> Report:
@@ -231,10 +231,9 @@ h3, h4 { font-size: 1rem; margin: 1.4rem 0 0.3rem }
 p, ul { max-width: 44rem; margin: 0.6rem 0; overflow-wrap: anywhere }
 code { font: 0.88em ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; background: var(--tint);
   padding: 0.1em 0.3em; border-radius: 4px }
-.scroll { overflow-x: auto; margin: 1rem 0 }
+.scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums }
-caption { caption-side: bottom; text-align: left; color: var(--soft); padding-top: 0.5rem }
-th, td { padding: 0.35rem 0.75rem; text-align: left; white-space: nowrap;
+th, td { padding: 0.35rem 0.6rem; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line) }
 th:first-child { padding-left: 0 }
 thead th { color: var(--soft); font-weight: 600 }
@@ -245,6 +244,7 @@ td img { max-width: 12.5rem }
 .media { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem;
   margin: 1rem 0; align-items: start }
 figure { margin: 0 }
+.table { margin: 1rem 0 }
 img, video { display: block; max-width: 100%; height: auto; border-radius: 6px }
-figcaption { color: var(--soft); font-size: 0.88rem; margin-top: 0.4rem; overflow-wrap: anywhere }
+figcaption { max-width: 44rem; color: var(--soft); font-size: 0.88rem; margin-top: 0.4rem; overflow-wrap: anywhere }
 """
