@@ -14,6 +14,10 @@ from pathlib import Path
 from sqair.scripts.experiments.running import Line, Store, markdown, publish
 
 COLUMNS = ("mota", "idf1", "recall", "precision")
+HEAD = (
+    "clip", "frames", "drift", "objects a frame", "MOTA", "IDF1", "recall", "precision", "switches",
+    "training, CPU-s", "frames/s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,9 @@ def main(args: Args) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
     store = Store(args.output / "results.jsonl")
     for number in range(args.clips):
-        if not store.has(number):
+        if not store.has(number, args.length, args.drift):
             store.add(run(args, number))
-    head = ("clip", "objects a frame", "MOTA", "IDF1", "recall", "precision", "switches", "training, CPU-s", "frames/s")
-    publish(markdown(head, [_cells(line) for line in store.lines]), args.output)
+    publish(markdown(HEAD, [_cells(line) for line in store.lines]), args.output)
 
 
 def run(args: Args, number: int) -> Line:
@@ -49,16 +52,16 @@ def run(args: Args, number: int) -> Line:
     from sqair.scripts.experiments.pets import train_and_track
     from sqair.scripts.experiments.shape_clip import FPS, shape_clip
 
-    name = f"shapes{number}"
+    name = f"shapes{number}-{args.length}-{args.drift:g}"
     clip = args.output / f"{name}.mp4"
     frames, truth = shape_clip(number, args.length, args.drift)
     write_video(clip, iter(frames), FPS)
     write_mot(args.output / f"{name}.gt.txt", truth, truth=True)
     found, line = train_and_track(clip, args.output, number)
     scores = score({name: truth}, {name: found}, {name: args.length}).overall
-    return {"key": [number], "objects_a_frame": len(truth) / args.length, **line, **scores}
+    return {"key": [number, args.length, args.drift], "objects_a_frame": len(truth) / args.length, **line, **scores}
 
 
 def _cells(line: Line) -> list[str]:
-    cells = [str(line["key"][0]), f"{line['objects_a_frame']:.1f}", *(f"{line[c]:.3f}" for c in COLUMNS)]
+    cells = [*map(str, line["key"]), f"{line['objects_a_frame']:.1f}", *(f"{line[c]:.3f}" for c in COLUMNS)]
     return [*cells, *(f"{line[c]:.0f}" for c in ("switches", "training_cpu_seconds", "frames_per_second"))]
