@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from sqair.background import exposure, most_shown
+from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.images import to_channels
-from sqair.datasets.video import ClipSource, TruncatedClip
 from sqair.errors import UserError
 from sqair.fit import Fit
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
-from sqair.datasets.video import ClipSource
 from sqair.errors import UserError
 
 SURVEYED = 60

@@ -28,7 +28,7 @@ from sqair.datasets.clip import DEFAULT_FPS, ClipSource, TruncatedClip
 from sqair.datasets.images import encode_png, read_image, to_channels, write_png
 from sqair.errors import UserError
 
-__all__ = ["ClipSource", "TruncatedClip", "encode_png", "read_image", "read_source", "write_png"]
+__all__ = ["encode_png", "read_image", "read_source", "write_png"]
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import enlarge, opencv
-from sqair.datasets.video import TruncatedClip
 from sqair.errors import UserError
 
 

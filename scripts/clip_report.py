@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.overlay import colour, overlay
 from sqair.datasets.staging import staged
-from sqair.datasets.video import ClipSource, TruncatedClip, read_source
+from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.eval.mot import score

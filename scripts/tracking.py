@@ -15,11 +15,12 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
+from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import staged
-from sqair.datasets.video import ClipSource, TruncatedClip, read_source
+from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
 from sqair.fit import Fit

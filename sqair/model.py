@@ -212,8 +212,7 @@ class SQAIR(nn.Module):
             if scene.memory is not None:
                 born = scene.memory.recognise(born, found, self.price, inference.familiar * self.price, config)
             scene.add(rows, born, paint)
-            unheard = found & (born.id == next_id[clip])
-            next_id = next_id.index_add(0, clip[found], unheard[found].long())
+            next_id = next_id.index_add(0, clip, (found & (born.id == next_id[clip])).long())
             room = config.slots - scene.taken()
             searching = clip[found]
             searching = searching[room[searching] > 0]

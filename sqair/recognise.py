@@ -27,8 +27,10 @@ class Memory:
 
     objects: Objects
     what: Gaussian
+    """p(z_what) in this frame, ``[U, D]``."""
 
     def rows(self, index: Tensor) -> Memory:
+        """The rows that ``index`` (a mask or row numbers) picks."""
         return Memory(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
 
     def recognise(self, new: Objects, found: Tensor, price: float, most: float, config: ModelConfig) -> Objects:

@@ -14,8 +14,8 @@ from estimating import error, exact_elbo, exact_gradient, expected_gradient, ter
 from sqair.background import Drawn, Smooth, Still, UpConvolved, exposure, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import encode_png
-from sqair.datasets.video import TruncatedClip
 from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator

@@ -12,7 +12,7 @@ from conftest import TINY, tiny_model
 from sqair.datasets.generate import Clips
 from sqair.mot_io import write_mot
 from sqair.scripts import cli
-from sqair.scripts.experiments import ablation, backgrounds, pairs, pets, restarts
+from sqair.scripts.experiments import ablation, backgrounds, pairs, pets, restarts, shapes
 from sqair.scripts.experiments.ablation import plot
 from sqair.scripts.experiments.backgrounds_report import plot_examples, plot_scores
 from sqair.scripts.experiments.looking import clutter_frames, errors, linked, look
@@ -224,7 +224,8 @@ def test_clips_without_labels_are_trained_on_tracked_and_scored(
     _, truth = shape_clip(0, 30)
     found = truth.where((truth.score > 0) & (truth.id > 0))
     times = {"training_seconds": 3, "training_cpu_seconds": 2.5, "tracking_seconds": 1, "frames_per_second": 30.0}
-    monkeypatch.setattr(pets, "train_and_track", lambda clip, output, seed: (found, dict(times)))
+    experiment = {"shapes": shapes, "pets": pets}[name]
+    monkeypatch.setattr(experiment, "train_and_track", lambda clip, output, seed: (found, dict(times)))
     write_mot(tmp_path / "gt.txt", truth, truth=True)
     mine = {"shapes": ["--clips", "1", "--length", "30"], "pets": ["--clip", "c.avi", "--half", "15"]}
     words = [*mine[name], *(["--gt", str(tmp_path / "gt.txt")] if name == "pets" else [])]

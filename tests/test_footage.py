@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from conftest import TINY
+from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import Footage, relit, scene_image, thinned
 from sqair.datasets.images import write_png
 from sqair.datasets.survey import suggest, survey
-from sqair.datasets.video import ClipSource, read_source
+from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.fit import Fit
 from sqair.model import SQAIR

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from sqair.datasets import video_out
+from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.overlay import TRAIL, auto_scale, colour, draw_tracks, overlay, panel
-from sqair.datasets.video import TruncatedClip, read_source
+from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
 from sqair.tracks import Tracks

@@ -13,8 +13,9 @@ import pytest
 
 from conftest import TINY, spots, tiny_model
 from sqair.config import Stage, TrainConfig
+from sqair.datasets.clip import ClipSource
 from sqair.datasets.images import read_image, to_channels, write_png
-from sqair.datasets.video import ClipSource, read_source
+from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.model import SQAIR
 from sqair.mot_io import read_mot

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sqair.datasets import video_out
+from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import opencv, read_image, to_channels, write_png
-from sqair.datasets.video import TruncatedClip, read_source
+from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 

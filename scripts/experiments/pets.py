@@ -9,12 +9,11 @@ What is finished is not run again.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqair.scripts.experiments.running import Line, Store, publish
+from sqair.scripts.experiments.running import Line, Store, publish, train_and_track
 
 if TYPE_CHECKING:
     from sqair.tracks import Tracks
@@ -58,37 +57,6 @@ def run(args: Args, seed: int) -> Line:
     for part, (first, last) in {"first": (0, args.half - 1), "second": (args.half, None), "whole": (0, None)}.items():
         line[part] = scores(truth, found, first, last)
     return line
-
-
-def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:
-    """Tracks by a model trained on the clip with no other setting; how long both took, seconds by the clock and CPU's.
-
-    The run, unless it is there, and the tracks are folders of ``output``.
-    """
-    import json
-    from dataclasses import replace
-
-    from sqair.mot_io import read_mot
-    from sqair.scripts.track import Args as TrackArgs
-    from sqair.scripts.tracking import track
-    from sqair.scripts.train import main as train
-    from sqair.scripts.train import parse
-
-    folder, tracks = output / f"{clip.stem}-{seed}", output / f"tracks-{clip.stem}-{seed}"
-    began = time.monotonic()
-    if not (folder / "weights").exists():
-        training = parse(["--data", str(clip), "--output", str(folder), "--train.seed", str(seed)])
-        train(replace(training, resume=(folder / "checkpoint.pt").exists()))
-    trained = time.monotonic()
-    rate = track(TrackArgs(str(clip), tracks, str(folder), overlay=True, overwrite=True))
-    tracked = time.monotonic()
-    info = json.loads((folder / "weights" / "config.json").read_text())["info"]
-    return read_mot(tracks / f"{clip.stem}.txt"), {
-        "training_seconds": round(trained - began),
-        "training_cpu_seconds": info["cpu_seconds"],
-        "tracking_seconds": round(tracked - trained),
-        "frames_per_second": round(rate, 1),
-    }
 
 
 def scores(truth: Tracks, found: Tracks, first: int, last: int | None) -> dict[str, float]:

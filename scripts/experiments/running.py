@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqair.datasets.recipes import Recipe
     from sqair.model import SQAIR
+    from sqair.tracks import Tracks
 
 Line = dict[str, Any]
 STATIC = tuple(f"--model.temporal.no-{name}" for name in ("hidden", "position", "appearance", "presence"))
@@ -95,6 +96,36 @@ def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
             main(replace(training, resume=(folder / "checkpoint.pt").exists()))
     info = json.loads((folder / "weights" / "config.json").read_text())["info"]
     return load_weights(folder), recipe_of(training), info["cpu_seconds"]
+
+
+def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:
+    """Tracks by a model trained on the clip with no other setting; how long both took, seconds by the clock and CPU's.
+
+    The run, unless it is there, and the tracks are folders of ``output``.
+    """
+    import time
+
+    from sqair.mot_io import read_mot
+    from sqair.scripts.track import Args as TrackArgs
+    from sqair.scripts.tracking import track
+    from sqair.scripts.train import main as train
+    from sqair.scripts.train import parse
+
+    folder, tracks = output / f"{clip.stem}-{seed}", output / f"tracks-{clip.stem}-{seed}"
+    began = time.monotonic()
+    if not (folder / "weights").exists():
+        training = parse(["--data", str(clip), "--output", str(folder), "--train.seed", str(seed)])
+        train(replace(training, resume=(folder / "checkpoint.pt").exists()))
+    trained = time.monotonic()
+    rate = track(TrackArgs(str(clip), tracks, str(folder), overlay=True, overwrite=True))
+    tracked = time.monotonic()
+    info = json.loads((folder / "weights" / "config.json").read_text())["info"]
+    return read_mot(tracks / f"{clip.stem}.txt"), {
+        "training_seconds": round(trained - began),
+        "training_cpu_seconds": info["cpu_seconds"],
+        "tracking_seconds": round(tracked - trained),
+        "frames_per_second": round(rate, 1),
+    }
 
 
 def spread(values: Sequence[float], digits: int = 3) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, markdown, publish
+from sqair.scripts.experiments.running import Line, Store, markdown, publish, train_and_track
 
 COLUMNS = ("mota", "idf1", "recall", "precision")
 HEAD = (
@@ -49,7 +49,6 @@ def run(args: Args, number: int) -> Line:
     from sqair.datasets.video_out import write_video
     from sqair.eval.mot import score
     from sqair.mot_io import write_mot
-    from sqair.scripts.experiments.pets import train_and_track
     from sqair.scripts.experiments.shape_clip import FPS, shape_clip
 
     name = f"shapes{number}-{args.length}-{args.drift:g}"
