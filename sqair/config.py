@@ -160,3 +160,9 @@ class TrainConfig:
     """Steps over which first discoveries are accepted regardless of q(z_pres), with a share that falls from 1 to 0."""
     bold_all: bool = False
     """Whether that goes for all discoveries of a frame: the recurrent search has to be shown that there are more."""
+    exploration: float = 0.0
+    """Share of the discoveries accepted likewise that touch no other object, where more is missing than one costs; it
+    falls to 0 over all steps."""
+    crowd_dropout: float = 0.0
+    """Share of the discoveries rejected that touch another object, so that parts of one do not become two; it falls to
+    0 over all steps."""

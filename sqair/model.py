@@ -11,6 +11,7 @@ Notation, with the equations of the seed (Kosiorek's notes on AIR) and of docs/m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -255,8 +256,9 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
+        prospect = partial(scene.prospect, posterior.where, paint.windows)
         rows = Rows(
-            clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, self.price,
+            clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, prospect, self.price,
             scene.contrast[clip], new, first,
         )  # fmt: skip
         rows.pres = weight * inference.decide(rows, len(scene.frame))

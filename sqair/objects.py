@@ -99,6 +99,8 @@ class Rows:
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
         gains_given: the gains ``[M]`` with presences ``[M]`` of all of them.
+        prospect: of new objects, whether the box of each touches another's ``[M]``, and the most that could be gained
+            in it ``[M]``, nats (scene.Scene.prospect).
         price: of an object over black, nats.
         contrast: ``[M]`` share of what an object is worth on black that is left before its background.
         new: True for rows of discovery, False for propagation.
@@ -116,6 +118,7 @@ class Rows:
     gain: Tensor
     gain_at: Callable[[Tensor], Tensor]
     gains_given: Callable[[Tensor], Tensor]
+    prospect: Callable[[], tuple[Tensor, Tensor]]
     price: float
     contrast: Tensor
     new: bool

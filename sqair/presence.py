@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,6 +15,8 @@ MOST_BOLD = 0.99
 """Most boldness of a posterior: at 1 its log-odds would be infinite."""
 JITTERED = 0.3
 """Share of the objects of a frame that jitter moves."""
+_PAYS = 1.2
+"""What there must be to gain where exploration accepts an object, in prices."""
 
 
 @dataclass
@@ -59,15 +60,20 @@ class Inference:
 
 @dataclass
 class Sampled(Inference):
-    """Samples every posterior, as the bounds demand; discovery may be emboldened early in training."""
+    """Samples every posterior, as the bounds demand; training may accept or reject some discoveries in any case."""
 
     boldness: float = 0.0
     """Share of first discoveries accepted whatever q(z_pres) says, so that the decoder has something to learn."""
     bold_all: bool = False
     """Whether that goes for all discoveries, not only the first of a frame."""
+    exploration: float = 0.0
+    """Share of discoveries accepted likewise where nobody is near and more is missing than an object costs: what the
+    decoder cannot draw yet, it would otherwise never learn."""
+    crowd_dropout: float = 0.0
+    """Share of discoveries rejected that touch an object: it has to learn to explain what they would, if that is a part
+    of it."""
     dropout: float = 0.0
     """Share of later frames without discovery: propagation has to carry the objects."""
-
     jitter: float = 0.0
     """Noise on z_where of carried objects, in its units: propagation learns to pull a box back that has drifted."""
 
@@ -84,33 +90,52 @@ class Sampled(Inference):
 
     def decide(self, rows: Rows, clips: int) -> Tensor:
         pres = super().decide(rows, clips)
-        if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
-            forced = torch.full_like(pres, self.boldness).bernoulli(generator=self.generator)
-            pres = torch.maximum(pres, forced)
+        accepted, rejected = self.forced(rows)
+        if accepted is not None:
+            pres = torch.maximum(pres, accepted.bernoulli(generator=self.generator))
+        if rejected is not None:
+            pres = pres * (1 - rejected.bernoulli(generator=self.generator))
         return pres
+
+    def forced(self, rows: Rows) -> tuple[Tensor | None, Tensor | None]:
+        """Shares ``[M]`` of the rows accepted in any case, and then of those rejected; None if there are none."""
+        accepted = rejected = None
+        if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
+            accepted = torch.full_like(rows.gain, self.boldness)
+        if rows.new and (self.exploration > 0 or self.crowd_dropout > 0):
+            touches, most = rows.prospect()
+            lonely = ~touches & (most > _PAYS * rows.price * rows.contrast)
+            explored = self.exploration * lonely.to(rows.gain)
+            accepted = explored if accepted is None else torch.maximum(accepted, explored)
+            rejected = self.crowd_dropout * touches.to(rows.gain)
+        return accepted, rejected
 
 
 @dataclass
 class Explored(Sampled):
-    """Boldness as a part of the posterior, q = boldness + (1 - boldness) q, so that what is sampled is what is scored.
+    """What is forced as a part of the posterior, so that what is sampled is what is scored:
+    q = (1 - rejected) (accepted + (1 - accepted) q).
 
     For estimators that need samples of the posterior that they differentiate.
     """
 
     def embolden(self, rows: Rows) -> None:
-        """Makes the boldness a part of q(z_pres) of the rows that it goes for."""
-        if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
-            rows.q_logit = embolden(rows.q_logit, min(self.boldness, MOST_BOLD))
+        """Makes the shares that are forced a part of q(z_pres) of the rows that they go for."""
+        accepted, rejected = self.forced(rows)
+        if accepted is not None:
+            rows.q_logit = embolden(rows.q_logit, accepted.clamp_max(MOST_BOLD))
+        if rejected is not None:
+            rows.q_logit = -embolden(-rows.q_logit, rejected)
 
     def decide(self, rows: Rows, clips: int) -> Tensor:
         self.embolden(rows)
         return sample_bernoulli(rows.q_logit.detach(), self.generator)
 
 
-def embolden(logit: Tensor, boldness: float) -> Tensor:
-    """Log-odds of boldness + (1 - boldness) sigmoid(logit), for a boldness in (0, 1)."""
-    rest = math.log1p(-boldness)
-    on = torch.logaddexp(F.logsigmoid(logit) + rest, torch.full_like(logit, math.log(boldness)))
+def embolden(logit: Tensor, boldness: Tensor) -> Tensor:
+    """Log-odds of boldness + (1 - boldness) sigmoid(logit), for a ``boldness`` in [0, 1)."""
+    rest = torch.log1p(-boldness)
+    on = torch.logaddexp(F.logsigmoid(logit) + rest, boldness.log())
     return on - F.logsigmoid(-logit) - rest
 
 

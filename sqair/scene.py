@@ -11,17 +11,18 @@ from torch import Tensor
 from sqair.background import Behind
 from sqair.config import ModelConfig
 from sqair.fixate import to_retina
+from sqair.geometry import where_to_box, write
 from sqair.objects import Objects, Rows
 from sqair.recognise import Memory
 from sqair.render import RENDERERS, background
-from sqair.windows import Patches
+from sqair.windows import Patches, Windows
 
 
 class Scene:
     """A frame being explained: what has been found so far, of which ``paint [B, P, H, W]`` is the paint."""
 
     def __init__(self, frame: Tensor, behind: Behind | None, config: ModelConfig) -> None:
-        self.frame = frame
+        self.frame, self.config = frame, config
         self.render = RENDERERS[config.objects]
         self.behind = None if behind is None else background(behind.image)
         self.paint = frame.new_zeros(len(frame), config.drawn, *frame.shape[2:])
@@ -55,6 +56,21 @@ class Scene:
     def canvas(self) -> Tensor:
         """The canvas so far, ``[B, C, H, W]``."""
         return self.render.canvas(self.paint, self.behind)
+
+    @torch.no_grad()
+    def prospect(self, where: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
+        """Of objects at ``where [M, 4]`` in ``windows``: whether the box of each touches that of an object found so far
+        ``[M]``, and the most that could be gained in it, what is missing there, nats ``[M]``."""
+        box, glimpse = where_to_box(where, self.config), self.config.glimpse
+        touches = torch.zeros_like(windows.clip, dtype=torch.bool)
+        for found in self.alive:
+            other = where_to_box(found.where, self.config)
+            apart = (box[:, None, :2] - other[:, :2]).abs() - (box[:, None, 2:] + other[:, 2:]) / 2
+            touches |= ((apart < 0).all(-1) & (windows.clip[:, None] == found.clip)).any(1)
+        inside = write(box.new_ones(len(box), 1, glimpse, glimpse), windows.local(box), *windows.size)
+        missing = self.render.missing(self.frame, self.canvas()).square().sum(1, keepdim=True)
+        most = (windows.cut(missing) * inside).flatten(1).sum(1) / (2 * self.config.likelihood_std**2)
+        return touches, most
 
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""

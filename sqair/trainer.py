@@ -164,6 +164,8 @@ class Trainer:
             self.generator,
             boldness=boldness,
             bold_all=config.bold_all,
+            exploration=config.exploration * (1 - progress),
+            crowd_dropout=config.crowd_dropout * (1 - progress),
             dropout=config.discovery_dropout,
             jitter=config.jitter,
         )

@@ -30,6 +30,7 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
     values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "price": 1.0}
+    values["prospect"] = lambda: (one < 0, 100 * one)
     values = {**values, "contrast": one, "new": False, "first": False, **changes}
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
@@ -60,8 +61,9 @@ def test_explored_boldness_is_a_part_of_the_posterior() -> None:
     logit = torch.tensor([-900.0, -3.0, 0.5, 40.0], requires_grad=True)
     for boldness in (0.2, 0.99):
         expected = boldness + (1 - boldness) * torch.sigmoid(logit)
-        torch.testing.assert_close(torch.sigmoid(embolden(logit, boldness)), expected, rtol=1e-12, atol=1e-12)
-        slope, expected_slope = (torch.autograd.grad(v.sum(), logit)[0] for v in (embolden(logit, boldness), logit))
+        bold = embolden(logit, torch.full_like(logit, boldness))
+        torch.testing.assert_close(torch.sigmoid(bold), expected, rtol=1e-12, atol=1e-12)
+        slope, expected_slope = (torch.autograd.grad(v.sum(), logit)[0] for v in (bold, logit))
         assert slope.isfinite().all() and (slope <= expected_slope + 1e-12).all()
     many = torch.full((20_000,), -1.0)
     for new, first, share in ((True, True, 0.3), (True, False, 0.0), (False, False, 0.0)):
@@ -70,6 +72,45 @@ def test_explored_boldness_is_a_part_of_the_posterior() -> None:
         q = share + (1 - share) / (1 + math.e)
         torch.testing.assert_close(torch.sigmoid(row.q_logit), torch.full_like(many, q), rtol=1e-12, atol=0)
         assert stats.binomtest(int(hits), len(many), q).pvalue > FALSE_ALARM
+
+
+def prospects(price: float, contrast: float) -> dict:
+    """Four objects many times: alone or not, with just enough to gain at that price to be explored, or too little."""
+    touches = torch.tensor([False, False, True, True]).repeat(20_000)
+    worth = 1.2 * price * contrast * torch.tensor([1.01, 0.99, 1.01, 0.99]).repeat(20_000)
+    some = torch.full((80_000,), contrast)
+    return {"prospect": lambda: (touches, worth), "price": price, "contrast": some, "new": True}
+
+
+def test_exploration_accepts_what_is_alone_and_could_pay() -> None:
+    never = torch.full((80_000,), -40.0)
+    hits = Sampled(seeded(4), exploration=0.3).decide(rows(never, **prospects(50.0, 0.8)), 1).view(-1, 4).sum(0)
+    assert stats.binomtest(int(hits[0]), 20_000, 0.3).pvalue > FALSE_ALARM and hits[1:].sum() == 0
+    carried = {**prospects(50.0, 0.8), "new": False}
+    assert Sampled(seeded(4), exploration=0.3).decide(rows(never, **carried), 1).sum() == 0
+
+
+def test_crowd_dropout_rejects_what_touches_another() -> None:
+    always = torch.full((80_000,), 40.0)
+    hits = Sampled(seeded(5), crowd_dropout=0.4).decide(rows(always, **prospects(50.0, 0.8)), 1).view(-1, 4).sum(0)
+    assert (hits[:2] == 20_000).all()
+    for count in hits[2:].tolist():
+        assert stats.binomtest(int(count), 20_000, 0.6).pvalue > FALSE_ALARM
+    carried = {**prospects(50.0, 0.8), "new": False}
+    assert Sampled(seeded(5), crowd_dropout=0.4).decide(rows(always, **carried), 1).all()
+
+
+def test_what_is_explored_and_rejected_is_a_part_of_the_posterior() -> None:
+    row = rows(torch.full((80_000,), -1.0), first=True, **prospects(50.0, 1.0))
+    inference = Explored(seeded(6), boldness=0.1, exploration=0.3, crowd_dropout=0.4)
+    hits = inference.decide(row, 1).view(-1, 4).sum(0)
+    q = 1 / (1 + math.e)
+    for count, logit, accepted, rejected in zip(
+        hits.tolist(), row.q_logit[:4].tolist(), (0.3, 0.1, 0.1, 0.1), (0, 0, 0.4, 0.4), strict=True
+    ):
+        expected = (1 - rejected) * (accepted + (1 - accepted) * q)
+        assert 1 / (1 + math.exp(-logit)) == pytest.approx(expected, rel=1e-12)
+        assert stats.binomtest(int(count), 20_000, expected).pvalue > FALSE_ALARM
 
 
 def test_dropout_skips_its_share_of_discoveries() -> None:

@@ -62,8 +62,7 @@ class Enumeration(Estimator):
 
     def inference(self, sampled: Sampled, length: int) -> Sampled:
         table = torch.tensor(outcomes(self.config, length))
-        bold = {"boldness": sampled.boldness, "bold_all": sampled.bold_all}
-        return Scripted(sampled.generator, **bold, outcomes=table, slots=self.config.slots)
+        return Scripted(**{**vars(sampled), "dropout": 0.0}, outcomes=table, slots=self.config.slots)
 
     def weight(self, total: Terms, particles: int) -> Tensor:
         clips = len(total.elbo)

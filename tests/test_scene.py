@@ -1,0 +1,60 @@
+"""What a frame that is being explained says of new objects: whether they touch others, and what they could gain."""
+
+import pytest
+import torch
+
+from conftest import TINY, seeded, tiny_model
+from sqair.geometry import where_to_box
+from sqair.presence import Inference, Sampled
+from sqair.scene import Scene
+from sqair.windows import Windows
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@torch.no_grad()
+def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
+    model, frame = tiny_model(), torch.rand(3, 1, 20, 24, generator=seeded(0))
+    scene = Scene(frame, None, TINY)
+    model._discover(scene, torch.zeros(3, dtype=torch.int64), 2, Sampled(seeded(1), boldness=1.0, bold_all=True))
+    assert len(scene.alive) == 2
+    clip = torch.arange(3).repeat_interleave(20)
+    where = torch.randn(60, 4, generator=seeded(2))
+    box = where_to_box(where, TINY)
+    windows = Windows.around(box[:, :2], clip, TINY.window, (20, 24))
+    touches, most = scene.prospect(where, windows)
+    missing = (frame - scene.canvas()).clamp_min(0).square().sum(1) / (2 * TINY.likelihood_std**2)
+    hits = 0
+    for m in range(60):
+        x, y, w, h = box[m].tolist()
+        met = False
+        for found in scene.alive:
+            for b, other in zip(found.clip.tolist(), where_to_box(found.where, TINY).tolist(), strict=True):
+                apart = abs(x - other[0]) > (w + other[2]) / 2 or abs(y - other[1]) > (h + other[3]) / 2
+                met = met or (b == clip[m] and not apart)
+        assert bool(touches[m]) == met
+        hits += met
+        fuzzy = [max(1.0, side / TINY.glimpse) for side in (w, h)]  # how far the edge of what is drawn is soft
+        bounds = []
+        for grow in (-1, 1):
+            rows = (torch.arange(20) + 0.5 - y).abs() < h / 2 + grow * fuzzy[1]
+            columns = (torch.arange(24) + 0.5 - x).abs() < w / 2 + grow * fuzzy[0]
+            bounds.append(float(missing[clip[m]][rows][:, columns].sum()))
+        assert bounds[0] - 1e-9 <= float(most[m]) <= bounds[1] + 1e-9
+    assert 5 < hits < 55
+
+
+def test_nothing_touches_where_nothing_was_found() -> None:
+    scene = Scene(torch.rand(1, 1, 20, 24), None, TINY)
+    where = torch.zeros(2, 4)
+    windows = Windows.around(where_to_box(where, TINY)[:, :2], torch.zeros(2, dtype=torch.int64), TINY.window, (20, 24))
+    assert not scene.prospect(where, windows)[0].any()
+
+
+def test_exploration_finds_what_the_posterior_would_not() -> None:
+    """An untrained model whose posterior says no accepts what is there when it explores, and nothing otherwise."""
+    model, frame = tiny_model(price=1.0), torch.rand(1, 4, 1, 20, 24, generator=seeded(3))
+    assert model.new_presence is not None
+    model.new_presence.bias = -1e3
+    assert len(model(frame, Sampled(seeded(4), exploration=1.0))[0].objects)
+    assert not len(model(frame, Sampled(seeded(4)))[0].objects) and not len(model(frame, Inference())[0].objects)
