@@ -17,8 +17,8 @@ from sqair.datasets.images import to_channels
 from sqair.errors import UserError
 from sqair.fit import Fit
 
-HELD_OUT = 0.1
-"""Share at the end of every clip that is kept for validation."""
+HELD_OUT = 0.05
+"""Share at the end of every clip that is kept for validation, or a window of it if that is more."""
 SCENE = 40
 """Frames of a clip from which the image of its scene is taken, evenly spread over it."""
 WORKERS = 4
@@ -85,7 +85,7 @@ class Footage:
         total = None if any(c.length is None for c in clips) else sum(c.length or 0 for c in clips)
         with tqdm(desc="reading", total=total, unit="frame", disable=None) as bar, ThreadPoolExecutor(WORKERS) as pool:
             self.frames = list(pool.map(partial(_stored, size=size, channels=channels, bar=bar), clips))
-        self.ends = [max(length, int(len(frames) * (1 - HELD_OUT))) for frames in self.frames]
+        self.ends = [max(length, len(f) - max(length, round(HELD_OUT * len(f)))) for f in self.frames]
         self.starts = np.array([end - length + 1 for end in self.ends])
         for clip, starts, frames in zip(clips, self.starts, self.frames, strict=True):
             if starts < 1 or len(frames) < length:

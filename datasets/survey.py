@@ -153,7 +153,10 @@ def suggest(seen: Survey) -> dict[str, dict]:
             "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
             "saliency_threshold": round(0.27 * std, 4),
         },
-        "train": {"stages": stages, "price_steps": 1200, "object_nats": round(worth, 1), "tracking_price": 0.1},
+        "train": {
+            "stages": stages, "object_nats": round(worth, 1), "price": [0.25, 0.06], "price_steps": 1200,
+            "tracking_price": 0.1, "exploration": 0.2, "crowd_dropout": 0.5,
+        },
     }  # fmt: skip
 
 

@@ -94,6 +94,7 @@ def test_windows_of_footage_are_parts_of_its_clips() -> None:
     assert all(frame.tobytes() in known for window in windows for frame in window)
     held, scenes = footage.held_out(2)
     assert held.shape == (2, 5, 60, 80, 3) and scenes.shape == (2, 60, 80, 3)
+    assert footage.ends == [len(frames) - 5, 7] and not any(frame.tobytes() in known for frame in held[0])
     with pytest.raises(UserError, match="has 12 frames"):
         Footage([clip_of(frames[:12])], (60, 80), 3, 20, seed=0)
 
