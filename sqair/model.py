@@ -11,7 +11,6 @@ Notation, with the equations of the seed (Kosiorek's notes on AIR) and of docs/m
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -31,7 +30,7 @@ from sqair.presence import Inference
 from sqair.propagate import Propagation
 from sqair.recognise import Memory
 from sqair.render import RENDERERS, log_likelihood
-from sqair.scene import Gains, Scene
+from sqair.scene import Gains, Prospect, Scene
 from sqair.windows import Patches, Windows
 
 
@@ -256,7 +255,7 @@ class SQAIR(nn.Module):
         if q_logit is None and head is not None:
             q_logit = head(posterior.encoding, (gained - kl + p_logit).detach())
         assert q_logit is not None
-        prospect = partial(scene.prospect, posterior.where, paint.windows)
+        prospect = Prospect(scene, posterior.where, paint.windows, self.config)
         rows = Rows(
             clip, on, weight, q_logit, p_logit, on, kl, posterior, gained, gains.at, gains.given, prospect, self.price,
             scene.contrast[clip], new, first,

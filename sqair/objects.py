@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sqair.distributions import Gaussian, gaussian_kl
+
+if TYPE_CHECKING:
+    from sqair.scene import Prospect
 
 
 @dataclass
@@ -99,8 +103,7 @@ class Rows:
         gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
         gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
         gains_given: the gains ``[M]`` with presences ``[M]`` of all of them.
-        prospect: of new objects, whether the box of each touches another's ``[M]``, and the most that could be gained
-            in it ``[M]``, nats (scene.Scene.prospect).
+        prospect: whether each would touch another object, and the most that it could gain.
         price: of an object over black, nats.
         contrast: ``[M]`` share of what an object is worth on black that is left before its background.
         new: True for rows of discovery, False for propagation.
@@ -118,7 +121,7 @@ class Rows:
     gain: Tensor
     gain_at: Callable[[Tensor], Tensor]
     gains_given: Callable[[Tensor], Tensor]
-    prospect: Callable[[], tuple[Tensor, Tensor]]
+    prospect: Prospect
     price: float
     contrast: Tensor
     new: bool

@@ -103,8 +103,8 @@ class Sampled(Inference):
         if self.boldness > 0 and (rows.first or (rows.new and self.bold_all)):
             accepted = torch.full_like(rows.gain, self.boldness)
         if rows.new and (self.exploration > 0 or self.crowd_dropout > 0):
-            touches, most = rows.prospect()
-            lonely = ~touches & (most > _PAYS * rows.price * rows.contrast)
+            touches = rows.prospect.touches()
+            lonely = ~touches & (rows.prospect.most() > _PAYS * rows.price * rows.contrast)
             explored = self.exploration * lonely.to(rows.gain)
             accepted = explored if accepted is None else torch.maximum(accepted, explored)
             rejected = self.crowd_dropout * touches.to(rows.gain)

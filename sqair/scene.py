@@ -22,7 +22,7 @@ class Scene:
     """A frame being explained: what has been found so far, of which ``paint [B, P, H, W]`` is the paint."""
 
     def __init__(self, frame: Tensor, behind: Behind | None, config: ModelConfig) -> None:
-        self.frame, self.config = frame, config
+        self.frame = frame
         self.render = RENDERERS[config.objects]
         self.behind = None if behind is None else background(behind.image)
         self.paint = frame.new_zeros(len(frame), config.drawn, *frame.shape[2:])
@@ -57,25 +57,38 @@ class Scene:
         """The canvas so far, ``[B, C, H, W]``."""
         return self.render.canvas(self.paint, self.behind)
 
-    @torch.no_grad()
-    def prospect(self, where: Tensor, windows: Windows) -> tuple[Tensor, Tensor]:
-        """Of objects at ``where [M, 4]`` in ``windows``: whether the box of each touches that of an object found so far
-        ``[M]``, and the most that could be gained in it, what is missing there, nats ``[M]``."""
-        box, glimpse = where_to_box(where, self.config), self.config.glimpse
-        touches = torch.zeros_like(windows.clip, dtype=torch.bool)
-        for found in self.alive:
-            other = where_to_box(found.where, self.config)
-            apart = (box[:, None, :2] - other[:, :2]).abs() - (box[:, None, 2:] + other[:, 2:]) / 2
-            touches |= ((apart < 0).all(-1) & (windows.clip[:, None] == found.clip)).any(1)
-        inside = write(box.new_ones(len(box), 1, glimpse, glimpse), windows.local(box), *windows.size)
-        missing = self.render.missing(self.frame, self.canvas()).square().sum(1, keepdim=True)
-        most = (windows.cut(missing) * inside).flatten(1).sum(1) / (2 * self.config.likelihood_std**2)
-        return touches, most
-
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
         clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
         return torch.bincount(clip, minlength=len(self.frame))
+
+
+class Prospect:
+    """What may come of new objects at ``where [M, 4]`` in ``windows``, given what a scene holds; no gradient."""
+
+    def __init__(self, scene: Scene, where: Tensor, windows: Windows, config: ModelConfig) -> None:
+        self.where, self.windows, self.config = where.detach(), windows, config
+        self.found = [(found.clip, found.where) for found in scene.alive]
+        self.render, self.frame, self.paint, self.behind = scene.render, scene.frame, scene.paint, scene.behind
+
+    def touches(self) -> Tensor:
+        """Whether the box of each meets that of an object found so far ``[M]``."""
+        box = where_to_box(self.where, self.config)
+        touches = torch.zeros_like(self.windows.clip, dtype=torch.bool)
+        for clip, where in self.found:
+            other = where_to_box(where, self.config)
+            apart = (box[:, None, :2] - other[:, :2]).abs() - (box[:, None, 2:] + other[:, 2:]) / 2
+            touches |= ((apart < 0).all(-1) & (self.windows.clip[:, None] == clip)).any(1)
+        return touches
+
+    @torch.no_grad()
+    def most(self) -> Tensor:
+        """The most that each could gain, what is missing in its box, nats ``[M]``."""
+        box, glimpse = where_to_box(self.where, self.config), self.config.glimpse
+        inside = write(box.new_ones(len(box), 1, glimpse, glimpse), self.windows.local(box), *self.windows.size)
+        missing = self.render.missing(self.frame, self.render.canvas(self.paint, self.behind))
+        missing = self.windows.cut(missing.square().sum(1, keepdim=True))
+        return (missing * inside).flatten(1).sum(1) / (2 * self.config.likelihood_std**2)
 
 
 class Gains:

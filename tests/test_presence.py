@@ -15,11 +15,23 @@ from sqair.distributions import Gaussian
 from sqair.objects import Posterior, Rows
 from sqair.presence import Explored, Inference, Refined, Sampled, embolden
 from sqair.render import Light, log_likelihood
+from sqair.scene import Prospect
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 STD = 0.3
 FALSE_ALARM = 1e-6
+
+
+class Prospects(Prospect):
+    def __init__(self, touches: Tensor, most: Tensor) -> None:
+        self.known = touches, most
+
+    def touches(self) -> Tensor:
+        return self.known[0]
+
+    def most(self) -> Tensor:
+        return self.known[1]
 
 
 def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
@@ -30,7 +42,7 @@ def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
     values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
     values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "price": 1.0}
-    values["prospect"] = lambda: (one < 0, 100 * one)
+    values["prospect"] = Prospects(one < 0, 100 * one)
     values = {**values, "contrast": one, "new": False, "first": False, **changes}
     return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
 
@@ -79,7 +91,7 @@ def prospects(price: float, contrast: float) -> dict:
     touches = torch.tensor([False, False, True, True]).repeat(20_000)
     worth = 1.2 * price * contrast * torch.tensor([1.01, 0.99, 1.01, 0.99]).repeat(20_000)
     some = torch.full((80_000,), contrast)
-    return {"prospect": lambda: (touches, worth), "price": price, "contrast": some, "new": True}
+    return {"prospect": Prospects(touches, worth), "price": price, "contrast": some, "new": True}
 
 
 def test_exploration_accepts_what_is_alone_and_could_pay() -> None:

@@ -1,12 +1,15 @@
 """What a frame that is being explained says of new objects: whether they touch others, and what they could gain."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 
 from conftest import TINY, seeded, tiny_model
 from sqair.geometry import where_to_box
 from sqair.presence import Inference, Sampled
-from sqair.scene import Scene
+from sqair.scene import Prospect, Scene
 from sqair.windows import Windows
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -22,7 +25,8 @@ def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
     where = torch.randn(60, 4, generator=seeded(2))
     box = where_to_box(where, TINY)
     windows = Windows.around(box[:, :2], clip, TINY.window, (20, 24))
-    touches, most = scene.prospect(where, windows)
+    prospect = Prospect(scene, where, windows, TINY)
+    touches, most = prospect.touches(), prospect.most()
     missing = (frame - scene.canvas()).clamp_min(0).square().sum(1) / (2 * TINY.likelihood_std**2)
     hits = 0
     for m in range(60):
@@ -48,7 +52,7 @@ def test_nothing_touches_where_nothing_was_found() -> None:
     scene = Scene(torch.rand(1, 1, 20, 24), None, TINY)
     where = torch.zeros(2, 4)
     windows = Windows.around(where_to_box(where, TINY)[:, :2], torch.zeros(2, dtype=torch.int64), TINY.window, (20, 24))
-    assert not scene.prospect(where, windows)[0].any()
+    assert not Prospect(scene, where, windows, TINY).touches().any()
 
 
 def test_exploration_finds_what_the_posterior_would_not() -> None:
@@ -58,3 +62,16 @@ def test_exploration_finds_what_the_posterior_would_not() -> None:
     model.new_presence.bias = -1e3
     assert len(model(frame, Sampled(seeded(4), exploration=1.0))[0].objects)
     assert not len(model(frame, Sampled(seeded(4)))[0].objects) and not len(model(frame, Inference())[0].objects)
+
+
+def test_what_a_step_holds_goes_with_it() -> None:
+    """Without the garbage collector: a cycle would hold the graphs of many steps, gigabytes of them, until it runs."""
+    model, frames = tiny_model(), torch.rand(2, 2, 1, 20, 24)
+    gc.disable()
+    try:
+        steps = model(frames, Sampled(seeded(5), exploration=0.5, crowd_dropout=0.5, boldness=0.5))
+        held = [weakref.ref(rows) for step in steps for rows in step.rows]
+        del steps
+        assert held and not any(rows() for rows in held)
+    finally:
+        gc.enable()
