@@ -139,6 +139,9 @@ def main(args: Args) -> None:
     for flag, value in positive.items():
         if not value > 0:
             raise UserError(f"{flag} is {value}: it must be more than 0")
+    for name in ("discovery_dropout", "exploration", "crowd_dropout"):
+        if not 0 <= (share := getattr(args.train, name)) <= 1:
+            raise UserError(f"--train.{name.replace('_', '-')} is {share}: it is a share, from 0 to 1")
     train(replace(args, model=_fit_model(args)))
 
 

@@ -161,8 +161,8 @@ class TrainConfig:
     bold_all: bool = False
     """Whether that goes for all discoveries of a frame: the recurrent search has to be shown that there are more."""
     exploration: float = 0.0
-    """Share of the discoveries accepted likewise that touch no other object, where more is missing than one costs; it
-    falls to 0 over all steps."""
+    """Of the discoveries that touch no other object, where more is missing than one costs, the share that is accepted
+    regardless; it falls to 0 over all steps."""
     crowd_dropout: float = 0.0
-    """Share of the discoveries rejected that touch another object, so that parts of one do not become two; it falls to
-    0 over all steps."""
+    """Of the discoveries that touch another object, the share that is rejected regardless, so that parts of one do not
+    become two; it falls to 0 over all steps."""

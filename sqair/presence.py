@@ -67,10 +67,10 @@ class Sampled(Inference):
     bold_all: bool = False
     """Whether that goes for all discoveries, not only the first of a frame."""
     exploration: float = 0.0
-    """Share of discoveries accepted likewise where nobody is near and more is missing than an object costs: what the
+    """Share accepted likewise of discoveries that touch no object, where more is missing than one costs: what the
     decoder cannot draw yet, it would otherwise never learn."""
     crowd_dropout: float = 0.0
-    """Share of discoveries rejected that touch an object: it has to learn to explain what they would, if that is a part
+    """Share rejected of discoveries that touch an object: it has to learn to explain what they would, if that is a part
     of it."""
     dropout: float = 0.0
     """Share of later frames without discovery: propagation has to carry the objects."""
