@@ -165,7 +165,7 @@ class Trainer:
             boldness=boldness,
             bold_all=config.bold_all,
             exploration=config.exploration * (1 - progress),
-            crowd_dropout=config.crowd_dropout * (1 - progress),
+            crowd_dropout=config.crowd_dropout if self.step < config.price_steps else 0.0,
             dropout=config.discovery_dropout,
             jitter=config.jitter,
         )
