@@ -164,5 +164,5 @@ class TrainConfig:
     """Of the discoveries that touch no other object, where more is missing than one costs, the share that is accepted
     regardless; it falls to 0 over all steps."""
     crowd_dropout: float = 0.0
-    """Of the discoveries that touch another object, the share that is rejected regardless while the price falls, so that
-    parts of one do not become two."""
+    """Of the discoveries that touch another object, the share that is rejected regardless while the price falls, so
+    that parts of one do not become two."""
