@@ -22,7 +22,8 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.images import read_image
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
-from sqair.model import SQAIR
+from sqair.model import SQAIR, Step
+from sqair.presence import Sampled
 from sqair.pretrained import load_weights
 from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
@@ -400,6 +401,21 @@ def test_a_model_that_finds_nothing_stays_bold(fewest: float, monkeypatch: pytes
     found = [metrics["objects"] for metrics in trainer.run()]
     assert found[0] > 0 and any(found[50:]) == (fewest > 0)
     assert trainer.found < 0.2 and trainer.state_dict()["found"] == trainer.found
+
+
+def test_what_training_forces_falls_with_the_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exploration to 0 over all steps; the rejection of what touches another ends when the price has fallen."""
+    config = TrainConfig(stages=(Stage(1, 4, 2),), price_steps=2, exploration=0.4, crowd_dropout=0.5)
+    trainer = Trainer(ModelConfig(hidden=8, features=8), config, Generated(get_recipe("moving-mnist"), 0))
+    shares, forward = [], trainer.model.forward
+
+    def watched(frames: torch.Tensor, inference: Sampled, still: torch.Tensor | None) -> list[Step]:
+        shares.append((inference.exploration, inference.crowd_dropout))
+        return forward(frames, inference, still)
+
+    monkeypatch.setattr(trainer.model, "forward", watched)
+    list(trainer.run())
+    assert [share for pair in shares for share in pair] == pytest.approx([0.4, 0.5, 0.3, 0.5, 0.2, 0, 0.1, 0])
 
 
 def test_the_background_begins_to_learn_when_objects_have(tmp_path: Path) -> None:
