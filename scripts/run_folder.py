@@ -72,10 +72,13 @@ class RunFolder:
         if not isinstance(saved, dict) or not {"trainer", "cpu_seconds", "bound", "count"} <= state.keys():
             raise UserError(f"{self.checkpoint} is not the checkpoint of a run of sqair train")
         for key in sorted(saved.keys() | wanted.keys()):
-            if key.partition(".")[0] in _MATTER and saved.get(key) != wanted.get(key):
+            if key.partition(".")[0] not in _MATTER:
+                continue
+            if key not in saved or key not in wanted:
+                raise UserError(f"{self.checkpoint} is of a sqair of other settings, such as {key}: train anew")
+            if saved[key] != wanted[key]:
                 raise UserError(
-                    f"{self.checkpoint} is of another configuration: its {key} is {saved.get(key)}, "
-                    f"not {wanted.get(key)}"
+                    f"{self.checkpoint} is of another configuration: its {key} is {saved[key]}, not {wanted[key]}"
                 )
         return state
 

@@ -12,7 +12,7 @@ from sqair.distributions import Gaussian, sample_bernoulli
 from sqair.objects import Objects, Rows
 
 MOST_BOLD = 0.99
-"""Most boldness of a posterior: at 1 its log-odds would be infinite."""
+"""Most that is forced of a posterior: at 1 its log-odds would be infinite."""
 JITTERED = 0.3
 """Share of the objects of a frame that jitter moves."""
 _PAYS = 1.2
@@ -125,7 +125,7 @@ class Explored(Sampled):
         if accepted is not None:
             rows.q_logit = embolden(rows.q_logit, accepted.clamp_max(MOST_BOLD))
         if rejected is not None:
-            rows.q_logit = -embolden(-rows.q_logit, rejected)
+            rows.q_logit = -embolden(-rows.q_logit, rejected.clamp_max(MOST_BOLD))
 
     def decide(self, rows: Rows, clips: int) -> Tensor:
         self.embolden(rows)

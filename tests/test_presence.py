@@ -125,6 +125,15 @@ def test_what_is_explored_and_rejected_is_a_part_of_the_posterior() -> None:
         assert stats.binomtest(int(count), 20_000, expected).pvalue > FALSE_ALARM
 
 
+def test_a_posterior_of_which_all_is_rejected_stays_finite() -> None:
+    logit = torch.full((80_000,), 3.0, requires_grad=True)
+    row = rows(logit, **prospects(50.0, 1.0))
+    Explored(seeded(7), exploration=1.0, crowd_dropout=1.0).decide(row, 1)
+    assert row.q_logit.isfinite().all() and (row.q_logit[2:4] < -4).all() and row.q_logit[0] > 4
+    (slope,) = torch.autograd.grad(row.q_logit.sum(), logit)
+    assert slope.isfinite().all()
+
+
 def test_dropout_skips_its_share_of_discoveries() -> None:
     inference = Sampled(seeded(3), dropout=0.25)
     skipped = sum(inference.skips_discovery() for _ in range(5000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from sqair.checkpoint import load_checkpoint
+from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.images import read_image
 from sqair.datasets.recipes import get_recipe
@@ -228,6 +229,19 @@ def test_what_is_not_finite_stops_the_run_and_spares_the_checkpoint(
 
 def words_of(folder: Path, *more: str) -> list[str]:
     return [*TINY, *more, "--output", str(folder)]
+
+
+def test_a_run_of_an_earlier_version_says_so(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(whole, old)
+    state = load_checkpoint(old / "checkpoint.pt")
+    del state["settings"]["train.exploration"]
+    save_checkpoint(old / "checkpoint.pt", state)
+    assert cli.run("train", words_of(old, "--resume")) == 2
+    said = capsys.readouterr().err
+    assert "of other settings, such as train.exploration: train anew" in said and said.count("\n") == 1
 
 
 def test_errors_are_one_line(tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
