@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sqair.datasets import containers
-from sqair.datasets.clip import DEFAULT_FPS, ClipSource, TruncatedClip
+from sqair.datasets.clip import DEFAULT_FPS, ClipSource, Frame, TruncatedClip, evenly
 from sqair.datasets.images import opencv, to_channels
 from sqair.errors import UserError
 
@@ -48,7 +48,7 @@ def video_clip(path: Path, channels: int | None) -> ClipSource:
     return ClipSource(path.stem, path, size, length, fps, partial(_video_frames, path, channels))
 
 
-def _video_frames(path: Path, channels: int | None) -> Iterator[np.ndarray]:
+def _video_frames(path: Path, channels: int | None) -> Iterator[Frame]:
     cv2 = opencv()
     capture, container = _open_video(path)
     count, seconds, shape = 0, 0.0, None
@@ -61,7 +61,8 @@ def _video_frames(path: Path, channels: int | None) -> Iterator[np.ndarray]:
                 raise UserError(f"{path}: the size of the frames changes at frame {count + 1}")
             count += 1
             seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
+            image = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY if channels == 1 else cv2.COLOR_BGR2RGB)
+            yield Frame(image, count - 1, (count - 1) / fps if fps > 0 else seconds)
     finally:
         capture.release()
     short = container.count == "stored" and count < promised
@@ -95,4 +96,4 @@ def camera_clip(number: int, channels: int | None) -> ClipSource:
             camera.release()
 
     size = (first.shape[0], first.shape[1])
-    return ClipSource(f"camera{number}", Path(f"camera {number}"), size, None, fps or DEFAULT_FPS, frames)
+    return ClipSource(f"camera{number}", Path(f"camera {number}"), size, None, fps or DEFAULT_FPS, lambda: evenly(frames(), fps or DEFAULT_FPS))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,25 @@ class TruncatedClip(UserError):
         self.frames = frames
 
 
+class Frame(NamedTuple):
+    """A frame and what it is in its source.
+
+    Attributes:
+        image: uint8 ``[H, W]`` or RGB ``[H, W, 3]``.
+        number: its number in the source, from 0; frames that the source has lost keep theirs.
+        seconds: when it is shown, from the beginning of the source.
+    """
+
+    image: np.ndarray
+    number: int
+    seconds: float
+
+
+def evenly(images: Iterable[np.ndarray], fps: float) -> Iterator[Frame]:
+    """Images as frames that follow each other ``fps`` times a second."""
+    return (Frame(image, number, number / fps) for number, image in enumerate(images))
+
+
 @dataclass(frozen=True)
 class ClipSource:
     """One clip, to be read from its first frame on, any number of times.
@@ -36,7 +56,7 @@ class ClipSource:
         size: ``(H, W)`` of every frame, in pixels.
         length: the number of frames that the source promises, or None where it gives only an estimate.
         fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
-        reader: makes the iterator that :meth:`frames` returns.
+        reader: makes the iterator that :meth:`stamped` returns.
     """
 
     name: str
@@ -44,13 +64,17 @@ class ClipSource:
     size: tuple[int, int]
     length: int | None
     fps: float
-    reader: Callable[[], Iterator[np.ndarray]] = field(repr=False)
+    reader: Callable[[], Iterator[Frame]] = field(repr=False)
 
-    def frames(self) -> Iterator[np.ndarray]:
-        """The frames, one at a time: uint8 ``[H, W]`` or ``[H, W, 3]``, all of one shape.
+    def stamped(self) -> Iterator[Frame]:
+        """The frames, one at a time, all of one shape, each with its number and its time, which both increase.
 
         Raises:
             TruncatedClip: after the last frame, if the source promised more.
             UserError: a frame cannot be read, or is of another shape than the first.
         """
         return self.reader()
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The images of :meth:`stamped`: uint8 ``[H, W]`` or ``[H, W, 3]``."""
+        return (frame.image for frame in self.stamped())

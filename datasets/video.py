@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from sqair.datasets.capture import camera_clip, video_clip
-from sqair.datasets.clip import DEFAULT_FPS, ClipSource, TruncatedClip
+from sqair.datasets.clip import DEFAULT_FPS, ClipSource, Frame, TruncatedClip, evenly
 from sqair.datasets.images import encode_png, read_image, to_channels, write_png
 from sqair.errors import UserError
 
@@ -132,19 +132,21 @@ def _image_clip(
     fps: float = DEFAULT_FPS,
 ) -> ClipSource:
     length = length or len(images)
-    reader = partial(_image_frames, path, images, length, channels)
+    reader = partial(_image_frames, path, images, length, channels, fps)
     name = path.absolute().stem if path.is_file() else path.absolute().name
     return ClipSource(name, path, _size(read_image(images[0])), length, fps, reader)
 
 
-def _image_frames(path: Path, images: list[Path], length: int, channels: int | None) -> Iterator[np.ndarray]:
+def _image_frames(
+    path: Path, images: list[Path], length: int, channels: int | None, fps: float
+) -> Iterator[Frame]:
     first = None
-    for image in images:
+    for number, image in enumerate(images):
         frame = to_channels(read_image(image), channels)
         first = frame if first is None else first
         if frame.shape != first.shape:
             raise UserError(f"{image}: is {_describe(frame)}, but {images[0].name} is {_describe(first)}")
-        yield frame
+        yield Frame(frame, number, number / fps)
     if len(images) < length:
         message = f"{path}: has {len(images)} images, but seqinfo.ini promises {length}"
         raise TruncatedClip(message, len(images))
@@ -174,8 +176,8 @@ def _npz_clips(path: Path, channels: int | None) -> list[ClipSource]:
     return [ClipSource(f"{n:06d}", path, size, length, DEFAULT_FPS, read) for n, read in enumerate(readers)]
 
 
-def _array_frames(clip: np.ndarray, channels: int | None) -> Iterator[np.ndarray]:
-    return (to_channels(frame, channels) for frame in clip)
+def _array_frames(clip: np.ndarray, channels: int | None) -> Iterator[Frame]:
+    return evenly((to_channels(frame, channels) for frame in clip), DEFAULT_FPS)
 
 
 _DAMAGE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conftest import TINY
-from sqair.datasets.clip import ClipSource
+from sqair.datasets.clip import ClipSource, evenly
 from sqair.datasets.footage import Footage, relit, scene_image, thinned
 from sqair.datasets.images import write_png
 from sqair.datasets.survey import suggest, survey
@@ -36,7 +36,7 @@ def film(length: int = 24, size: tuple[int, int] = (120, 160), noise: float = 2.
 
 
 def clip_of(frames: np.ndarray) -> ClipSource:
-    return ClipSource("film", Path("film.mp4"), frames.shape[1:3], len(frames), 10.0, lambda: iter(frames))
+    return ClipSource("film", Path("film.mp4"), frames.shape[1:3], len(frames), 10.0, lambda: evenly(frames, 10.0))
 
 
 def test_a_survey_finds_size_number_and_contrast_of_what_moves() -> None:

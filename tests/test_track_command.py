@@ -13,7 +13,7 @@ import pytest
 
 from conftest import TINY, spots, tiny_model
 from sqair.config import Stage, TrainConfig
-from sqair.datasets.clip import ClipSource
+from sqair.datasets.clip import ClipSource, evenly
 from sqair.datasets.images import read_image, to_channels, write_png
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
@@ -289,7 +289,7 @@ def test_frames_are_let_go_of(
             most = max(most, len(alive))
             yield frame
 
-    clip = ClipSource("film", tmp_path / "film.mp4", (H, W), 40, 10.0, frames)
+    clip = ClipSource("film", tmp_path / "film.mp4", (H, W), 40, 10.0, lambda: evenly(frames(), 10.0))
     monkeypatch.setattr(tracking, "read_source", lambda source: [clip])
     assert run("film.mp4", grey, tmp_path / "out", *more) == 0
     assert 1 <= most <= 4
