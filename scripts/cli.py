@@ -28,8 +28,8 @@ COMMANDS = {
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
 EXPERIMENTS = (
-    "ablation", "backgrounds", "bars", "estimators", "faults", "memory", "pairs", "pets", "picture", "restarts",
-    "shapes",
+    "ablation", "backgrounds", "bars", "canary", "estimators", "faults", "memory", "pairs", "pets", "picture",
+    "restarts", "shapes",
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

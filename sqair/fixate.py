@@ -2,8 +2,9 @@
 
 Discovery fixates where the frame is least explained. Propagation fixates where the object, as it looked last,
 best explains the frame: under the model's Gaussian likelihood the gain in log-likelihood for every shift of the
-object is a pair of correlations, and the prior of its position is added to it. Both run on the retina, the frame
-averaged over ``retina x retina`` pixels.
+object is a pair of correlations, and the prior of its position is added to it. Places are found one after the other,
+who is at which is decided for all objects of a clip together. Both run on the retina, the frame averaged over
+``retina x retina`` pixels.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from sqair.assign import deal
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 20.0
-"""Most that a displacement costs, in prices of an object."""
+_JUMP = 3.0
+"""Most that a displacement costs which the prior of z_where does not foresee, in prices of an object."""
+_NEAREST = 0.5
+"""Least standard deviation of that prior where an object is looked for, pixels."""
 _LOOSE = 0.18
-"""Standard deviation of a displacement that is always allowed for, in sides of the object."""
+"""Standard deviation of a displacement that is allowed for where objects may have traded places, in their sides."""
 _LOOSEST = 0.25
-"""Most of what its prior may add to that, in the same unit."""
+"""Most of what the prior of z_where may add to that, in the same unit."""
 
 
 def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
@@ -112,24 +116,20 @@ class Matcher:
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.padded = [next_fast_len(n, real=True) for n in self.span]
         self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.padded).conj()
-        self.log_prior = self._log_prior(prior, price)
+        half = middle.new_tensor([config.width / 2, config.height / 2])
+        self.std = prior.log_std[:, :2].exp() * config.position_std * half
+        """Of the prior of its place ``[M, 2]``, pixels."""
+        self.price = price
+        self.log_prior = self._log_prior()
 
-    def _log_prior(self, prior: Gaussian, price: float) -> Tensor:
-        """What every shift of the patch costs, ``[M, *span]``, from its prior of z_where.
-
-        A log density in units of the ``price`` of an object, nats, and no lower than ``-_JUMP``: what two objects that
-        look alike gain in each other's place differs by many nats, since pixels do not err alone.
-        """
-        config = self.config
-        side = self.box[:, 2:].prod(-1, keepdim=True).sqrt()
-        scale = self.box.new_tensor([config.width / 2, config.height / 2]) * config.position_std
-        std = torch.minimum(prior.log_std[:, :2].exp() * scale, _LOOSEST * side)
-        variance = std**2 + (_LOOSE * side) ** 2
+    def _log_prior(self) -> Tensor:
+        """log p(z_where) ``[M, *span]`` of the patch at every shift, nats, and no lower than ``-_JUMP`` prices."""
+        std = self.std.clamp_min(_NEAREST)
         offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) + self.cells / 2 for n in self.span]
-        y, x = ((o + self.region.corner[:, i, None]) * config.retina for o, i in zip(offsets, (1, 0), strict=True))
-        dy = (y - self.box[:, 1, None]) ** 2 / variance[:, 1, None]
-        dx = (x - self.box[:, 0, None]) ** 2 / variance[:, 0, None]
-        return price * (-0.5 * (dy[:, :, None] + dx[:, None, :])).clamp_min(-_JUMP)
+        y, x = ((o + self.region.corner[:, i, None]) * self.config.retina for o, i in zip(offsets, (1, 0), strict=True))
+        dy = (y - self.box[:, 1, None]) / std[:, 1, None]
+        dx = (x - self.box[:, 0, None]) / std[:, 0, None]
+        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP * self.price)
 
     def _terms(self, patch: Tensor) -> Tensor:
         """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of
@@ -154,21 +154,24 @@ class Matcher:
         against = -(behind * rest).sum(1, keepdim=True)
         return torch.cat([rest, against, clear**2, clear**2 * behind, clear**2 * power], 1)
 
-    def fixate(self, row: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, given the paint of the others ``[R, P, h', w']``.
-
-        The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
-        """
+    def gains(self, row: Tensor, others: Tensor) -> Tensor:
+        """What the rows ``row [R]`` would gain at every shift ``[R, *span]``, nats; the paint of others is
+        ``others [R, P, h', w']``."""
         config = self.config
         images = self._factors(self.seen[row], others)
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
         spectrum = torch.fft.rfft2(padded, s=self.padded)
         match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.padded)
-        match = match[:, : self.span[0], : self.span[1]]
-        weight = config.retina**2 / config.likelihood_std**2
-        peak, score = _peak(weight * match + self.log_prior[row])
-        return (peak - (self.cells - 1) + self.cells / 2 + self.region.corner[row]) * config.retina, score
+        return config.retina**2 / config.likelihood_std**2 * match[:, : self.span[0], : self.span[1]]
+
+    def fixate(self, row: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, which gain ``gains [R, *span]``.
+
+        The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
+        """
+        peak, score = _peak(gains + self.log_prior[row])
+        return (peak - (self.cells - 1) + self.cells / 2 + self.region.corner[row]) * self.config.retina, score
 
     def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
@@ -181,24 +184,51 @@ class Matcher:
         """
         clips, channels = len(self.retina), self.config.drawn
         explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
-        centre = self.box[:, :2].clone()
-        own = explained.new_zeros(len(self.clip), channels, *self.region.size)
-        waiting = changed = torch.arange(len(self.clip), device=self.clip.device)
-        place, score = centre.clone(), centre[:, 0].clone()
+        waiting = torch.arange(len(self.clip), device=self.clip.device)
+        alone = self.gains(waiting, self.region.cut(explained))
+        place, score = self.fixate(waiting, alone)
+        centre, there = self.box[:, :2].clone(), torch.zeros_like(waiting, dtype=torch.bool)
         while len(waiting):
-            if len(changed):
-                place[changed], score[changed] = self.fixate(changed, self.region.rows(changed).cut(explained))
             first = rank_in_clip(self.clip[waiting], score[waiting]) == 0
             row, waiting = waiting[first], waiting[~first]
-            found = score[row] > 0
-            centre[row] = torch.where(found[:, None], place[row], centre[row])
-            box = torch.cat([centre[row], self.box[row, 2:]], -1)
-            region = self.region.rows(row)
-            drawn = write(self.glimpse[row], region.local(box), *region.size, self.config.retina)
-            own[row] = self.render.paint(drawn) * found[:, None, None, None]
-            explained = explained + region.add(own[row], clips)
-            changed = waiting[self._near(waiting, row[found], box[found])]
+            there[row] = score[row] > 0
+            centre[row] = torch.where(there[row, None], place[row], centre[row])
+            explained = explained + self.region.rows(row).add(self._draw(row, centre, there), clips)
+            placed = row[there[row]]
+            changed = waiting[self._near(waiting, placed, torch.cat([centre, self.box[:, 2:]], 1)[placed])]
+            if len(changed):
+                gains = self.gains(changed, self.region.rows(changed).cut(explained))
+                place[changed], score[changed] = self.fixate(changed, gains)
+        centre = self._trade(alone, centre, there)
+        own = self._draw(torch.arange(len(self.clip), device=self.clip.device), centre, there)
+        explained = self.region.add(own, clips)
         return centre, self.render.cover(self.region.cut(explained) - own)
+
+    def _draw(self, row: Tensor, centre: Tensor, there: Tensor) -> Tensor:
+        """Paint ``[R, P, h', w']`` of the rows ``row [R]`` in their regions; ``centre [M, 2]``, ``there [M]``."""
+        region = self.region.rows(row)
+        box = torch.cat([centre[row], self.box[row, 2:]], -1)
+        drawn = write(self.glimpse[row], region.local(box), *region.size, self.config.retina)
+        return self.render.paint(drawn) * there[row, None, None, None]
+
+    def _trade(self, alone: Tensor, centre: Tensor, there: Tensor) -> Tensor:
+        """The places ``centre [M, 2]`` that were found, dealt out anew to those of a clip that are ``there [M]``.
+
+        The first to choose may have taken the place of a neighbour that looks much the same, which then took that of
+        the first: both ways they gain about as much together, ``alone [M, *span]`` being what each does by itself.
+        Pixels do not err alone, so what is left of a difference is many nats and no evidence: against it a displacement
+        costs its square in deviations times half the price of an object.
+        """
+        row = torch.nonzero(there)[:, 0]
+        i, k = (row[index] for index in torch.nonzero(self.clip[row][:, None] == self.clip[row]).T)
+        offset = centre[k] / self.config.retina - self.region.corner[i] - self.cells / 2 + (self.cells - 1)
+        last = self.region.corner.new_tensor([self.span[1] - 1, self.span[0] - 1])
+        cell = torch.minimum(offset.round().long().clamp_min(0), last)
+        side = self.box[i, 2:].prod(-1, keepdim=True).sqrt()
+        variance = torch.minimum(self.std[i], _LOOSEST * side) ** 2 + (_LOOSE * side) ** 2
+        cost = 0.5 * self.price * ((centre[k] - self.box[i, :2]).square() / variance).sum(-1)
+        order = deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost)
+        return centre.index_copy(0, row, centre[row[order]])
 
     def _near(self, row: Tensor, placed: Tensor, box: Tensor) -> Tensor:
         """Whether something changed in the regions of the rows ``row [R]``, when the rows ``placed [S]`` were drawn in

@@ -1,44 +1,63 @@
 """The scores that the README reports: each setting trained from scratch with several seeds, tested once.
 
-sqair experiments bars --output runs/bars                       all settings, 3 seeds each; hours
+sqair experiments bars --output runs/bars                       all settings, with the seeds of the README; hours
 sqair experiments bars --output runs/bars --only moving-mnist --seeds 10
+sqair experiments bars --output runs/bars --publish             after that: docs/results/bars.jsonl, README.md
 
 Training is ``sqair train`` with the settings below. Testing is on clips of test digits that training and the
-choice of settings never saw. A finished (setting, seed) is not run again.
+choice of settings never saw. A finished (setting, seed) is not run again, unless the code that it depends on has
+changed since. Every line of results.jsonl names its commit and the fingerprint of that code (provenance.py).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sqair.scripts.experiments.bars_table import publish, table
+from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import check_names
 
-COLOUR = ["--data.colour", "--model.objects", "opaque"]
-SETTINGS: dict[str, list[str]] = {
-    "moving-mnist": [],
-    "quick": ["--preset", "quick"],
-    "small-digits": ["--data.digit-size", "20"],
-    "three-digits": ["--data.max-objects", "3"],
-    "birth-death": ["--preset", "birth-death"],
-    "sqair-script": ["--preset", "sqair-script"],
-    "static-air": ["--preset", "static-air"],
-    "closed-form-corrected": ["--estimator", "closed_form_corrected"],
-    "score-function": ["--estimator", "score_function"],
-    "vimco": ["--estimator", "vimco", "--particles", "3"],
-    "plain-smooth": ["--model.background", "smooth"],
-    "plain-still": ["--model.background", "still"],
-    "gradient-smooth": ["--data.background", "gradient", "--model.background", "smooth"],
-    "gradient-still": ["--data.background", "gradient", "--model.background", "still"],
-    "texture": ["--data.background", "texture", "--model.background", "still"],
-    "clutter": ["--data.background", "clutter", "--model.background", "still"],
-    "colour-texture": [*COLOUR, "--data.background", "texture", "--model.background", "still"],
-    "colour-gradient": [*COLOUR, "--data.background", "gradient", "--model.background", "smooth"],
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A row of the tables: words of ``sqair train``, seeds, and ways of tracking beside ``amortised``."""
+
+    words: tuple[str, ...] = ()
+    seeds: int = 3
+    refined: bool = True
+    raw: bool = False
+    """Whether boxes of z_where are scored as well."""
+    floor: bool = True
+
+
+_COLOUR = ("--data.colour", "--model.objects", "opaque")
+_SMOOTH, _STILL = ("--model.background", "smooth"), ("--model.background", "still")
+SETTINGS: dict[str, Setting] = {
+    "moving-mnist": Setting(seeds=10, raw=True),
+    "quick": Setting(("--preset", "quick")),
+    "score-function": Setting(("--estimator", "score_function"), floor=False),
+    "vimco": Setting(("--estimator", "vimco", "--particles", "3"), floor=False),
+    "closed-form-corrected": Setting(("--estimator", "closed_form_corrected"), floor=False),
+    "small-digits": Setting(("--data.digit-size", "20")),
+    "three-digits": Setting(("--data.max-objects", "3")),
+    "birth-death": Setting(("--preset", "birth-death")),
+    "sqair-script": Setting(("--preset", "sqair-script")),
+    "gradient-smooth": Setting(("--data.background", "gradient", *_SMOOTH)),
+    "texture": Setting(("--data.background", "texture", *_STILL)),
+    "clutter": Setting(("--data.background", "clutter", *_STILL)),
+    "static-air": Setting(("--preset", "static-air"), seeds=5, refined=False, floor=False),
+    "plain-smooth": Setting(_SMOOTH),
+    "plain-still": Setting(_STILL),
+    "gradient-still": Setting(("--data.background", "gradient", *_STILL)),
+    "colour-texture": Setting((*_COLOUR, "--data.background", "texture", *_STILL)),
+    "colour-gradient": Setting((*_COLOUR, "--data.background", "gradient", *_SMOOTH)),
 }
-"""Words of ``sqair train`` by name."""
+"""Rows by name, in order of the tables."""
 
 LONG = 100
 """Frames of the long clips that ``moving-mnist`` is tested on as well."""
@@ -55,14 +74,16 @@ class Args:
     static-air; moving-mnist with other estimators: closed-form-corrected, score-function, vimco; with a background in
     the model: plain-smooth, plain-still; and in the data as well: gradient-smooth, gradient-still, texture, clutter,
     and in colour colour-texture, colour-gradient."""
-    seeds: int = 3
-    """Seeds 0 to this, of training."""
+    seeds: int | None = None
+    """Seeds 0 to this, of training; by default as many as the README reports of each."""
     clips: int = 1000
     """Test clips."""
     long_clips: int = 100
     """Test clips of 100 frames."""
     split: str = "test"
     """Digits of the clips that are scored: test, or val to choose settings."""
+    publish: bool = False
+    """Afterwards write docs/results/bars.jsonl, and the tables of README.md and docs/ that are made from it."""
 
 
 def main(args: Args) -> None:
@@ -73,12 +94,21 @@ def main(args: Args) -> None:
     """
     check_names(args.only, SETTINGS, "setting")
     args.output.mkdir(parents=True, exist_ok=True)
-    for seed in range(args.seeds):
-        for name in args.only or SETTINGS:
-            done = {(r["setting"], r["seed"], r["split"]) for r in results(args.output)}
-            if (name, seed, args.split) not in done:
+    names = args.only or tuple(SETTINGS)
+    wanted = {name: SETTINGS[name].seeds if args.seeds is None else args.seeds for name in names}
+    for seed in range(max(wanted.values())):
+        for name in names:
+            if seed < wanted[name] and not _is_done(args, name, seed):
                 run(args, name, seed)
     print(table(results(args.output), args.split))
+    if args.publish:
+        publish(args.output / "results.jsonl")
+
+
+def _is_done(args: Args, name: str, seed: int) -> bool:
+    lines = [line for line in results(args.output) if (line["setting"], line["seed"]) == (name, seed)]
+    now = fingerprints()
+    return any(line["split"] == args.split and line["code"] == now for line in lines)
 
 
 def run(args: Args, name: str, seed: int) -> None:
@@ -87,8 +117,9 @@ def run(args: Args, name: str, seed: int) -> None:
     from sqair.scripts.train import main as train
     from sqair.scripts.train import parse, recipe_of
 
-    folder = args.output / f"{name}-{seed}"
-    words = ["--output", str(folder), *SETTINGS[name], "--train.seed", str(seed), "--device", "cpu"]
+    code, origin, setting = fingerprints(), commit(), SETTINGS[name]
+    folder = args.output / f"{name}-{seed}-{code['model']}"
+    words = ["--output", str(folder), *setting.words, "--train.seed", str(seed), "--device", "cpu"]
     training = parse(words)
     if not (folder / "weights").exists():
         train(replace(training, resume=(folder / "checkpoint.pt").exists()))
@@ -100,14 +131,15 @@ def run(args: Args, name: str, seed: int) -> None:
         tests.append((f" x{LONG}", replace(recipe, length=LONG), args.long_clips))
     lines = []
     for suffix, tested, count in tests:
-        for way, scores in evaluate(model, tested, args.split, count).items():
+        for way, scores in evaluate(model, tested, args.split, count, setting).items():
             line = {"setting": name + suffix, "seed": seed, "split": args.split, "clips": count, "tracked": way}
+            line |= {"commit": origin, "code": code, "words": list(setting.words)}
             lines.append({**line, "cpu_seconds": info["cpu_seconds"], **scores})
     with (args.output / "results.jsonl").open("a") as file:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[str, float]]:
+def evaluate(model: Any, recipe: Any, split: str, count: int, setting: Setting) -> dict[str, dict[str, float]]:
     """Scores on ``count`` clips by way of tracking, and those of the floor; ignored boxes left out, then scored.
 
     Over clutter also ``clutter_frames``, the share of frames that count a piece of it as an object.
@@ -122,13 +154,14 @@ def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[
     names = [str(i) for i in range(count)]
     truth = dict(zip(names, clips.truth, strict=True))
     lengths: dict[str, int] = {name: recipe.length for name in names}
-    found = {
-        "refined": track_clips(model, clips.frames),
-        "refined, raw boxes": track_clips(model, clips.frames, box="patch"),
-        "amortised": track_clips(model, clips.frames, refine=False),
-        "amortised, raw boxes": track_clips(model, clips.frames, refine=False, box="patch"),
-        "floor": [track_components(frames) for frames in clips.frames],
-    }
+    found = {}
+    if setting.refined:
+        found["refined"] = track_clips(model, clips.frames)
+    found["amortised"] = track_clips(model, clips.frames, refine=False)
+    if setting.raw:
+        found["refined, raw boxes"] = track_clips(model, clips.frames, box="patch")
+    if setting.floor:
+        found["floor"] = [track_components(frames) for frames in clips.frames]
     scores = {}
     for way, tracks in found.items():
         named = dict(zip(names, tracks, strict=True))
@@ -140,24 +173,7 @@ def evaluate(model: Any, recipe: Any, split: str, count: int) -> dict[str, dict[
     return scores
 
 
-def results(folder: Path) -> list[dict[str, Any]]:
+def results(folder: Path) -> list[Line]:
     """The lines of results.jsonl."""
     path = folder / "results.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def table(lines: list[dict[str, Any]], split: str) -> str:
-    """Mean (lowest) over seeds by setting and way of tracking."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for line in lines:
-        if line["split"] == split:
-            groups.setdefault((line["setting"], line["tracked"]), []).append(line)
-    rows = ["| data | tracked | seeds | CPU-s | count | MOTA | IDF1 | HOTA | switches |", "|" + "---|" * 9]
-    for (setting, tracked), group in groups.items():
-        cells = [setting, tracked, str(len(group)), f"{max(g['cpu_seconds'] for g in group):.0f}"]
-        for key in ("count_accuracy", "mota", "idf1", "hota"):
-            values = [g[key] for g in group]
-            cells.append(f"{sum(values) / len(values):.3f} ({min(values):.3f})")
-        cells.append(f"{sum(g['switches'] for g in group) / len(group):.0f}")
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)

@@ -1,0 +1,156 @@
+"""The tables of README.md and docs/backgrounds.md, made from docs/results/bars.jsonl, with the commit of each row.
+
+A row whose code has changed since it was measured says so: its commit has a dagger, and a line below tells what has.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Line = Mapping[str, Any]
+CHECKOUT = Path(__file__).resolve().parent.parent.parent
+RESULTS = "docs/results/bars.jsonl"
+
+_TRACKED, _FLOOR = ("refined", "amortised"), ("refined", "amortised", "floor")
+_README: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("`moving-mnist`: 50x50, 10 frames, 0 to 2 digits", "moving-mnist", (*_TRACKED, "refined, raw boxes", "floor")),
+    ("the same models on clips of 100 frames", "moving-mnist x100", _FLOOR),
+    ("`moving-mnist`, preset `quick`", "quick", _FLOOR),
+    ("`moving-mnist`, `--estimator score_function`", "score-function", _TRACKED),
+    ("`moving-mnist`, `--estimator vimco --particles 3`", "vimco", _TRACKED),
+    ("`moving-mnist`, `--estimator closed_form_corrected`", "closed-form-corrected", _TRACKED),
+    ("digits 30 % smaller", "small-digits", _FLOOR),
+    ("0 to 3 digits", "three-digits", _FLOOR),
+    ("`birth-death`: digits come and go in mid-clip", "birth-death", _FLOOR),
+    ("`sqair-script`: to 10 px a frame, leaving the canvas", "sqair-script", _FLOOR),
+    ("the same, slivers scored", "sqair-script", ("refined, slivers scored",)),
+    ("over gradients, `--model.background smooth`", "gradient-smooth", _FLOOR),
+    ("over textures of contrast .5, `--model.background still`", "texture", _FLOOR),
+    ("over 1 to 3 digits that never move, `--model.background still`", "clutter", _FLOOR),
+    ("`static-air`: AIR of the seed on single frames", "static-air", ("amortised",)),
+)
+"""Rows of README.md: what they say of the data, the setting, and the ways of tracking that are shown."""
+_BACKGROUNDS = (
+    ("gradients", "`smooth`", "gradient-smooth"),
+    ("gradients", "`still`", "gradient-still"),
+    ("textures of contrast .5, no two alike", "`still`", "texture"),
+    ("1 to 3 digits that never move", "`still`", "clutter"),
+    ("black", "none", "moving-mnist"),
+    ("black", "`smooth`", "plain-smooth"),
+    ("black", "`still`", "plain-still"),
+    ("colour textures of contrast .5, opaque objects", "`still`", "colour-texture"),
+    ("colour gradients, opaque objects", "`smooth`", "colour-gradient"),
+)
+"""Rows of docs/backgrounds.md: data, model, setting."""
+
+
+def table(lines: Iterable[Line], split: str) -> str:
+    """All settings and ways of tracking, mean (lowest) over seeds; of each seed the latest line counts."""
+    groups = _groups(line for line in lines if line["split"] == split)
+    head = ("data", "tracked", "seeds", "CPU-s", "count", "MOTA", "IDF1", "HOTA", "switches")
+    keys = ("count_accuracy", "mota", "idf1", "hota")
+    rows = [(*name, *_seeds(group), *_means(group, keys), _switches(group)) for name, group in groups.items()]
+    return _markdown(head, rows)
+
+
+def readme(lines: Iterable[Line], now: Mapping[str, str]) -> str:
+    """The table of README.md, and which code it is of; ``now`` is provenance.fingerprints()."""
+    groups = _groups(line for line in lines if line["split"] == "test")
+    rows: list[Sequence[str]] = []
+    for label, setting, ways in _README:
+        for way in ways:
+            if group := groups.get((setting, way)):
+                key = ("count_accuracy", "mota", "idf1")[: 2 if setting == "static-air" else 3]
+                switches = "" if setting == "static-air" else _switches(group)
+                cells = (*_seeds(group), *_means(group, key), *[""] * (3 - len(key)), switches, _commits(group, now))
+                rows.append((label if way == ways[0] else "", way, *cells))
+    head = ("data", "tracked", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "id switches", "commit")
+    return _markdown(head, rows) + _changed(groups, now)
+
+
+def backgrounds(lines: Iterable[Line], now: Mapping[str, str]) -> str:
+    """The table of docs/backgrounds.md, scores of refined tracks."""
+    groups = _groups(line for line in lines if line["split"] == "test")
+    rows: list[Sequence[str]] = []
+    for data, model, setting in _BACKGROUNDS:
+        if group := groups.get((setting, "refined")):
+            floor = groups[setting, "floor"][0]
+            floors = (f"{floor['count_accuracy']:.3f}", f"{floor['mota']:.3f}")
+            means = _means(group, ("count_accuracy", "mota", "idf1"))
+            rows.append((data, model, *_seeds(group), *means, *floors, _commits(group, now)))
+    head = ("data", "model", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: count", "MOTA", "commit")
+    return _markdown(head, rows) + _changed(groups, now)
+
+
+def pages(lines: Sequence[Line], now: Mapping[str, str]) -> dict[str, str]:
+    """What README.md and docs/backgrounds.md say between their marks, by path in the checkout."""
+    return {"README.md": readme(lines, now), "docs/backgrounds.md": backgrounds(lines, now)}
+
+
+def publish(found: Path) -> None:
+    """Adds the lines of a results.jsonl to those of the checkout, and makes the tables anew.
+
+    Of a setting and seed that was measured again the newer lines stay.
+    """
+    from sqair.scripts.experiments.provenance import fingerprints
+
+    path = CHECKOUT / RESULTS
+    lines = [json.loads(line) for file in (path, found) for line in file.read_text().splitlines()]
+    kept = {(line["setting"], line["tracked"], line["seed"], line["split"]): line for line in lines}
+    path.write_text("".join(json.dumps(line) + "\n" for _, line in sorted(kept.items(), key=lambda item: item[0])))
+    for name, text in pages(list(kept.values()), fingerprints()).items():
+        page = CHECKOUT / name
+        page.write_text(between(page.read_text(), text))
+
+
+def between(page: str, text: str) -> str:
+    """``page`` with ``text`` between its marks ``<!-- bars -->`` and ``<!-- /bars -->``."""
+    return re.sub(r"(<!-- bars -->\n).*?(\n<!-- /bars -->)", lambda m: m[1] + text + m[2], page, flags=re.DOTALL)
+
+
+def _groups(lines: Iterable[Line]) -> dict[tuple[str, str], list[Line]]:
+    """Lines by setting and way of tracking, one for each seed."""
+    latest = {(line["setting"], line["tracked"], line["seed"]): line for line in lines}
+    groups: dict[tuple[str, str], list[Line]] = {}
+    for (setting, way, _), line in latest.items():
+        groups.setdefault((setting, way), []).append(line)
+    return groups
+
+
+def _seeds(group: Sequence[Line]) -> tuple[str, str]:
+    """How many, and the CPU-seconds of the slowest."""
+    return str(len(group)), f"{max(line['cpu_seconds'] for line in group):.0f}"
+
+
+def _means(group: Sequence[Line], keys: Iterable[str]) -> list[str]:
+    """Mean (lowest) of each key."""
+    values = ([line[key] for line in group] for key in keys)
+    return [f"{sum(value) / len(value):.3f} ({min(value):.3f})" for value in values]
+
+
+def _switches(group: Sequence[Line]) -> str:
+    return f"{sum(line['switches'] for line in group) / len(group):.0f}"
+
+
+def _commits(group: Sequence[Line], now: Mapping[str, str]) -> str:
+    """The commits of the lines, with a dagger if their code is not that of ``now``."""
+    commits = sorted({line["commit"] for line in group})
+    return ", ".join(commits) + ("" if all(line["code"] == now for line in group) else " †")
+
+
+def _changed(groups: Mapping[tuple[str, str], Sequence[Line]], now: Mapping[str, str]) -> str:
+    """A line on what has changed since some rows were measured; nothing if nothing has."""
+    lines = [line for group in groups.values() for line in group]
+    parts = [part for part in now if any(line["code"].get(part) != now[part] for line in lines)]
+    if not parts:
+        return ""
+    return f"\n\n† Since then code has changed ({', '.join(parts)}); `sqair experiments canary` tries today's."
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,0 +1,153 @@
+"""A small training of every recipe, to be run before a change of the model is called done: minutes on two cores.
+
+sqair experiments canary --output runs/canary              what today's code has not been tried on yet
+sqair experiments canary --output runs/canary --publish    and then write docs/results/canary.jsonl
+sqair experiments canary --output runs/canary --seeds 3    to choose the least values by
+
+Schedules are short, so that scores are below those of the README; clips are of validation digits. Below its least value
+a score is an error, and the tests fail until docs/results/canary.jsonl has been made with the code that they test.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqair.scripts.experiments.bars_table import CHECKOUT
+from sqair.scripts.experiments.provenance import PARTS, commit, fingerprints
+from sqair.scripts.experiments.running import Line, Store, check_names, markdown, spread, work
+
+RESULTS = "docs/results/canary.jsonl"
+WALKERS = "walkers"
+_SHORT = ("--train.stages", "1x1100x64", "3x125x106", "5x125x64", "10x125x32", "--train.price-steps", "1250")
+_TEXTURE = ("--data.background", "texture", "--model.background", "still")
+CANARIES: Mapping[str, tuple[str, ...]] = {
+    "moving-mnist": _SHORT,
+    "sqair-script": ("--preset", "sqair-script", *_SHORT),
+    "birth-death": ("--preset", "birth-death", *_SHORT),
+    "static-air": ("--preset", "static-air", "--train.stages", "1x1500x64", "--train.price-steps", "500"),
+    "gradient": ("--data.background", "gradient", "--model.background", "smooth", *_SHORT),
+    "texture": (*_TEXTURE, *_SHORT),
+    "colour": ("--data.colour", "--model.objects", "opaque", *_TEXTURE, *_SHORT),
+    WALKERS: ("--train.stages", "1x500x16", "3x120x8", "5x80x6", "10x60x4"),
+}
+"""Words of ``sqair train`` by name; that of walkers trains on a clip of them, by a survey of it."""
+LEAST: Mapping[str, Mapping[str, float]] = {}
+"""The least of each score."""
+CLIPS = 200
+"""Validation clips."""
+LENGTH = 300
+"""Frames of the clip of walkers."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train a little of everything, and fail if one of the scores is worse than it was; resumable."""
+
+    output: Path
+    """Folder of the runs and of results.jsonl."""
+    only: tuple[str, ...] = ()
+    """Trainings, by default all: moving-mnist, sqair-script, birth-death, static-air, gradient, texture, colour,
+    walkers."""
+    seeds: int = 1
+    """Seeds 0 to this, of training."""
+    workers: int = 2
+    """Trainings at a time."""
+    publish: bool = False
+    """Write docs/results/canary.jsonl, if all are well."""
+
+
+def main(args: Args) -> None:
+    """Runs what is missing, and prints the scores beside the least of each.
+
+    Raises:
+        UserError: a score is below its least value.
+    """
+    from sqair.errors import UserError
+
+    check_names(args.only, CANARIES, "training")
+    args.output.mkdir(parents=True, exist_ok=True)
+    store, now = Store(args.output / "results.jsonl"), fingerprints(PARTS)
+    names = args.only or tuple(CANARIES)
+    keys = [(name, seed, *now.values()) for seed in range(args.seeds) for name in names]
+    calls = [(str(args.output), *key[:2], commit(), now) for key in keys if not store.has(*key)]
+    work(args.workers, "trainings", store, run, calls)
+    lines = [store.get(*key) for key in keys]
+    print(table(lines))
+    if wrong := failures(lines):
+        raise UserError("; ".join(wrong))
+    if args.publish:
+        (CHECKOUT / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def run(output: str, name: str, seed: int, origin: str, code: dict[str, str]) -> list[Line]:
+    """Trains and scores one of them."""
+    folder = Path(output) / f"{name}-{seed}-{code['model']}"
+    scores = _walkers(folder, seed) if name == WALKERS else _digits(folder, name, seed)
+    return [{"key": [name, seed, *code.values()], "name": name, "seed": seed, "commit": origin, "code": code, **scores}]
+
+
+def _digits(folder: Path, name: str, seed: int) -> dict[str, Any]:
+    from sqair.datasets.generate import make_clips
+    from sqair.eval.mot import score
+    from sqair.scripts.experiments.running import trained
+    from sqair.tracker import track_clips
+
+    model, recipe, seconds = trained(folder, [*CANARIES[name], "--train.seed", str(seed)])
+    clips = make_clips(recipe, "val", 7, 0, CLIPS)
+    found = track_clips(model, clips.frames, refine=name != "static-air")
+    names = [str(i) for i in range(CLIPS)]
+    truth, tracks = dict(zip(names, clips.truth, strict=True)), dict(zip(names, found, strict=True))
+    return {**score(truth, tracks, dict.fromkeys(names, recipe.length)).overall, "cpu_seconds": seconds}
+
+
+def _walkers(folder: Path, seed: int) -> dict[str, Any]:
+    from sqair.datasets.video_out import write_video
+    from sqair.eval.mot import score
+    from sqair.mot_io import read_mot
+    from sqair.scripts.experiments.running import trained
+    from sqair.scripts.experiments.walkers import FPS, walker_clip
+    from sqair.scripts.track import Args as TrackArgs
+    from sqair.scripts.tracking import track
+
+    clip, tracks = folder.with_suffix(".mp4"), folder.with_name(f"{folder.name}-tracks")
+    frames, truth = walker_clip(seed, LENGTH)
+    write_video(clip, iter(frames), FPS)
+    _, _, seconds = trained(folder, ["--data", str(clip), *CANARIES[WALKERS], "--train.seed", str(seed)])
+    track(TrackArgs(str(clip), tracks, str(folder), overwrite=True))
+    found = read_mot(tracks / f"{clip.stem}.txt")
+    return {**score({"walkers": truth}, {"walkers": found}, {"walkers": LENGTH}).overall, "cpu_seconds": seconds}
+
+
+def failures(lines: Iterable[Line]) -> list[str]:
+    """What is below its least value."""
+    return [
+        f"{line['name']}, seed {line['seed']}: {key} {line[key]:.3f} is below {least}"
+        for line in lines
+        for key, least in LEAST.get(line["name"], {}).items()
+        if line[key] < least
+    ]
+
+
+def stale(lines: Iterable[Line], now: Mapping[str, str]) -> list[str]:
+    """The trainings that have no result of the code of ``now``, all of provenance.fingerprints."""
+    tried = {line["name"] for line in lines if line["code"] == now}
+    return [name for name in CANARIES if name not in tried]
+
+
+def table(lines: Iterable[Line]) -> str:
+    """Scores over seeds, and the least that they may be."""
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        groups.setdefault(line["name"], []).append(line)
+    rows = []
+    for name, group in groups.items():
+        cells = [name, str(len(group)), f"{max(line['cpu_seconds'] for line in group):.0f}"]
+        for key in ("count_accuracy", "mota", "idf1"):
+            least = LEAST.get(name, {}).get(key)
+            cells.append(spread([line[key] for line in group]) + (f", at least {least}" if least is not None else ""))
+        rows.append([*cells, ", ".join(f"{line['switches']:.0f}" for line in group)])
+    return markdown(("training", "seeds", "CPU-s", "count", "MOTA", "IDF1", "id switches"), rows)

@@ -1,0 +1,146 @@
+"""The tables of README.md and docs/ are those of docs/results, and say which code they are of."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sqair.errors import UserError
+from sqair.scripts.experiments import bars, bars_table, canary, provenance
+from sqair.scripts.experiments.bars_table import CHECKOUT, RESULTS, between, pages, readme
+
+NOW = {"model": "a", "data": "b", "scores": "c"}
+SOURCE = '''"""What it is for."""
+import math  # a comment
+
+def double(x: float) -> float:
+    """Twice."""
+    return 2 * x  # no half
+
+
+HASH = "#1 \\
+#2"
+LIMIT = 3
+"""Most of them."""
+'''
+
+
+@pytest.fixture(scope="module")
+def now() -> dict[str, str]:
+    return provenance.fingerprints(provenance.PARTS)
+
+
+def lines_of(path: str) -> list[dict]:
+    return [json.loads(line) for line in (CHECKOUT / path).read_text().splitlines()]
+
+
+def line(setting: str = "quick", seed: int = 0, tracked: str = "refined", **changed: object) -> dict:
+    scores = {"count_accuracy": 0.9, "mota": 0.8, "idf1": 0.7, "hota": 0.6, "switches": 4, "cpu_seconds": 60.0}
+    key = {"setting": setting, "seed": seed, "split": "test", "tracked": tracked}
+    return {**key, "commit": "1234567", "code": NOW, **scores, **changed}
+
+
+def test_only_a_change_of_code_changes_the_code() -> None:
+    code = provenance.code(SOURCE)
+    assert code == 'importmathdefdouble(x:float)->float:return2*xHASH="#1\\#2"LIMIT=3'
+    changed = SOURCE.replace("a comment", "another").replace("Twice", "Two times").replace("Most of them", "At most")
+    assert provenance.code(changed.replace("\n\n\n", "\n\n")) == code
+    assert provenance.code(SOURCE.replace("2 * x", "3 * x")) != code
+    assert provenance.code(SOURCE.replace("#1", "#3")) != code
+
+
+def test_a_part_is_what_its_modules_import() -> None:
+    model = provenance.modules(provenance.PARTS["model"])
+    assert {"sqair.tracker", "sqair.fixate", "sqair.estimators.vimco"} <= set(model)
+    assert not any("datasets" in name or "scripts" in name or name in provenance.PLUMBING for name in model)
+    assert "sqair.datasets.motion" in provenance.modules(provenance.PARTS["data"])
+    assert "sqair.eval.hota" in provenance.modules(provenance.PARTS["scores"])
+    assert all(path.is_file() for path in model.values())
+
+
+def test_a_row_has_the_mean_and_the_lowest_of_its_seeds_and_its_commit() -> None:
+    lines = [line(), line(seed=1, mota=0.6, cpu_seconds=70.4, switches=5), line(seed=1, mota=0.5, cpu_seconds=71.0)]
+    text = readme([*lines, line(setting="unknown"), line(split="val", seed=2)], NOW)
+    row = "| `moving-mnist`, preset `quick` | refined | 2 | 71 | 0.900 (0.900) | 0.650 (0.500) | 0.700 (0.700) | 4 |"
+    assert text.splitlines()[2:] == [f"{row} 1234567 |"]
+
+
+def test_rows_of_other_code_say_so() -> None:
+    lines = [line(), line(tracked="amortised", code={**NOW, "model": "x"}, commit="7654321")]
+    rows = readme(lines, NOW).splitlines()
+    assert rows[2].endswith("| 1234567 |") and rows[3].endswith("| 7654321 † |")
+    assert rows[-1].startswith("† ") and "(model)" in rows[-1]
+    assert "†" not in readme(lines[:1], NOW)
+
+
+def test_what_is_between_the_marks_is_replaced() -> None:
+    page = "a\n<!-- bars -->\nold\nold\n<!-- /bars -->\nb\n"
+    assert between(page, "new \\1") == "a\n<!-- bars -->\nnew \\1\n<!-- /bars -->\nb\n"
+
+
+def test_the_tables_of_the_pages_are_those_of_the_results(now: dict[str, str]) -> None:
+    """After a change of the model: sqair experiments bars --publish, which marks what was not measured again."""
+    current = {part: now[part] for part in provenance.GENERATED}
+    for name, text in pages(lines_of(RESULTS), current).items():
+        page = (CHECKOUT / name).read_text()
+        assert between(page, text) == page, f"{name} is not what docs/results/bars.jsonl says"
+
+
+def test_every_row_names_its_commit_and_its_code() -> None:
+    for row in lines_of(RESULTS):
+        assert row["commit"] and set(row["code"]) == set(provenance.GENERATED), row["setting"]
+        assert row["setting"].split(" x")[0] in bars.SETTINGS
+
+
+def test_the_small_trainings_have_been_run_with_this_code(now: dict[str, str]) -> None:
+    """After a change of the model: sqair experiments canary --publish, some minutes."""
+    lines = lines_of(canary.RESULTS)
+    assert canary.stale(lines, now) == []
+    assert canary.failures(lines) == []
+    assert set(canary.LEAST) == set(canary.CANARIES)
+
+
+def test_a_small_training_that_is_worse_or_of_other_code_is_found() -> None:
+    good = {"name": "moving-mnist", "seed": 0, "code": NOW, **dict.fromkeys(canary.LEAST["moving-mnist"], 1.0)}
+    assert canary.failures([good]) == []
+    key, least = next(iter(canary.LEAST["moving-mnist"].items()))
+    assert canary.failures([{**good, key: least - 0.001}]) == [
+        f"moving-mnist, seed 0: {key} {least - 0.001:.3f} is below {least}"
+    ]
+    assert "moving-mnist" not in canary.stale([good], NOW) and "texture" in canary.stale([good], NOW)
+    assert "moving-mnist" in canary.stale([good], {**NOW, "model": "x"})
+
+
+def test_bars_are_not_measured_twice_with_the_same_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "fingerprints", lambda: NOW)
+    ran: list[tuple[str, int]] = []
+
+    def run(args: bars.Args, name: str, seed: int) -> None:
+        ran.append((name, seed))
+        with (args.output / "results.jsonl").open("a") as file:
+            file.write(json.dumps(line(name, seed, code=NOW)) + "\n")
+
+    monkeypatch.setattr(bars, "run", run)
+    args = bars.Args(tmp_path, only=("quick", "static-air"))
+    bars.main(args)
+    assert ran == [(name, seed) for seed in range(5) for name in args.only if seed < bars.SETTINGS[name].seeds]
+    bars.main(args)
+    assert len(ran) == 8
+    monkeypatch.setattr(bars, "fingerprints", lambda: {**NOW, "data": "x"})
+    bars.main(args)
+    assert len(ran) == 16
+    with pytest.raises(UserError, match="unknown setting 'slow'"):
+        bars.main(bars.Args(tmp_path, only=("slow",)))
+
+
+def test_publishing_replaces_what_was_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("README.md", "docs/backgrounds.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("top\n<!-- bars -->\n\n<!-- /bars -->\n")
+    (tmp_path / "docs/results").mkdir()
+    (tmp_path / RESULTS).write_text(json.dumps(line(mota=0.1)) + "\n" + json.dumps(line(seed=1)) + "\n")
+    (tmp_path / "new.jsonl").write_text(json.dumps(line(mota=0.9, commit="7654321")) + "\n")
+    monkeypatch.setattr(bars_table, "CHECKOUT", tmp_path)
+    bars_table.publish(tmp_path / "new.jsonl")
+    assert [row["mota"] for row in map(json.loads, (tmp_path / RESULTS).read_text().splitlines())] == [0.9, 0.8]
+    assert "0.850 (0.800)" in (tmp_path / "README.md").read_text()
