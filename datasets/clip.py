@@ -57,6 +57,7 @@ class ClipSource:
         length: the number of frames that the source promises, or None where it gives only an estimate.
         fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
         reader: makes the iterator that :meth:`stamped` returns.
+        shown: the values in the source that are black and white in its frames; (0, 255) where they are as stored.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ClipSource:
     length: int | None
     fps: float
     reader: Callable[[], Iterator[Frame]] = field(repr=False)
+    shown: tuple[float, float] = (0, 255)
 
     def stamped(self) -> Iterator[Frame]:
         """The frames, one at a time, all of one shape, each with its number and its time, which both increase.
