@@ -16,5 +16,5 @@ def over_black(colour: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     full = int(np.iinfo(colour.dtype).max)
     if (alpha == full).all():
         return np.ascontiguousarray(colour)
-    wide = colour.astype(np.uint64) * alpha
+    wide = colour.astype(np.uint32 if full < 2**16 else np.uint64) * alpha
     return ((wide + full // 2) // full).astype(colour.dtype)

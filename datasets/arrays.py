@@ -26,7 +26,10 @@ from sqair.errors import UserError
 _DAMAGE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error)
 _OURS = {"presence", "truth_box"}
 """Arrays of an archive that ``sqair generate`` wrote: its ``frames`` are ``[N, T, H, W]``."""
-_KINDS = "numbers [N, T, H, W] or [T, H, W], perhaps with 1 or 3 channels before or behind H, W (4 if uint8 or uint16)"
+_KINDS = (
+    "numbers [N, T, H, W] or [T, H, W], perhaps with 1 or 3 channels before or behind H, W, "
+    "or 4 behind if uint8 or uint16"
+)
 
 
 def is_array(path: Path) -> bool:

@@ -62,7 +62,7 @@ def check_finite(frame: np.ndarray) -> None:
 
 def _shade(values: np.ndarray, low: float, high: float) -> np.ndarray:
     wide = values.astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
-    return np.rint((wide - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
+    return np.rint((wide - low) * 255 / (high - low)).clip(0, 255).astype(np.uint8)
 
 
 @lru_cache(4)

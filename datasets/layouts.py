@@ -1,9 +1,9 @@
 """Layouts: which axis of an array of clips is what.
 
-Axes are N clips, T frames, H and W pixels, C channels. The shape says most: 1, 3 or 4 channels are the last axis or
-the one before the pixels, and what is left is ``[T, H, W]`` or ``[N, T, H, W]``. What it leaves open the pixels say:
-frames that follow each other are more alike than frames of different clips, or far apart. So ``[20, 10000, 64, 64]``,
-as Moving MNIST is published, is told to be ``[T, N, H, W]``.
+Axes are N clips, T frames, H and W pixels, C channels. The shape says most: 1, 3 or 4 channels are the last axis, or
+1 or 3 the one before the pixels, and what is left is ``[T, H, W]`` or ``[N, T, H, W]``. What it leaves open the pixels
+say: frames that follow each other are more alike than frames of different clips, or far apart. So
+``[20, 10000, 64, 64]``, as Moving MNIST is published, is told to be ``[T, N, H, W]``.
 """
 
 from __future__ import annotations
@@ -59,13 +59,13 @@ def told_layout(array: Any, *, clips_first: bool = False) -> tuple[Layout | None
     if len(shape) == 3:
         return (None if shape[2] in (1, 3, 4) else Layout(array, "THW")), False
     if len(shape) == 5:
-        axes = "NTHWC" if shape[4] in (1, 3, 4) else "NTCHW" if shape[2] in (1, 3, 4) else ""
+        axes = "NTHWC" if shape[4] in (1, 3, 4) else "NTCHW" if shape[2] in (1, 3) else ""
         return _ordered(array, axes, clips_first) if axes else (None, False)
     if len(shape) != 4:
         return None, False
     if shape[3] in (1, 3, 4) and not clips_first:
         return Layout(array, "THWC"), False
-    if shape[1] in (1, 3, 4) and not clips_first:
+    if shape[1] in (1, 3) and not clips_first:
         frames = Layout(array, "TCHW")
         near, far = _unlike(frames, 1), _unlike(frames, max(2, shape[0] // 2))
         return (frames if _is_less(near, far) else Layout(array, "NTHW")), True

@@ -1,14 +1,12 @@
-"""What is said about a source while it is read: lines on stderr, each of them once."""
+"""What is said about a source while it is read: lines that are no errors, each of them once."""
 
 from __future__ import annotations
-
-import sys
 
 _said: set[str] = set()
 
 
 def say(line: str) -> None:
-    """Prints ``line`` to stderr unless it was printed before: a source may be opened more than once in a run."""
+    """Prints ``line`` unless it was printed before: a source may be opened more than once in a run."""
     if line not in _said:
         _said.add(line)
-        print(line, file=sys.stderr, flush=True)
+        print(line, flush=True)

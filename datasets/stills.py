@@ -65,11 +65,14 @@ def open_still(path: Path) -> Still:
     if not data:
         raise UserError(f"{path}: the file is empty")
     try:
-        if _is_animated(data):
-            return _animation(path, data)
+        png = _chunks(data) if data.startswith(_PNG) else {}
+        if data.startswith(_PNG) and not png:
+            raise UserError(f"{path}: not an image that can be decoded")
+        if b"acTL" in png or data.startswith((b"GIF87a", b"GIF89a")) or _webp_flags(data) & 2:
+            return _animation(path, data, png)
     except (struct.error, IndexError) as error:
         raise UserError(f"{path}: not an image that can be decoded") from error
-    return Still(1, None, lambda _: iter([(_decode(path, data), None)]))
+    return Still(1, None, lambda _: iter([(_decode(path, data, png), None)]))
 
 
 def read_still(path: Path) -> np.ndarray:
@@ -88,16 +91,13 @@ def read_still(path: Path) -> np.ndarray:
     return image
 
 
-def _decode(path: Path, data: bytes) -> np.ndarray:
-    """The only image of a file. Raises UserError if it cannot be decoded."""
+def _decode(path: Path, data: bytes, png: dict[bytes, bytes]) -> np.ndarray:
+    """The only image of a file, of which ``png`` are the chunks if it is one. Raises UserError if there are more."""
     cv2 = opencv()
-    kind = _chunks(data) if data.startswith(_PNG) else {}
-    _check_pnm(path, data)
-    if data.startswith(_PNG) and b"IEND" not in kind:
-        raise UserError(f"{path}: not an image that can be decoded")
-    alpha = kind[b"IHDR"][9] in (4, 6) or b"tRNS" in kind if kind else _webp_flags(data) & 0x10
     if data.startswith(b"BM") and data[28:29] == b"\x20":
         return _pillow_picture(_open_pillow(path, data))
+    _check_pnm(path, data)
+    alpha = png[b"IHDR"][9] in (4, 6) or b"tRNS" in png if png else _webp_flags(data) & 0x10
     flags = cv2.IMREAD_UNCHANGED if alpha else cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
@@ -106,11 +106,11 @@ def _decode(path: Path, data: bytes) -> np.ndarray:
     if image is None:
         raise UserError(f"{path}: not an image that can be decoded")
     if image.ndim == 2:
-        return _keyed(image, kind)
+        return _keyed(image, png)
     if image.shape[2] == 3:
-        return _keyed(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), kind)
+        return _keyed(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), png)
     colour = cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
-    grey = bool(kind) and kind[b"IHDR"][9] == 4
+    grey = bool(png) and png[b"IHDR"][9] == 4
     return over_black(colour[..., 0] if grey else colour[..., :3], colour[..., 3])
 
 
@@ -170,13 +170,6 @@ def _webp_flags(data: bytes) -> int:
     return data[20] if data[12:16] == b"VP8X" else 0
 
 
-def _is_animated(data: bytes) -> bool:
-    """Whether Pillow is to read the images of a file, one by one."""
-    if data.startswith(_PNG):
-        return b"acTL" in _chunks(data)
-    return data.startswith((b"GIF87a", b"GIF89a")) or bool(_webp_flags(data) & 2)
-
-
 def _open_pillow(path: Path, data: bytes) -> Any:
     from PIL import Image
 
@@ -188,10 +181,9 @@ def _open_pillow(path: Path, data: bytes) -> Any:
         raise UserError(f"{path}: not an image that can be decoded") from error
 
 
-def _animation(path: Path, data: bytes) -> Still:
+def _animation(path: Path, data: bytes, png: dict[bytes, bytes]) -> Still:
     image = _open_pillow(path, data)
-    header = _chunks(data)[b"IHDR"] if data.startswith(_PNG) else b"\0" * 13
-    if header[8] == 16 and header[9] != 0:
+    if png and png[b"IHDR"][8] == 16 and png[b"IHDR"][9] != 0:
         raise UserError(f"{path}: an animated PNG of 16 bits in colour is not supported: save it as a video")
     try:
         count, first = image.n_frames, int(getattr(image, "default_image", False))

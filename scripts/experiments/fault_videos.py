@@ -215,12 +215,30 @@ def _images(folder: Path) -> Sources:
         (folder / "promises-more" / "img1" / f"{t}.png").write_bytes(data)
     (folder / "promises-more" / "seqinfo.ini").write_text("[Sequence]\nseqLength=9\n")
     np.savez(folder / "sound.npz", frames=frames[None])
-    np.savez(folder / "numbers.npz", frames=frames[None] / 255)
+    np.savez(folder / "floats.npz", frames=frames[None] / 255)
+    np.savez(folder / "complex.npz", frames=frames[None] * 1j)
     np.savez(folder / "pickle.npz", frames=np.array([{"a": 1}]))
     archive = (folder / "sound.npz").read_bytes()
     spoiled = {"cut.npz": (cut(archive, 0.6), (REFUSED,)), "flipped.npz": (flipped(archive, 0), (REFUSED,))}
-    expected = {name: (REFUSED,) for name in [*instead, "numbers.npz", "pickle.npz"]}
-    return {**expected, **_write(folder, spoiled), "cut-jpeg": DAMAGED, "promises-more": (TOLD,), "sound.npz": (WHOLE,)}
+    expected = {name: (REFUSED,) for name in [*instead, "complex.npz", "pickle.npz"]}
+    expected |= {**_write(folder, spoiled), "cut-jpeg": DAMAGED, "promises-more": (TOLD,), "sound.npz": (WHOLE,)}
+    return {**expected, "floats.npz": (WHOLE,), **_stacks(folder)}
+
+
+def _stacks(folder: Path) -> Sources:
+    """Files of many images, whole and spoiled."""
+    cv2 = opencv()
+    cv2.imwritemulti(str(folder / "stack.tif"), [frame[..., ::-1] for frame in film()])
+    contents = {}
+    for kind in ("png", "webp", "tif"):
+        if kind != "tif":
+            frames = cv2.Animation()
+            frames.frames, frames.durations = [frame[..., ::-1] for frame in film()], [1000 // RATE] * LENGTH
+            cv2.imwriteanimation(str(folder / f"stack.{kind}"), frames)
+        data = (folder / f"stack.{kind}").read_bytes()
+        contents[f"cut-stack.{kind}"] = cut(data, 0.6), (TOLD, REFUSED)
+        contents |= {f"flipped-{seed}-stack.{kind}": (flipped(data, seed, 3), DAMAGED) for seed in range(3)}
+    return {**_write(folder, contents), **{f"stack.{kind}": (WHOLE,) for kind in ("png", "webp", "tif")}}
 
 
 def _write(folder: Path, contents: dict[str, tuple[bytes, tuple[str, ...]]]) -> Sources:
@@ -245,4 +263,4 @@ def track(folder: Path, name: str, ends: tuple[str, ...], run: Run) -> Line:
 
 def _length(name: str) -> int:
     """Frames that there are."""
-    return 1 if name == "one-frame.mp4" else 5 if name in ("sound.npz", "cut-jpeg") else LENGTH
+    return 1 if name == "one-frame.mp4" else 5 if name in ("sound.npz", "floats.npz", "cut-jpeg") else LENGTH
