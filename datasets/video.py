@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sqair.datasets.capture import camera_clip, video_clip
+from sqair.datasets.camera import camera_clip
+from sqair.datasets.capture import is_stream, stream_clip, video_clip
 from sqair.datasets.clip import DEFAULT_FPS, ClipSource, Frame, TruncatedClip, evenly
 from sqair.datasets.images import encode_png, read_image, to_channels, write_png
 from sqair.errors import UserError
@@ -33,7 +34,7 @@ __all__ = ["encode_png", "read_image", "read_source", "write_png"]
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
 
 
-def read_source(source: str | Path, *, channels: int | None = None) -> list[ClipSource]:
+def read_source(source: str | Path, *, channels: int | None = None, fps: float | None = None) -> list[ClipSource]:
     """The clips of ``source``, which is one of
 
     - a video file: one clip, named by the file's stem;
@@ -41,10 +42,12 @@ def read_source(source: str | Path, *, channels: int | None = None) -> list[Clip
     - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
     - an ``.npz`` whose ``frames`` are uint8 ``[N, T, H, W]`` or ``[N, T, H, W, 3]``: 000000, 000001, ...;
     - a glob: the images that it matches are one clip, anything else is read as above;
-    - the number of a camera, such as 0: a clip without end.
+    - the number of a camera, such as 0: a clip without end;
+    - the address of a stream (``rtsp://``, ``http://`` and a few more): a clip of what it sends from now on.
 
     ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
-    repeated), or None for frames as they are stored, where a video is RGB.
+    repeated), or None for frames as they are stored, where a video is RGB. ``fps`` is the number of frames per
+    second, whatever the source says.
 
     Raises:
         UserError: the source is missing, empty, damaged, of no known kind, or holds no frames.
@@ -55,10 +58,12 @@ def read_source(source: str | Path, *, channels: int | None = None) -> list[Clip
     name, count = Counter(clip.name for clip in clips).most_common(1)[0]
     if count > 1:
         raise UserError(f"{source}: {count} clips are named {name!r}: give them one at a time")
-    return clips
+    return clips if fps is None else [clip.at_rate(fps) for clip in clips]
 
 
 def _list_clips(source: str, channels: int | None) -> list[ClipSource]:
+    if is_stream(source):
+        return [stream_clip(source, channels)]
     path = Path(source)
     if path.is_dir():
         return _folder_clips(path, channels)
