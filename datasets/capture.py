@@ -57,23 +57,23 @@ class _Reading:
     def frames(self, pictures: Iterator[Picture], timing: Timing) -> Iterator[Frame]:
         clock, pixels = Clock(timing), Pixels()
         for frame, stamp, missed in pictures:
-            yield Frame(self.image(pixels(frame, self.channels)), *clock.tell(stamp, missed))
+            yield Frame(self.image(pixels(frame)), *clock.tell(stamp, missed))
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """A frame of the clip of one of the film: 8 bits, and the channels that are wanted."""
-        if image.dtype == np.uint8:
-            return image
-        if self.shown is None:
-            self.shown = told_range(self.sample(image))
-        say_range(self.label, image.dtype, self.shown)
-        return to_channels(to_uint8(image, self.shown), self.channels or 3)
+        if image.dtype != np.uint8:
+            if self.shown is None:
+                self.shown = told_range(self.sample(image))
+            say_range(self.label, image.dtype, self.shown)
+            image = to_uint8(image, self.shown)
+        return to_channels(image, self.channels or 3)
 
     def first(self, pictures: Iterator[Picture]) -> tuple[Picture, tuple[int, int]]:
         """The first picture, and the size (H, W) of its frame. Raises UserError if there is none."""
         picture = next(pictures, None)
         if picture is None:
             raise UserError(f"{self.label}: not one frame of the video can be decoded")
-        height, width = Pixels()(picture.frame, 1).shape[:2]
+        height, width = Pixels()(picture.frame).shape[:2]
         return picture, (height, width)
 
 
@@ -84,7 +84,7 @@ class _Video(_Reading):
         super().__init__(path, channels, shown)
         self.path, self.container = path, containers.Container()
         self.fields = False
-        self._timing: Timing | None = None
+        self.timing: Timing | None = None
 
     def open(self) -> Film:
         """Raises UserError if it cannot be opened."""
@@ -107,29 +107,30 @@ class _Video(_Reading):
         with self.open() as film:
             pixels = Pixels()
             for frame in film.glimpses():
-                yield pixels(frame, self.channels)
+                yield pixels(frame)
 
     def length(self, film: Film, timing: Timing) -> int | None:
         """How many frames the file promises, those that are missing on its grid included; None if it does not say."""
         return film.places(timing) - self.container.empty if self.container.count == "stored" else None
 
     def read(self) -> Iterator[Frame]:
-        if self._timing is None:
+        if self.timing is None:
             with self.open() as film:
-                self._timing = film.timing(walk=True)
+                self.timing = film.timing(walk=True)
         count, last = 0, None
         with self.open() as film:
-            for last in self.frames(film.pictures(), self._timing):
+            for last in self.frames(film.pictures(), self.timing):
                 count += 1
                 yield last
             if last is not None:
-                self._account(film, self._timing, count, last)
+                self._account(film, self.timing, count, last)
 
     def _account(self, film: Film, timing: Timing, count: int, last: Frame) -> None:
         """Raises TruncatedClip if frames are missing that the file has or promises."""
         losses = film.losses
         promised = self._promised(film, timing, count + losses.total, last)
-        beyond = max(0, promised - (last.number + 1 + losses.end if film.is_avi else count + losses.total))
+        held = last.number + 1 + losses.end + film.fillers if film.is_avi else count + losses.total
+        beyond = max(0, promised - held)
         lost = losses.total + beyond
         if not lost and self.container.complete:
             return
@@ -159,6 +160,7 @@ def video_clip(path: Path, channels: int | None, shown: Range | None = None) -> 
     video = _Video(path, channels, shown)
     with video.open() as film:
         timing = film.timing()
+        video.timing = timing if film.indexed else None
         length = video.length(film, timing)
         picture, size = video.first(film.pictures())
         video.fields = picture.frame.interlaced_frame and film.kind in FIELDS

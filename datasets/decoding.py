@@ -28,8 +28,12 @@ STREAM_WAIT = (10.0, 20.0)
 """Seconds in which a stream has to be opened, and those without a packet after which it has ended."""
 GIVE_UP = 50
 """Damaged places without a packet between them after which the rest of a file is not looked at."""
+SMALL = 400_000
+"""Pixels of a frame below which threads cost more than they save."""
 LATE = 16
 """Packets that may come between one and its picture, where pictures are not in the order of their packets."""
+FILLER, DROPPED = 1, 8
+"""Bytes of a packet of MPEG-4 in AVI that stands for an encoder's lag, and of one of a dropped frame, at most."""
 FIRST_STAMPS = 32
 """Packets among which the one that is shown first is found."""
 
@@ -66,6 +70,7 @@ class Film:
 
     Attributes:
         losses: frames that were lost so far.
+        fillers: packets so far that are no frames: those of MPEG-4 which stand for the lag of an encoder.
         broken: why a stream ended before its end, or None.
         kind: FFmpeg's name of the container.
         is_avi: whether it is AVI, which has a grid of frames and no other time stamps.
@@ -93,7 +98,7 @@ class Film:
         self._codec, self.kind = self.stream.codec_context.name, self._container.format.name
         self.is_avi = self.kind == "avi"
         self.accounts = not self.live
-        self.losses = Losses()
+        self.losses, self.fillers = Losses(), 0
         self.broken: str | None = None
 
     def _choose(self) -> av.VideoStream:
@@ -117,7 +122,10 @@ class Film:
         library = {"vp8": "libvpx", "vp9": "libvpx-vp9"}.get(context.name)
         if self.stream.metadata.get("alpha_mode") == "1" and library in av.codecs_available:
             return CodecContext.create(library, "r")
-        context.thread_type = "AUTO"
+        if context.width * context.height < SMALL:
+            context.thread_count = 1
+        else:
+            context.thread_type = "AUTO"
         return context
 
     def close(self) -> None:
@@ -136,6 +144,12 @@ class Film:
             return float(self.stream.duration * self.stream.time_base)
         return None if self._container.duration is None else self._container.duration / av.time_base
 
+    @property
+    def indexed(self) -> bool:
+        """Whether its header says all that can be known about its time stamps."""
+        count = self.stream.frames
+        return self.is_avi or bool(count) and len(self.stream.index_entries) >= count
+
     def timing(self, *, walk: bool = False) -> Timing:
         """What the time stamps mean. A file without an index is read once for it, undecoded, where ``walk`` says so."""
         stream = self.stream
@@ -146,7 +160,7 @@ class Film:
         plain = Timing(stream.time_base or 1 / rate, rate, start)
         if self.is_avi:
             return plain._replace(period=Fraction(1), start=start or 0)
-        if stream.frames and len(stream.index_entries) >= stream.frames:
+        if self.indexed:
             shown = (entry.timestamp for entry in stream.index_entries if not entry.is_discard)
             return plain._replace(period=told_period(shown))
         return self._walked(plain) if walk and self.accounts else plain
@@ -189,12 +203,14 @@ class Film:
     def pictures(self) -> Iterator[Picture]:
         """The frames in the order in which they are shown. What is damaged is left out, and counted in ``losses``."""
         waiting: list[int] = []  # a heap: the stamps of packets from which nothing has come yet
-        first = True
+        first, small = True, DROPPED + 1
         for packet in self._packets(flush=True):
             if self.is_avi and packet.dts is not None:
                 packet.pts = packet.dts  # AVI has no others: FFmpeg's are guesses
             if self.accounts and packet.pts is not None and self._shows(packet):
                 heapq.heappush(waiting, packet.pts)
+                small = packet.size if self._codec == "mpeg4" else DROPPED + 1
+                self.fillers += small <= FILLER
             for frame in self._decode(packet):
                 stamp, missed = self._place(frame.pts, waiting, first)
                 if first:
@@ -203,7 +219,8 @@ class Film:
                     self.losses.middle += missed
                 first = False
                 yield Picture(frame, stamp, missed)
-        self.losses.end = len(waiting)
+        self.fillers += FILLER < small <= DROPPED
+        self.losses.end = max(0, len(waiting) - self.fillers)
 
     def _place(self, own: int | None, waiting: list[int], first: bool) -> tuple[int | None, int]:
         """The stamp of a frame that comes of the packet ``own``, and how many packets before it gave none.
@@ -247,5 +264,12 @@ class Film:
             yield av.Packet()
 
     def _shows(self, packet: av.Packet) -> bool:
-        """Whether a picture should come of a packet: in VP8 there are some that only others refer to."""
-        return not packet.is_discard and (self._codec != "vp8" or bool(bytes(packet)[0] & 0x10))
+        """Whether a picture should come of a packet.
+
+        None does of what an edit list hides, of VP8's frames that only others refer to, and of MPEG-4 that says
+        nothing but that a frame was dropped (where frames are reordered, such a packet gives one that came earlier).
+        """
+        if self._codec == "vp8" and packet.size:
+            return bool(bytes(packet)[0] & 0x10)
+        dropped = self._codec == "mpeg4" and packet.size <= DROPPED and not self._decoder.has_b_frames
+        return not (packet.is_discard or dropped)

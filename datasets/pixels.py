@@ -26,11 +26,6 @@ def _layout(name: str) -> tuple[int, bool]:
     return bits if bits > 8 and measured else 0, alpha
 
 
-def is_deep(frame: av.VideoFrame) -> bool:
-    """Whether the values of a frame have more than 8 bits and no nominal range."""
-    return _layout(frame.format.name)[0] > 0
-
-
 class Pixels:
     """Turns the frames of one video into arrays of one size, that of the first as it is stored."""
 
@@ -38,31 +33,29 @@ class Pixels:
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
 
-    def __call__(self, frame: av.VideoFrame, channels: int | None) -> np.ndarray:
+    def __call__(self, frame: av.VideoFrame) -> np.ndarray:
         """The picture, turned upright as its display matrix says and composed over black.
 
         Returns:
-            uint8 ``[H, W]`` for one channel, else RGB ``[H, W, 3]``; of a deep frame uint16 or float32 values as they
-            are stored, ``[H, W]`` if it is grey, else ``[H, W, 3]``.
+            uint8 RGB ``[H, W, 3]``; of a deep frame uint16 or float32 values as they are stored, ``[H, W]`` if it is
+            grey, else ``[H, W, 3]``.
         """
         self._size = self._size or (frame.width, frame.height)
-        deep, alpha = _layout(frame.format.name)
-        if deep:
-            image = self._deep(frame, deep)
-        elif alpha:
-            image = _over_black(self._array(frame, "rgba"))
-            image = opencv().cvtColor(image, opencv().COLOR_RGB2GRAY) if channels == 1 else image
+        bits, alpha = _layout(frame.format.name)
+        if bits:
+            image = self._deep(frame, bits)
         else:
-            image = self._array(frame, "gray" if channels == 1 else "rgb24")
+            image = _over_black(self._array(frame, "bgra")) if alpha else self._array(frame, "rgb24")
         turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
     def _array(self, frame: av.VideoFrame, pixels: str) -> np.ndarray:
         assert self._size is not None
         width, height = self._size
-        full = ColorRange.JPEG
-        made = self._reformatter.reformat(frame, width, height, format=pixels, dst_color_range=full)
-        return made.to_ndarray()
+        if frame.format.name != pixels or (frame.width, frame.height) != self._size:
+            full = ColorRange.JPEG
+            frame = self._reformatter.reformat(frame, width, height, format=pixels, dst_color_range=full)
+        return frame.to_ndarray()
 
     def _deep(self, frame: av.VideoFrame, bits: int) -> np.ndarray:
         """swscale fills 16 bits; what it shifted in is taken out again."""
@@ -73,10 +66,10 @@ class Pixels:
 
 
 def _over_black(image: np.ndarray) -> np.ndarray:
-    """RGBA ``[H, W, 4]`` over black, RGB ``[H, W, 3]``."""
+    """BGRA ``[H, W, 4]`` over black, RGB ``[H, W, 3]``."""
     cv2 = opencv()
-    colour = cv2.cvtColor(image, cv2.COLOR_RGBA2RGB)
-    if image[..., 3].min() < OPAQUE:
+    colour = cv2.cvtColor(image, cv2.COLOR_BGRA2RGB)
+    if cv2.extractChannel(image, 3).min() < OPAQUE:
         weight = image[..., 3:].astype(np.uint16)
         colour = ((colour * weight + OPAQUE // 2) // OPAQUE).astype(np.uint8)
     return colour

@@ -107,23 +107,26 @@ class Clock:
 
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
-        self._number, self._ticks, self._last = -1, Fraction(0), timing.start
+        self._number, self._last = -1, timing.start
+        self._ticks: int | Fraction = 0
         self._single = timing.period or 1 / (timing.rate * timing.tick)
+        self._period, self._coarse = float(self._single), timing.coarse
 
     def tell(self, stamp: int | None, missed: int = 0) -> tuple[int, float]:
         """The number and the seconds of the next frame, before which ``missed`` frames could not be decoded."""
-        timing, first = self.timing, self._number < 0
-        step = None
-        if stamp is not None and not timing.coarse:
+        first = self._number < 0
+        step: int | Fraction | None = None
+        if stamp is not None and not self._coarse:
             step = stamp - self._last if self._last is not None else 0
             self._last = stamp
         if step is None or step < 0 or (step == 0 and not first):  # no stamp, or a clock that was set back
             step = self._single * (missed + (not first))
-        if timing.period is None:
+        if self.timing.period is None:
             self._number += 1 + missed
         elif first:
-            self._number = round(step / timing.period)
+            self._number = round(step / self._period)
         else:
-            self._number += max(1, round(step / timing.period))
+            self._number += max(1, round(step / self._period))
         self._ticks += step
-        return self._number, float(self._ticks * timing.tick)
+        tick = self.timing.tick
+        return self._number, float(self._ticks * tick.numerator / tick.denominator)

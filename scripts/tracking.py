@@ -47,6 +47,7 @@ ESCAPE = 27
 
 def track(args: Args) -> float:
     """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
@@ -140,7 +141,6 @@ def _track_archive(
     args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
-    keep_freed_memory()
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
     begun = done = 0
     for start in range(0, len(clips), size):
