@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sqair.datasets.arrays import array_clips, is_array
-from sqair.datasets.capture import camera_clip, video_clip
+from sqair.datasets.camera import camera_clip
+from sqair.datasets.capture import is_stream, stream_clip, video_clip
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import Range, checked_range
 from sqair.datasets.images import encode_png, read_image, write_png
@@ -36,7 +37,11 @@ UNSUPPORTED = {
 
 
 def read_source(
-    source: str | Path, *, channels: int | None = None, shown: tuple[float, float] | None = None
+    source: str | Path,
+    *,
+    channels: int | None = None,
+    fps: float | None = None,
+    shown: tuple[float, float] | None = None,
 ) -> list[ClipSource]:
     """The clips of ``source``, which is one of
 
@@ -46,10 +51,12 @@ def read_source(
     - a stack or an animation (TIFF, APNG, WebP) or a folder of them: a clip each, by the file's stem;
     - an array in an ``.npy``, ``.npz``, HDF5 or zarr (``sqair.datasets.arrays``): 000000, 000001, ..., or one clip;
     - a glob: the images that it matches are one clip, anything else is read as above;
-    - the number of a camera, such as 0: a clip without end.
+    - the number of a camera, such as 0: a clip without end;
+    - the address of a stream (``rtsp://``, ``http://`` and a few more): a clip of what it sends from now on.
 
     ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
     repeated), or None for frames as they are stored, where a video is RGB and images of one clip may be of both kinds.
+    ``fps`` is the number of frames per second, whatever the source says.
     ``shown`` are the values that are black and white, as ``--range`` says them; None tells them from each clip that is
     not of 8 bits (``sqair.datasets.depth``), and prints a line about it.
 
@@ -62,10 +69,12 @@ def read_source(
     name, count = Counter(clip.name for clip in clips).most_common(1)[0]
     if count > 1:
         raise UserError(f"{source}: {count} clips are named {name!r}: give them one at a time")
-    return clips
+    return clips if fps is None else [clip.at_rate(fps) for clip in clips]
 
 
 def _list_clips(source: str, channels: int | None, shown: Range | None) -> list[ClipSource]:
+    if is_stream(source):
+        return [stream_clip(source, channels, shown)]
     path = Path(source)
     if path.exists() and is_array(path):
         return array_clips(path, channels, shown)
@@ -74,7 +83,7 @@ def _list_clips(source: str, channels: int | None, shown: Range | None) -> list[
     if path.exists():
         if (kind := path.suffix.lower()) in UNSUPPORTED:
             raise UserError(f"{path}: {UNSUPPORTED[kind]} is not supported: save its frames as images, or as .npy")
-        return image_clips(path, [path], channels, shown) if is_image(path) else [video_clip(path, channels)]
+        return image_clips(path, [path], channels, shown) if is_image(path) else [video_clip(path, channels, shown)]
     if source.isdecimal():
         return [camera_clip(int(source), channels)]
     if not glob.has_magic(source):

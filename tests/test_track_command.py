@@ -290,7 +290,7 @@ def test_frames_are_let_go_of(
             yield frame
 
     clip = ClipSource("film", tmp_path / "film.mp4", (H, W), 40, 10.0, lambda: evenly(frames(), 10.0))
-    monkeypatch.setattr(tracking, "read_source", lambda source: [clip])
+    monkeypatch.setattr(tracking, "read_source", lambda source, **_: [clip])
     assert run("film.mp4", grey, tmp_path / "out", *more) == 0
     assert 1 <= most <= 4
 
