@@ -1,4 +1,4 @@
-"""Video in: a file, a folder, a glob or an ``.npz`` archive becomes named clips of uint8 frames.
+"""Video in: files, folders, globs and ``.npz`` archives become named clips of uint8 frames.
 
 Files are opened as they are listed, so that bad input is known before any work is done, and are then read
 frame by frame: a long video is never in memory. Frames are ``[H, W]`` (grey) or RGB ``[H, W, 3]``.
@@ -15,8 +15,7 @@ import glob
 import re
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,22 +25,31 @@ import numpy as np
 from sqair.datasets.capture import camera_clip, video_clip
 from sqair.datasets.clip import DEFAULT_FPS, ClipSource, Frame, TruncatedClip, evenly
 from sqair.datasets.images import encode_png, read_image, to_channels, write_png
+from sqair.datasets.names import told_apart
 from sqair.errors import UserError
 
 __all__ = ["encode_png", "read_image", "read_source", "write_png"]
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm"}
+VIDEO_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
+    ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".gif",
+}  # fmt: skip
+"""Of the files of a folder, those that are videos; a file that is named itself is opened whatever its name."""
 
 
-def read_source(source: str | Path, *, channels: int | None = None) -> list[ClipSource]:
-    """The clips of ``source``, which is one of
+def read_source(source: str | Path | Sequence[str | Path], *, channels: int | None = None) -> list[ClipSource]:
+    """The clips of ``source``, or of several one after another, which is one of
 
     - a video file: one clip, named by the file's stem;
     - a folder of images, in natural order of their names: one clip, named by the folder;
+    - a folder of videos: a clip each; folders in it are not looked into;
     - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
     - an ``.npz`` whose ``frames`` are uint8 ``[N, T, H, W]`` or ``[N, T, H, W, 3]``: 000000, 000001, ...;
     - a glob: the images that it matches are one clip, anything else is read as above;
     - the number of a camera, such as 0: a clip without end.
+
+    Clips of one name are told apart by the names of their folders (``sqair.datasets.names``).
 
     ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
     repeated), or None for frames as they are stored, where a video is RGB.
@@ -51,11 +59,8 @@ def read_source(source: str | Path, *, channels: int | None = None) -> list[Clip
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is 1, 3 or None, got {channels}")
-    clips = _list_clips(str(source), channels)
-    name, count = Counter(clip.name for clip in clips).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{source}: {count} clips are named {name!r}: give them one at a time")
-    return clips
+    sources = [source] if isinstance(source, str | Path) else source
+    return told_apart([clip for one in sources for clip in _list_clips(str(one), channels)])
 
 
 def _list_clips(source: str, channels: int | None) -> list[ClipSource]:
@@ -86,6 +91,14 @@ def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _count(things: Sequence[Path], noun: str) -> str:
+    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
+
+
 def _natural_order(paths: Iterable[Path]) -> list[Path]:
     """``paths`` with the numbers in their names in order of value: a2 before a10."""
 
@@ -100,12 +113,20 @@ def _folder_clips(folder: Path, channels: int | None) -> list[ClipSource]:
         entries = _natural_order(folder.iterdir())
     except OSError as error:
         raise UserError(f"{folder}: cannot be read: {error.strerror}") from error
-    if images := [entry for entry in entries if _is_image(entry)]:
-        return [_image_clip(folder, images, channels)]
+    images, videos = [e for e in entries if _is_image(e)], [e for e in entries if _is_video(e)]
     sequences = [folder] if (folder / "img1").is_dir() else [e for e in entries if (e / "img1").is_dir()]
-    if not sequences:
-        raise UserError(f"{folder}: holds no images and no folders with img1/ (videos: {folder}/*.mp4)")
-    return [_mot_sequence(sequence, channels) for sequence in sequences]
+    if videos and (images or sequences not in ([], [folder])):
+        other = f"{_count(images, 'image')}" if images else f"{_count(sequences, 'folder')} with img1/"
+        example = f"{folder}/*{videos[0].suffix}"
+        raise UserError(f"{folder}: holds {_count(videos, 'video')} and {other}: say which, such as '{example}'")
+    if images:
+        return [_image_clip(folder, images, channels)]
+    if sequences:
+        return [_mot_sequence(sequence, channels) for sequence in sequences]
+    if not videos:
+        advice = f"videos in folders of it: '{folder}/**/*.mp4'"
+        raise UserError(f"{folder}: holds no images, no videos and no folders with img1/ ({advice})")
+    return [video_clip(video, channels) for video in videos]
 
 
 def _mot_sequence(folder: Path, channels: int | None) -> ClipSource:

@@ -105,10 +105,11 @@ def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
 
 
 def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
-    """Whether the clips are those of one archive, of a length that allows for tracking many at a time, as a whole."""
+    """Whether the clips are of archives, of one shape, of a length that allows for tracking many at a time, whole."""
     if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
         return False
     archive = all(clip.path.suffix.lower() == ".npz" for clip in clips)
+    archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
     return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
 
 
