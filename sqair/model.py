@@ -248,8 +248,7 @@ class SQAIR(nn.Module):
 
         kl = posterior.kl()
         if p_logit is None:
-            carried = self.config.temporal.presence
-            p_logit = gained.new_tensor(self.config.stay_logit) if carried else -self.price * scene.contrast[clip]
+            p_logit = self.stay_logit(self.price, scene.contrast[clip])
         p_logit = p_logit.expand_as(gained)
         head = self.new_presence if new else self.old_presence
         if q_logit is None and head is not None:
@@ -262,6 +261,16 @@ class SQAIR(nn.Module):
         )  # fmt: skip
         rows.pres = weight * inference.decide(rows, len(scene.frame))
         return rows
+
+    def stay_logit(self, price: float, contrast: Tensor) -> Tensor:
+        """Prior log-odds ``[M]`` or ``[]`` that objects of the last frame are there still.
+
+        Without the temporal dependency of presence they are as likely as at a ``price`` in nats of an object over
+        black, of which their background leaves a share, ``contrast [M]``.
+        """
+        if self.config.temporal.presence:
+            return contrast.new_tensor(self.config.stay_logit)
+        return -price * contrast
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Patches]:
         """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""
