@@ -30,6 +30,7 @@ from sqair.pretrained import load_weights
 from sqair.scripts.report import Args
 from sqair.scripts.tracking import check_sizes, open_clip
 from sqair.scripts.witness import Moment, Witness, framed, scaled
+from sqair.threads import set_threads
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 
@@ -54,7 +55,7 @@ class Watched(NamedTuple):
 def write_pages(args: Args) -> None:
     """Runs ``sqair report``, see ``sqair.scripts.report.main``."""
     keep_freed_memory()
-    torch.set_num_threads(1)
+    set_threads(1)
     clips = read_source(args.source)
     truth = _read_truth(args.gt, clips) if args.gt else {}
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))

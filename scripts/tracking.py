@@ -31,6 +31,7 @@ from sqair.pretrained import load_weights
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
+from sqair.threads import set_threads
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 
@@ -46,7 +47,7 @@ ESCAPE = 27
 
 def track(args: Args) -> float:
     """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
-    torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     if args.show and not _has_display():

@@ -16,14 +16,15 @@ from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import Recipe
-from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
+from sqair.scripts.footage import training_clips
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
+from sqair.threads import set_threads
 from sqair.trainer import ClipSource, Trainer, TrainingError
 
 
@@ -44,8 +45,8 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
         return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips)
     config = args.model
     length = max(stage.length for stage in args.train.stages)
-    sources = read_source(args.footage)
-    footage = Footage(sources, (config.height, config.width), config.channels, length, args.train.seed)
+    clips = training_clips(args.footage)
+    footage = Footage(clips, (config.height, config.width), config.channels, length, args.train.seed)
     return footage, ValidationClips(*footage.held_out(args.validation_clips))
 
 
@@ -108,7 +109,7 @@ class Session:
 def train(args: Args) -> None:
     """Runs ``sqair train``; see ``sqair.scripts.train.main``."""
     keep_freed_memory()
-    torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     session = Session(args)

@@ -83,7 +83,10 @@ def evolve(
 
 
 def contrast(model: SQAIR, carried: Tensor | None, like: Tensor) -> Tensor:
-    """Share ``[B]`` of an object's worth that is left over what a background has ``carried``, of clips ``like [B, ..]``."""
+    """Share ``[B]`` of what an object is worth that is left over what a background has ``carried``.
+
+    ``like [B, ...]`` says how many clips there are.
+    """
     if model.background is None or carried is None:
         return like.new_ones(len(like))
     return model.render.contrast(background(model.background.draw(carried)))

@@ -117,8 +117,12 @@ class SQAIR(nn.Module):
         return still_image(clips, self.config) if isinstance(self.background, Still) else None
 
     def initial_state(self, clips: int, like: Tensor, still: Tensor | None = None) -> State:
-        """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known."""
+        """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known.
+
+        Models without a still background have no use for what scenes look like.
+        """
         config = self.config
+        still = still if isinstance(self.background, Still) else None
         none = like.new_zeros
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(

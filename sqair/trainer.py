@@ -75,7 +75,8 @@ class Trainer:
         too_long = max(stage.length for stage in config.stages)
         if too_long > source.length:
             raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
-        if model_config.background == "still" and source.length < _SHORTEST:
+        knows_scenes = isinstance(source, SceneSource)
+        if model_config.background == "still" and source.length < _SHORTEST and not knows_scenes:
             raise UserError(
                 f"a still background is what stays in a clip: it needs {_SHORTEST} frames or more, the data has "
                 f"{source.length}"
