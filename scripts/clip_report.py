@@ -28,7 +28,7 @@ from sqair.model import SQAIR
 from sqair.mot_io import list_mot, read_mot
 from sqair.pretrained import load_weights
 from sqair.scripts.report import Args
-from sqair.scripts.tracking import check_sizes, open_clip
+from sqair.scripts.tracking import check_sizes, open_clip, say_unfinished
 from sqair.scripts.witness import Moment, Witness, framed, scaled
 from sqair.threads import set_threads
 from sqair.tracker import Tracker
@@ -60,6 +60,7 @@ def write_pages(args: Args) -> None:
     truth = _read_truth(args.gt, clips) if args.gt else {}
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
+    say_unfinished(args.model, model)
     pages = [f"{clip.name}.html" for clip in clips]
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:

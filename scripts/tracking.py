@@ -27,7 +27,7 @@ from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
-from sqair.pretrained import load_weights
+from sqair.pretrained import is_unfinished, load_weights
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
@@ -55,6 +55,7 @@ def track(args: Args) -> float:
     clips = read_source(args.source)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
+    say_unfinished(args.model, model)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
@@ -80,6 +81,12 @@ def track(args: Args) -> float:
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
     return rate
+
+
+def say_unfinished(name: str, model: SQAIR) -> None:
+    """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
+    if model.trained is not None and is_unfinished(model):
+        print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:

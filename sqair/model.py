@@ -86,10 +86,14 @@ class SQAIR(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
         """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
+        self.trained: tuple[int, int] | None = None
+        """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
 
     @staticmethod
     def from_pretrained(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
         """The model in a run's folder or a folder of weights, or one that ships with the package, by its name.
+
+        A run may be stopped or in progress: ``trained`` says how far it has got.
 
         Raises UserError as ``sqair.pretrained.load_weights`` does.
         """
@@ -101,7 +105,7 @@ class SQAIR(nn.Module):
         """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
         from sqair.pretrained import save_weights
 
-        save_weights(folder, self, {})
+        save_weights(folder, self, dict(zip(("steps", "total_steps"), self.trained or (), strict=False)))
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""
