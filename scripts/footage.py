@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqair.datasets.clip import ClipSource
+from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import RECIPES
 from sqair.datasets.survey import Survey, describe, suggest, survey
 from sqair.datasets.video import read_source
@@ -34,6 +35,12 @@ def training_clips(sources: Sequence[str | Path]) -> list[ClipSource]:
         if (word.isdecimal() and not Path(word).exists()) or _LIVE.match(word):
             raise UserError(f"{word}: a camera is seen once, and training looks at its video often: record it first")
     return read_source(words)
+
+
+def contents(clips: Sequence[ClipSource], footage: Footage) -> str:
+    """The names of the clips of ``footage`` and how many frames each has: a glob may match others another day."""
+    pairs = zip(clips, footage.frames, strict=True)
+    return ", ".join(f"{clip.name} of {len(frames)} frames" for clip, frames in pairs)
 
 
 def look_at(sources: Sequence[str | Path], threads: int) -> tuple[Survey, dict[str, dict]]:

@@ -137,7 +137,8 @@ def _track_archive(
             break
         batch = clips[start : start + size]
         frames = np.stack([np.stack(list(fitted(clip, model.config))) for clip in batch])
-        found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
+        how = {"refine": args.refine, "memory": args.memory, "threads": args.threads}
+        found = track_clips(model, frames, box=args.box, **how, batch=size)
         for clip, images, tracks in zip(batch, frames, found, strict=True):
             write_mot(stage / f"{clip.name}.txt", tracks)
             if args.overlay:
@@ -166,7 +167,7 @@ def _track_stream(
     args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory, threads=args.threads)
     truncated = None
     with RowFiles(stage, clip.name, args.stride, clip.fps if args.json else None) as rows:
         frames = islice(open_clip(tracker, clip), 0, args.max_frames, args.stride)
