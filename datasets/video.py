@@ -1,4 +1,4 @@
-"""Video in: a file, a folder, a glob or an archive becomes named clips of uint8 frames.
+"""Video in: files, folders, globs and archives become named clips of uint8 frames.
 
 Files are opened as they are listed, so that bad input is known before any work is done, and are then read
 frame by frame: a long video is never in memory. Frames are ``[H, W]`` (grey) or RGB ``[H, W, 3]``.
@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from sqair.datasets.arrays import array_clips, is_array
@@ -22,6 +21,7 @@ from sqair.datasets.capture import is_stream, stream_clip, video_clip
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import Range, checked_range
 from sqair.datasets.images import encode_png, read_image, write_png
+from sqair.datasets.names import told_apart
 from sqair.datasets.sequences import image_clips, is_image, mot_sequence, read_info
 from sqair.errors import UserError
 
@@ -34,25 +34,33 @@ UNSUPPORTED = {
     ".jxl": "JPEG XL", ".dng": "a raw photograph", ".nef": "a raw photograph", ".cr2": "a raw photograph",
 }  # fmt: skip
 """Files of known kinds that nothing here reads."""
+VIDEO_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
+    ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".gif",
+}  # fmt: skip
+"""Of the files of a folder, those that are videos; a file that is named itself is opened whatever its name."""
 
 
 def read_source(
-    source: str | Path,
+    source: str | Path | Sequence[str | Path],
     *,
     channels: int | None = None,
     fps: float | None = None,
     shown: tuple[float, float] | None = None,
 ) -> list[ClipSource]:
-    """The clips of ``source``, which is one of
+    """The clips of ``source``, or of several one after another, which is one of
 
     - a video file: one clip, named by the file's stem;
     - a folder of images, in natural order of their names: one clip, named by the folder;
+    - a folder of videos: a clip each; folders in it are not looked into;
     - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
     - a stack or an animation (TIFF, APNG, WebP) or a folder of them: a clip each, by the file's stem;
     - an array in an ``.npy``, ``.npz``, HDF5 or zarr (``sqair.datasets.arrays``): 000000, 000001, ..., or one clip;
     - a glob: the images that it matches are one clip, anything else is read as above;
     - the number of a camera, such as 0: a clip without end;
     - the address of a stream (``rtsp://``, ``http://`` and a few more): a clip of what it sends from now on.
+
+    Clips of one name are told apart by the names of their folders (``sqair.datasets.names``).
 
     ``channels`` is 1 for grey frames ``[H, W]`` (BT.601 luma of colour), 3 for RGB ``[H, W, 3]`` (grey is
     repeated), or None for frames as they are stored, where a video is RGB and images of one clip may be of both kinds.
@@ -65,10 +73,9 @@ def read_source(
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"channels is 1, 3 or None, got {channels}")
-    clips = _list_clips(str(source), channels, checked_range(shown))
-    name, count = Counter(clip.name for clip in clips).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{source}: {count} clips are named {name!r}: give them one at a time")
+    shown = checked_range(shown)
+    sources = [source] if isinstance(source, str | Path) else source
+    clips = told_apart([clip for one in sources for clip in _list_clips(str(one), channels, shown)])
     return clips if fps is None else [clip.at_rate(fps) for clip in clips]
 
 
@@ -100,6 +107,14 @@ def _list_clips(source: str, channels: int | None, shown: Range | None) -> list[
     return image_clips(Path(source), images, channels, shown, name=images[0].absolute().parent.name)
 
 
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+
+
+def _count(things: Sequence[Path], noun: str) -> str:
+    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
+
+
 def _natural_order(paths: Iterable[Path]) -> list[Path]:
     """``paths`` with the numbers in their names in order of value: a2 before a10."""
 
@@ -111,12 +126,20 @@ def _natural_order(paths: Iterable[Path]) -> list[Path]:
 
 def _folder_clips(folder: Path, channels: int | None, shown: Range | None) -> list[ClipSource]:
     entries = _entries(folder)
-    if images := [entry for entry in entries if is_image(entry)]:
+    images, videos = [e for e in entries if is_image(e)], [e for e in entries if _is_video(e)]
+    sequences = [folder] if _image_folder(folder) else [e for e in entries if not images and _image_folder(e)]
+    if videos and (images or sequences not in ([], [folder])):
+        other = f"{_count(images, 'image')}" if images else f"{_count(sequences, 'folder')} with img1/"
+        example = f"{folder}/*{videos[0].suffix}"
+        raise UserError(f"{folder}: holds {_count(videos, 'video')} and {other}: say which, such as '{example}'")
+    if images:
         return image_clips(folder, images, channels, shown)
-    sequences = [folder] if _image_folder(folder) else [entry for entry in entries if _image_folder(entry)]
-    if not sequences:
-        raise UserError(f"{folder}: holds no images and no folders with img1/ (videos: {folder}/*.mp4)")
-    return [_sequence(sequence, channels, shown) for sequence in sequences]
+    if sequences:
+        return [_sequence(sequence, channels, shown) for sequence in sequences]
+    if not videos:
+        advice = f"videos in folders of it: '{folder}/**/*.mp4'"
+        raise UserError(f"{folder}: holds no images, no videos and no folders with img1/ ({advice})")
+    return [video_clip(video, channels, shown) for video in videos]
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -28,10 +29,11 @@ from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
-from sqair.pretrained import load_weights
+from sqair.pretrained import is_unfinished, load_weights
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
+from sqair.threads import set_threads
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 
@@ -42,13 +44,15 @@ GIF_FRAMES, GIF_WIDTH = 100, 400
 WATCHED = 50
 """Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
 first ones where its length is not known."""
+COLOUR_SOUGHT = 100
+"""First frames of a clip in which colour is looked for, if some frame has none."""
 ESCAPE = 27
 
 
 def track(args: Args) -> float:
     """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
     keep_freed_memory()
-    torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     if args.show and not _has_display():
@@ -56,6 +60,7 @@ def track(args: Args) -> float:
     clips = read_source(args.source, fps=args.fps)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
+    say_unfinished(args.model, model)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
@@ -89,6 +94,12 @@ def check_fps(fps: float | None) -> None:
         raise UserError(f"--fps is {fps:g}: it must be more than 0, and a million at most")
 
 
+def say_unfinished(name: str, model: SQAIR) -> None:
+    """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
+    if model.trained is not None and is_unfinished(model):
+        print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
+
+
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
     """Raises UserError, which names the sizes, if the frames of a clip are not of the model's size."""
     for clip in clips:
@@ -103,13 +114,19 @@ def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
 def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[Frame]:
     """The frames of ``clip`` as the model takes them: ``[H, W]`` for one channel, ``[H, W, 3]`` for three.
 
-    Colour becomes grey for a grey model, and grey three channels for one of footage. Raises UserError where another
-    model sees colour and a frame has none, and as ``ClipSource.frames`` does.
+    Colour becomes grey for a grey model, and grey three channels for one that sees colour. Raises UserError where a
+    model that is not of footage sees colour and no frame has any, and as ``ClipSource.frames`` does.
     """
     for frame in clip.stamped():
-        if config.channels == 3 and frame.image.ndim == 2 and not config.fit:
+        if config.channels == 3 and frame.image.ndim == 2 and not config.fit and _is_grey(clip):
             raise UserError(f"{clip.path}: frames are grey, but the model was trained on colour")
         yield frame._replace(image=to_channels(frame.image, config.channels))
+
+
+@lru_cache(8)
+def _is_grey(clip: ClipSource) -> bool:
+    """Whether a clip has no colour, as far as its beginning shows; images in a folder may be of both kinds."""
+    return all(image.ndim == 2 for image in islice(clip.frames(), COLOUR_SOUGHT))
 
 
 def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Frame]:
@@ -126,10 +143,11 @@ def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Fra
 
 
 def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
-    """Whether the clips are those of one archive, of a length that allows for tracking many at a time, as a whole."""
+    """Whether the clips are of archives, of one shape, of a length that allows for tracking many at a time, whole."""
     if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
         return False
-    archive = all(str(clip.path).lower().endswith(".npz") for clip in clips)
+    archive = all(str(clip.path).lower().endswith((".npz", ".npy")) for clip in clips)
+    archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
     return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
 
 
@@ -149,7 +167,8 @@ def _track_archive(
         batch = clips[start : start + size]
         read = [list(fitted(clip, model.config)) for clip in batch]
         frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
-        found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
+        how = {"refine": args.refine, "memory": args.memory, "threads": args.threads}
+        found = track_clips(model, frames, box=args.box, **how, batch=size)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             numbers = np.array([frame.number for frame in stamped])
             write_mot(stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
@@ -179,7 +198,7 @@ def _track_stream(
     args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory, threads=args.threads)
     truncated = None
     with RowFiles(stage, clip.name, lines=args.json) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
