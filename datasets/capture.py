@@ -14,7 +14,7 @@ import numpy as np
 from sqair.datasets import containers
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.decoding import Film, Picture
-from sqair.datasets.depth import Range, say_range, to_uint8, told_range
+from sqair.datasets.depth import FULL, Range, say_range, to_uint8, told_range
 from sqair.datasets.images import to_channels
 from sqair.datasets.pixels import Pixels
 from sqair.datasets.timing import Clock, Timing
@@ -61,19 +61,17 @@ class _Reading:
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """A frame of the clip of one of the film: 8 bits, and the channels that are wanted."""
-        if image.dtype != np.uint8:
-            if self.shown is None:
-                self.shown = told_range(self.sample(image))
+        if image.dtype != np.uint8 and self.shown is None:
+            self.shown = told_range(self.sample(image))
             say_range(self.label, image.dtype, self.shown)
-            image = to_uint8(image, self.shown)
-        return to_channels(image, self.channels or 3)
+        return to_channels(to_uint8(image, self.shown or FULL), self.channels or 3)
 
     def first(self, pictures: Iterator[Picture]) -> tuple[Picture, tuple[int, int]]:
         """The first picture, and the size (H, W) of its frame. Raises UserError if there is none."""
         picture = next(pictures, None)
         if picture is None:
             raise UserError(f"{self.label}: not one frame of the video can be decoded")
-        height, width = Pixels()(picture.frame).shape[:2]
+        height, width = self.image(Pixels()(picture.frame)).shape[:2]
         return picture, (height, width)
 
 
@@ -164,7 +162,7 @@ def video_clip(path: Path, channels: int | None, shown: Range | None = None) -> 
         length = video.length(film, timing)
         picture, size = video.first(film.pictures())
         video.fields = picture.frame.interlaced_frame and film.kind in FIELDS
-    return ClipSource(path.stem, path, size, length, float(timing.fps), video.read)
+    return ClipSource(path.stem, path, size, length, float(timing.fps), video.read, video.shown or FULL)
 
 
 class _Stream(_Reading):

@@ -91,6 +91,8 @@ def _list_clips(source: str, channels: int | None, shown: Range | None) -> list[
         if (kind := path.suffix.lower()) in UNSUPPORTED:
             raise UserError(f"{path}: {UNSUPPORTED[kind]} is not supported: save its frames as images, or as .npy")
         return image_clips(path, [path], channels, shown) if is_image(path) else [video_clip(path, channels, shown)]
+    if source.isdecimal() and shown is not None:
+        raise UserError(f"camera {source}: its frames are of 8 bits and taken as they are: leave out --range")
     if source.isdecimal():
         return [camera_clip(int(source), channels)]
     if not glob.has_magic(source):

@@ -30,7 +30,7 @@ from sqair.mot_io import list_mot, read_mot
 from sqair.pretrained import load_weights
 from sqair.scripts.report import Args
 from sqair.scripts.track_rows import numbered
-from sqair.scripts.tracking import check_sizes, open_clip, say_unfinished
+from sqair.scripts.tracking import check_sizes, open_clip, say_other_range, say_unfinished
 from sqair.scripts.witness import Moment, Witness, framed, scaled
 from sqair.threads import set_threads
 from sqair.tracker import Tracker
@@ -66,11 +66,12 @@ def write_pages(args: Args) -> None:
     """Runs ``sqair report``, see ``sqair.scripts.report.main``."""
     keep_freed_memory()
     set_threads(1)
-    clips = read_source(args.source, fps=args.fps)
+    clips = read_source(args.source, fps=args.fps, shown=args.range)
     truth = _read_truth(args.gt, clips) if args.gt else {}
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
+    say_other_range(clips, model)
     pages = [f"{clip.name}.html" for clip in clips]
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqair.datasets.clip import ClipSource
+from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import RECIPES
 from sqair.datasets.survey import Survey, describe, suggest, survey
@@ -20,8 +21,10 @@ from sqair.threads import set_threads
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|udp|tcp)://", re.IGNORECASE)
 
 
-def training_clips(sources: Sequence[str | Path]) -> list[ClipSource]:
+def training_clips(sources: Sequence[str | Path], shown: Range | None = None) -> list[ClipSource]:
     """The clips of ``sources``, whatever ``sqair track`` takes as one, that can be read more than once.
+
+    ``shown`` are the values of black and of white; None tells them from each clip.
 
     Raises:
         UserError: a source is missing, bad, or a camera, or there is none.
@@ -34,7 +37,7 @@ def training_clips(sources: Sequence[str | Path]) -> list[ClipSource]:
             raise UserError(f"{word}: no such file or folder (generated video of that name: --recipe {word})")
         if (word.isdecimal() and not Path(word).exists()) or _LIVE.match(word):
             raise UserError(f"{word}: a camera is seen once, and training looks at its video often: record it first")
-    return read_source(words)
+    return read_source(words, shown=shown)
 
 
 def contents(clips: Sequence[ClipSource], footage: Footage) -> str:
@@ -43,15 +46,22 @@ def contents(clips: Sequence[ClipSource], footage: Footage) -> str:
     return ", ".join(f"{clip.name} of {len(frames)} frames" for clip, frames in pairs)
 
 
-def look_at(sources: Sequence[str | Path], threads: int) -> tuple[Survey, dict[str, dict]]:
+def look_at(
+    sources: Sequence[str | Path], threads: int, shown: Range | None = None
+) -> tuple[Survey, dict[str, Any]]:
     """What a survey of footage sees, with so many threads, and the settings that follow, nested as in a YAML file.
+
+    The range that was told from all clips alike is one of them. ``shown`` is another.
 
     Raises:
         UserError: as ``training_clips`` and ``survey`` do.
     """
     set_threads(max(1, threads))
-    seen = survey(training_clips(sources))
-    return seen, suggest(seen)
+    clips = training_clips(sources, shown)
+    seen = survey(clips)
+    ranges = {clip.shown for clip in clips}
+    told = {"range": list(ranges.pop())} if len(ranges) == 1 and FULL not in ranges else {}
+    return seen, {**suggest(seen), **told}
 
 
 def say(seen: Survey, args: Args) -> str:

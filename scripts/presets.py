@@ -69,7 +69,7 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
         from sqair.scripts.footage import look_at
 
         threads = _value(words, "--threads") or ""
-        seen, settings = look_at(footage, threads=int(threads) if threads.isdecimal() else 1)
+        seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words))
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
@@ -105,6 +105,15 @@ def _values(words: Sequence[str], *flags: str) -> list[str] | None:
         elif word.startswith(tuple(f"{flag}=" for flag in flags)):
             values = [word.partition("=")[2]]
     return None if values == ["None"] else values
+
+
+def _range(words: Sequence[str]) -> tuple[float, float] | None:
+    """What ``--range LOW HIGH`` says; None where it says nothing, or nothing that can be read."""
+    try:
+        low, high = map(float, (_values(words, "--range") or [])[:2])
+    except ValueError:
+        return None
+    return low, high
 
 
 def _whole_model(words: Sequence[str]) -> bool:

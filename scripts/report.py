@@ -22,8 +22,8 @@ class Args:
     """Show what a model finds in a video, or in many clips: one page for each."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """A video, a folder of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the address of a
-    stream that ends."""
+    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), or the
+    address of a stream that ends."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
@@ -34,6 +34,9 @@ class Args:
     with the tracks that match them."""
     fps: float | None = None
     """Frames per second of the source, whatever it says itself: how fast the video on the page plays."""
+    range: tuple[float, float] | None = None
+    """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from the clip, which is printed."""
     video_frames: int = 500
     """Frames of a clip that the video on its page shows, at most; everything else on the page is about all frames."""
     overwrite: bool = False

@@ -20,8 +20,9 @@ class Args:
     """Follow the objects of a video, or of many clips."""
 
     source: str
-    """A video, a folder of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], the address of a stream
-    (rtsp://..., http://...), or the number of a camera, such as 0: these are tracked until they end, or Ctrl-C."""
+    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), the address
+    of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until they end, or
+    Ctrl-C."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
@@ -38,6 +39,9 @@ class Args:
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
     fps: float | None = None
     """Frames per second of the source, whatever it says itself; the times in NAME.jsonl follow from it."""
+    range: tuple[float, float] | None = None
+    """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from the clip, which is printed."""
     max_frames: int | None = None
     """Stop each clip after so many frames of the source."""
     refine: bool = True

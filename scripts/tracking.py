@@ -57,10 +57,11 @@ def track(args: Args) -> float:
         raise UserError("--device cuda: PyTorch finds no GPU here")
     if args.show and not _has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
-    clips = read_source(args.source, fps=args.fps)
+    clips = read_source(args.source, fps=args.fps, shown=args.range)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
+    say_other_range(clips, model)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
@@ -98,6 +99,14 @@ def say_unfinished(name: str, model: SQAIR) -> None:
     """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
     if model.trained is not None and is_unfinished(model):
         print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
+
+
+def say_other_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
+    """Says so where other values of a clip are black and white than of what the ``model`` was trained on."""
+    other = next((clip for clip in clips if clip.shown not in ((0, 255), model.shown)), None)
+    if other is not None and model.shown is not None:
+        low, high = model.shown
+        print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:

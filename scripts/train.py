@@ -79,8 +79,11 @@ class Args:
     """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
     footage: Annotated[tuple[str, ...] | None, tyro.conf.arg(aliases=["--data"], metavar="SOURCE ...")] = None
     """Train on this instead of generated video: one or more sources of video of a camera that does not move. A source
-    is a video, a folder of videos or of images, a glob, a MOTChallenge folder or a folder of them, or an .npz of frames
-    [N, T, H, W] or [N, T, H, W, 3]. What follows from the footage is set by a survey of it."""
+    is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder
+    of them, or an array (.npz, .npy, .h5, .zarr). What follows from the footage is set by a survey of it."""
+    range: tuple[float, float] | None = None
+    """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from each clip, which is printed."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False
@@ -166,6 +169,10 @@ def settings(args: Args) -> dict:
     for key in ("output", "config", "resume", "overwrite", "device"):
         del nested[key]
     del nested["data"]["name"]
+    if args.range is None:
+        del nested["range"]
+    else:
+        nested["range"] = list(args.range)
     nested["footage"] = None if args.footage is None else list(args.footage)
     nested["train"]["stages"] = _write_stages(args.train.stages)
     nested["train"]["price"] = list(args.train.price)

@@ -45,7 +45,7 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
         return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips)
     config = args.model
     length = max(stage.length for stage in args.train.stages)
-    clips = training_clips(args.footage)
+    clips = training_clips(args.footage, args.range)
     footage = Footage(clips, (config.height, config.width), config.channels, length, args.train.seed)
     return footage, ValidationClips(*footage.held_out(args.validation_clips))
 

@@ -88,6 +88,8 @@ class SQAIR(nn.Module):
         """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
         self.trained: tuple[int, int] | None = None
         """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
+        self.shown: tuple[float, float] | None = None
+        """Values that were black and white in the footage that it was trained on, where they are known."""
 
     @staticmethod
     def from_pretrained(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
@@ -105,7 +107,9 @@ class SQAIR(nn.Module):
         """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
         from sqair.pretrained import save_weights
 
-        save_weights(folder, self, dict(zip(("steps", "total_steps"), self.trained or (), strict=False)))
+        steps = dict(zip(("steps", "total_steps"), self.trained or (), strict=False))
+        settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
+        save_weights(folder, self, {**steps, **settings})
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""

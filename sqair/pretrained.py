@@ -24,7 +24,7 @@ from sqair.durable import standing, write_folder
 from sqair.errors import UserError
 from sqair.model import SQAIR
 from sqair.plain import config_from_dict
-from sqair.unfinished import CHECKPOINT, model_of, steps_of
+from sqair.unfinished import CHECKPOINT, model_of, shown_range, steps_of
 
 FORMAT = 1
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -165,6 +165,8 @@ def _load(folder: str | Path) -> SQAIR:
     model.price = card.price
     steps, total = card.info.get("steps"), card.info.get("total_steps")
     model.trained = (steps, total) if type(steps) is int and type(total) is int else None
+    settings = card.info.get("settings")
+    model.shown = shown_range(settings.get("range") if isinstance(settings, dict) else None)
     return model
 
 

@@ -40,7 +40,15 @@ def model_of(path: Path) -> SQAIR:
     except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} is of another sqair, whose model this one cannot build") from error
     model.price, model.trained = state["tracking_price"], (state["step"], state["total_steps"])
+    model.shown = shown_range(settings.get("range"))
     return model
+
+
+def shown_range(setting: Any) -> tuple[float, float] | None:
+    """The values that were black and white in training, as its settings have them; None where they say nothing."""
+    if not isinstance(setting, list) or len(setting) != 2 or not all(isinstance(v, float | int) for v in setting):
+        return None
+    return float(setting[0]), float(setting[1])
 
 
 def _training(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
