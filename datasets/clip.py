@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,19 +52,22 @@ class ClipSource:
 
     Attributes:
         name: the stem of the files that are written about this clip.
-        path: what its errors name.
+        path: what its errors name: a path, or the address of a stream.
         size: ``(H, W)`` of every frame, in pixels.
-        length: the number of frames that the source promises, or None where it gives only an estimate.
-        fps: frames per second; ``DEFAULT_FPS`` where the source does not say.
+        length: the number of frames that the source promises, those included that it has lost and that keep their
+            numbers; None where it gives only an estimate.
+        fps: frames per second, on average where the rate varies; ``DEFAULT_FPS`` where the source does not say.
         reader: makes the iterator that :meth:`stamped` returns.
+        shown: the values in the source that are black and white in its frames; (0, 255) where they are as stored.
     """
 
     name: str
-    path: Path
+    path: Path | str
     size: tuple[int, int]
     length: int | None
     fps: float
     reader: Callable[[], Iterator[Frame]] = field(repr=False)
+    shown: tuple[float, float] = (0, 255)
 
     def stamped(self) -> Iterator[Frame]:
         """The frames, one at a time, all of one shape, each with its number and its time, which both increase.
@@ -74,6 +77,14 @@ class ClipSource:
             UserError: a frame cannot be read, or is of another shape than the first.
         """
         return self.reader()
+
+    def at_rate(self, fps: float) -> ClipSource:
+        """This clip with ``fps`` frames per second, whatever its source says: times follow from the numbers."""
+
+        def frames() -> Iterator[Frame]:
+            return (frame._replace(seconds=frame.number / fps) for frame in self.stamped())
+
+        return replace(self, fps=fps, reader=frames)
 
     def frames(self) -> Iterator[np.ndarray]:
         """The images of :meth:`stamped`: uint8 ``[H, W]`` or ``[H, W, 3]``."""

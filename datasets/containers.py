@@ -27,10 +27,12 @@ class Container:
     complete: no outermost box reaches beyond the end of the file.
     count: what the header's number of frames is worth: ``stored`` is exactly what a decoder should give,
         ``estimated`` follows from a duration, ``edited`` counts frames that an edit list hides.
+    empty: frames without a byte at the end of AVI, which stand for dropped ones and are counted.
     """
 
     complete: bool = True
     count: Literal["stored", "estimated", "edited"] = "estimated"
+    empty: int = 0
 
 
 def inspect(path: Path) -> Container:
@@ -43,7 +45,7 @@ def inspect(path: Path) -> Container:
                 return _iso(file, size)
             if magic[:4] == b"RIFF" and magic[8:12] == b"AVI ":
                 end = 8 + int.from_bytes(magic[4:8], "little")
-                return Container(complete=end <= size, count="stored")
+                return Container(end <= size, "stored", _empty_at_end(file, size))
             if magic[:4] == b"\x1a\x45\xdf\xa3":
                 return Container(complete=_matroska_end(file) <= size)
             if magic[:4] == b"GIF8":
@@ -54,6 +56,25 @@ def inspect(path: Path) -> Container:
         except (struct.error, IndexError, StopIteration):
             return Container(complete=False)
     return Container()
+
+
+def _empty_at_end(file: BinaryIO, size: int) -> int:
+    """The chunks of video of length 0 after the last other one, in the index of an AVI file."""
+    start = 12
+    while start + 8 <= size:
+        file.seek(start)
+        kind, length = struct.unpack("<4sI", file.read(8))
+        if kind == b"idx1":
+            rows = file.read(min(length, size - file.tell()) // 16 * 16)
+            count = 0
+            for at in range(len(rows) - 16, -1, -16):
+                if rows[at + 2 : at + 4] in (b"dc", b"db"):
+                    if rows[at + 12 : at + 16] != bytes(4):
+                        break
+                    count += 1
+            return count
+        start += 8 + length + length % 2
+    return 0
 
 
 def _iso(file: BinaryIO, size: int) -> Container:

@@ -55,8 +55,8 @@ def thinned(
 ) -> tuple[np.ndarray, int]:
     """At most so many frames, evenly spread over a clip, ``[T, h, w]`` or ``[T, h, w, C]``, and how many it has.
 
-    They are on canvases of ``size`` (h, w). The clip is read once, and memory does not grow with its length. Raises
-    UserError as ``ClipSource.frames`` does.
+    They are on canvases of ``size`` (h, w), in colour if any of them is. The clip is read once, and memory does not
+    grow with its length. Raises UserError as ``ClipSource.frames`` does.
     """
     kept: list[np.ndarray] = []
     step, length = 1, 0
@@ -66,6 +66,8 @@ def thinned(
         length += 1
         if len(kept) == 2 * most:
             kept, step = kept[::2], 2 * step
+    if len({frame.ndim for frame in kept}) > 1:
+        kept = [to_channels(frame, 3) for frame in kept]
     chosen = np.unique(np.linspace(0, len(kept) - 1, most).astype(int)) if kept else []
     return np.array([kept[i] for i in chosen], np.uint8), length
 

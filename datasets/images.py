@@ -6,8 +6,6 @@ Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
 from __future__ import annotations
 
 import os
-import struct
-import zlib
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,8 +14,6 @@ from typing import Any
 import numpy as np
 
 from sqair.errors import UserError
-
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
@@ -60,37 +56,22 @@ def write_png(path: str | Path, frame: np.ndarray) -> None:
 
 
 def read_image(path: str | Path) -> np.ndarray:
-    """The image as uint8 ``[H, W]`` if the file is grey, else RGB ``[H, W, 3]``; alpha is dropped.
+    """The image as uint8 ``[H, W]`` if the file is grey, else RGB ``[H, W, 3]``.
+
+    What is transparent is black, and values of more than 8 bits are shown by the range of this image alone
+    (``sqair.datasets.depth``).
 
     Raises:
-        UserError: the file is missing, empty, or not an image that OpenCV can decode.
+        UserError: the file is missing, empty, holds several images, or is none that can be decoded.
     """
-    cv2 = opencv()
+    from sqair.datasets.depth import to_uint8, told_range
+    from sqair.datasets.stills import read_still
+
+    image = read_still(Path(path))
     try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    if not data:
-        raise UserError(f"{path}: the file is empty")
-    sound = not data.startswith(_PNG) or _is_whole(data)
-    image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_ANYCOLOR) if sound else None
-    if image is None:
-        raise UserError(f"{path}: not an image that can be decoded")
-    return image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _is_whole(png: bytes) -> bool:
-    """Whether a PNG ends where it should and its checksums are right; libpng talks about it on its own."""
-    start = len(_PNG)
-    while start + 12 <= len(png):
-        length, kind = struct.unpack_from(">I4s", png, start)
-        end = start + 12 + length
-        if end > len(png) or struct.pack(">I", zlib.crc32(png[start + 4 : end - 4])) != png[end - 4 : end]:
-            return False
-        if kind == b"IEND":
-            return True
-        start = end
-    return False
+        return image if image.dtype == np.uint8 else to_uint8(image, told_range([image]))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def check_frame(frame: np.ndarray) -> None:

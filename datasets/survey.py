@@ -161,7 +161,7 @@ def suggest(seen: Survey) -> dict[str, dict]:
 
 
 def describe(seen: Survey, settings: dict[str, dict]) -> str:
-    """What a survey saw and chose, for people."""
+    """What a survey saw, and the settings of the model that is trained, its own or others, for people."""
     model = settings["model"]
     kind = "colour" if seen.colour else "grey"
     return (
@@ -169,5 +169,5 @@ def describe(seen: Survey, settings: dict[str, dict]) -> str:
         f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels\n"
         f"chosen: canvas {model['width']}x{model['height']}, at most {model['slots']} objects, "
         f"standard deviation of pixels {model['likelihood_std']}, size {model['size_mean']} "
-        f"(canvas pixels), aspect {model['aspect']}, a still background"
+        f"(canvas pixels), aspect {model['aspect']}, background {model['background']}"
     )

@@ -1,8 +1,4 @@
-"""Video out: an ``.mp4`` that plays in a browser, or a ``.gif``.
-
-H.264 by PyAV where ``av`` is installed, else VP9 by OpenCV: its wheels have no H.264 encoder, and its MPEG-4
-plays in no browser.
-"""
+"""Video out: an ``.mp4`` of H.264 that plays in a browser, or a ``.gif``."""
 
 from __future__ import annotations
 
@@ -10,16 +6,25 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
+import av
 import numpy as np
 
 from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import enlarge, opencv
 from sqair.errors import UserError
+
+SPEEDS = (2.0, 60.0)
+"""Frames per second of a video for people to watch, at least and at most."""
+GIF_SPEED = 50.0
+"""Of a GIF at most: browsers play faster ones slowly."""
+
+
+def playable(fps: float) -> float:
+    """``fps``, or the nearest rate at which a video can be watched: of 4000 frames a second nobody sees any."""
+    return min(max(fps, SPEEDS[0]), SPEEDS[1])
 
 
 def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1) -> int:
@@ -40,12 +45,11 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, s
     if first is None:
         raise UserError(f"{path}: there are no frames to write")
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
-    encoder = _h264 if _has_h264() else _vp9
     count, truncated = 0, None
     try:
         partial.touch()
         height, width = _prepare(first, scale).shape[:2]
-        with encoder(partial, width, height, fps) as write:
+        with _h264(partial, width, height, fps) as write:
             try:
                 for frame in chain([first], frames):
                     if frame.shape != first.shape:
@@ -56,7 +60,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, s
                 truncated = error
         _check_written(path, partial, count)
         os.replace(partial, path)
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
@@ -84,7 +88,7 @@ def write_gif(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, sca
         )
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(enlarge(frame, scale), cv2.COLOR_RGB2BGR) for frame in frames]
-    animation.durations = np.full(len(animation.frames), round(1000 / fps), dtype=np.int32)
+    animation.durations = np.full(len(animation.frames), round(1000 / min(fps, GIF_SPEED)), dtype=np.int32)
     if not animation.frames:
         raise UserError(f"{path}: there are no frames to write")
     partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.gif")
@@ -109,37 +113,21 @@ def _prepare(frame: np.ndarray, scale: int) -> np.ndarray:
 
 
 def _check_written(path: Path, partial: Path, count: int) -> None:
-    """OpenCV drops what it cannot encode without a word, so the frames in the file are counted."""
-    cv2 = opencv()
-    capture = cv2.VideoCapture(str(partial), cv2.CAP_FFMPEG)
-    written = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-    capture.release()
+    """What was written is opened again, and its frames are counted: a disk may be full without a word."""
+    try:
+        with av.open(f"file:{partial.absolute()}") as container:
+            written = container.streams.video[0].frames
+    except (av.FFmpegError, IndexError):
+        written = 0
     if written != count:
         raise UserError(f"{path}: the encoder wrote {written} of {count} frames: is the disk full?")
 
 
-def _has_h264() -> bool:
-    return find_spec("av") is not None and "libx264" in import_module("av").codecs_available
-
-
-@contextmanager
-def _vp9(path: Path, width: int, height: int, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
-    cv2 = opencv()
-    fourcc = cv2.VideoWriter_fourcc(*"vp09")
-    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, fourcc, fps, (width, height))
-    try:
-        if not writer.isOpened():
-            raise UserError(f"OpenCV {cv2.__version__} has no VP9 encoder: install av (pip install av)")
-        yield lambda frame: writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    finally:
-        writer.release()
-
-
 @contextmanager
 def _h264(path: Path, width: int, height: int, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
-    av = import_module("av")
-    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+    with av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": "18"}
         yield lambda frame: container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

@@ -7,27 +7,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
-from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.eval import mot
 from sqair.eval.scores import Scores
+from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import read_mot
+from sqair.scripts.footage import contents, training_clips
+from sqair.scripts.run_folder import flatten
 from sqair.scripts.tracking import check_sizes
 from sqair.scripts.train import parse
 from sqair.scripts.training import Generated
+from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
 from sqair.trainer import ClipSource, Trainer
+
+Data = str | Path | Sequence[str | Path] | Recipe | np.ndarray
+SAVE_SECONDS = 30.0
+"""Seconds between two checkpoints."""
 
 
 class Held:
@@ -42,41 +53,97 @@ class Held:
 
 def train(
     config: tuple[ModelConfig, TrainConfig] | None,
-    data: str | Path | Recipe | np.ndarray,
+    data: Data,
     *,
     device: str = "cpu",
+    threads: int | None = 1,
+    checkpoint: str | Path | None = None,
+    each_step: Callable[[dict[str, float]], object] | None = None,
 ) -> SQAIR:
     """A model trained on ``data``, ready to track with; shows a progress bar.
+
+    It takes as long as the command does: while it runs, one operation uses ``threads`` threads, and for good the
+    process keeps memory that it frees for what comes next (``sqair.memory``).
 
     Args:
         config: the model and the schedule. None takes, for footage, what a survey of it suggests, as ``sqair train
             --data`` does, and otherwise the defaults, on the canvas of the data.
-        data: a video, a folder of images, a MOTChallenge folder (footage of a camera that does not move); a recipe of
-            generated video; or clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``.
+        data: footage of a camera that does not move, which is whatever ``sqair train --data`` takes, one source or
+            several; a recipe of generated video; or clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``.
         device: where to compute.
+        threads: of one operation; with tensors as small as these more are rather slower. What PyTorch and OpenCV are
+            set to is as it was afterwards. None leaves it alone.
+        checkpoint: a file to which the training is saved every half a minute and at the end. If it is there, training
+            goes on from it, bit for bit as if it had not been stopped.
+        each_step: is called with the metrics of every step.
 
     Raises:
-        UserError: the data are no good, or not what the configuration asks for.
-        TrainingError: a loss or a gradient is not finite.
+        UserError: the data are no good, or not what the configuration asks for; or the checkpoint is damaged, or of
+            other data or another configuration.
+        TrainingError: a loss or a gradient is not finite; the checkpoint is of an earlier step.
     """
     if isinstance(data, np.ndarray):
         _check_array(data)
-    model, schedule = config or _suggested(data)
-    trainer = Trainer(model, schedule, _source(data, model, schedule), device)
-    with tqdm(total=trainer.total_steps, desc="training", unit="step") as bar:
-        for metrics in trainer.run():
-            bar.set_postfix_str(f"bound {metrics['elbo']:.1f}", refresh=False)
-            bar.update()
+    keep_freed_memory()
+    with use_threads(threads):
+        model, schedule = config or _suggested(data)
+        source, described = _source(data, model, schedule)
+        trainer = Trainer(model, schedule, source, device)
+        saved = None if checkpoint is None else Saved(Path(checkpoint), model, schedule, described)
+        if saved is not None:
+            saved.restore(trainer)
+        with tqdm(total=trainer.total_steps, initial=trainer.step, desc="training", unit="step") as bar:
+            for metrics in trainer.run():
+                bar.set_postfix_str(f"bound {metrics['elbo']:.1f}", refresh=False)
+                bar.update()
+                if saved is not None:
+                    saved.keep(trainer)
+                if each_step is not None:
+                    each_step(metrics)
     return trainer.model.eval()
 
 
-def _suggested(data: str | Path | Recipe | np.ndarray) -> tuple[ModelConfig, TrainConfig]:
+class Saved:
+    """The checkpoint of a training from Python: the state of the trainer, and what it is a training of."""
+
+    def __init__(self, path: Path, model: ModelConfig, schedule: TrainConfig, data: str) -> None:
+        self.path, self.saved = path, time.monotonic()
+        self.of = {"model": asdict(model), "train": asdict(schedule), "data": data}
+
+    def restore(self, trainer: Trainer) -> None:
+        """Puts the trainer where the file says, if there is one. Raises UserError if it is of another training."""
+        if not self.path.exists():
+            return
+        state = load_checkpoint(self.path)
+        found, wanted = state.get("training"), flatten(self.of)
+        if not isinstance(found, dict) or "trainer" not in state:
+            raise UserError(f"{self.path} is not a checkpoint of sqair.train: go on with sqair train --resume")
+        found = flatten(found)
+        for key in sorted(found.keys() | wanted.keys()):
+            if (has := found.get(key)) != (wants := wanted.get(key)):
+                raise UserError(f"{self.path} is of another training: its {key} is {has}, not {wants}")
+        trainer.load_state_dict(state["trainer"])
+
+    def keep(self, trainer: Trainer) -> None:
+        """Saves the trainer at the end, and if the last time was a while ago."""
+        now = time.monotonic()
+        if trainer.step == trainer.total_steps or now - self.saved > SAVE_SECONDS:
+            save_checkpoint(self.path, {"training": self.of, "trainer": trainer.state_dict()})
+            self.saved = now
+
+
+def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig]:
     """What ``train`` does where nothing is said."""
-    if isinstance(data, str | Path):
-        args = parse(["--output", "unused", "--data", str(data)])
+    if not isinstance(data, Recipe | np.ndarray):
+        threads = str(torch.get_num_threads())
+        args = parse(["--output", "unused", "--threads", threads, "--data", *_paths(data)])
         return args.model, args.train
     height, width, channels = _canvas(data)
     return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig()
+
+
+def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
 
 
 def _check_array(clips: np.ndarray) -> None:
@@ -91,18 +158,20 @@ def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:
     return data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
 
 
-def _source(data: str | Path | Recipe | np.ndarray, model: ModelConfig, schedule: TrainConfig) -> ClipSource:
-    if isinstance(data, str | Path):
-        clips = read_source(data)
+def _source(data: Data, model: ModelConfig, schedule: TrainConfig) -> tuple[ClipSource, str]:
+    """The clips, and in words what they are, by which a training that goes on knows them again."""
+    if not isinstance(data, Recipe | np.ndarray):
+        clips = training_clips(_paths(data))
         check_sizes(clips, model)
         length = max(stage.length for stage in schedule.stages)
-        return Footage(clips, (model.height, model.width), model.channels, length, schedule.seed)
+        footage = Footage(clips, (model.height, model.width), model.channels, length, schedule.seed)
+        return footage, contents(clips, footage)
     has, takes = _canvas(data), (model.height, model.width, model.channels)
     if has != takes:
         raise UserError(f"the data have [H, W, C] {list(has)}, the model takes {list(takes)}: let them agree")
     if isinstance(data, Recipe):
-        return Generated(data, schedule.seed)
-    return Held(data)
+        return Generated(data, schedule.seed), str(data)
+    return Held(data), f"clips {list(data.shape)} of checksum {zlib.crc32(np.ascontiguousarray(data)):08x}"
 
 
 def score(

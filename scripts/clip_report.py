@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice, tee
@@ -16,7 +17,7 @@ from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.overlay import colour, overlay
 from sqair.datasets.staging import staged
 from sqair.datasets.video import read_source
-from sqair.datasets.video_out import write_video
+from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
 from sqair.eval.mot import score
 from sqair.eval.report import Picture, Report, line_chart
@@ -28,8 +29,10 @@ from sqair.model import SQAIR
 from sqair.mot_io import list_mot, read_mot
 from sqair.pretrained import load_weights
 from sqair.scripts.report import Args
-from sqair.scripts.tracking import check_sizes, open_clip
+from sqair.scripts.track_rows import numbered
+from sqair.scripts.tracking import check_sizes, open_clip, say_other_range, say_unfinished
 from sqair.scripts.witness import Moment, Witness, framed, scaled
+from sqair.threads import set_threads
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 
@@ -42,23 +45,33 @@ POINTS = 1000
 
 
 class Watched(NamedTuple):
-    """A clip that was tracked: its rows, how many frames it has, what was kept of it, and its video."""
+    """A clip that was tracked: its rows, the numbers of its frames, what was kept of it, and its video.
+
+    Frames that the source has lost leave gaps in ``numbers [T]``.
+    """
 
     clip: ClipSource
     tracks: Tracks
-    length: int
+    numbers: np.ndarray
     witness: Witness
     video: bytes
+
+    @property
+    def length(self) -> int:
+        """Frames of the source up to the last one that could be read."""
+        return int(self.numbers[-1]) + 1 if len(self.numbers) else 0
 
 
 def write_pages(args: Args) -> None:
     """Runs ``sqair report``, see ``sqair.scripts.report.main``."""
     keep_freed_memory()
-    torch.set_num_threads(1)
-    clips = read_source(args.source)
+    set_threads(1)
+    clips = read_source(args.source, fps=args.fps, shown=args.range)
     truth = _read_truth(args.gt, clips) if args.gt else {}
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
+    say_unfinished(args.model, model)
+    say_other_range(clips, model)
     pages = [f"{clip.name}.html" for clip in clips]
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
@@ -95,11 +108,12 @@ def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watc
     shrink = min(1.0, VIDEO_SIDE / max(clip.size))
     canvas = (max(1, round(shrink * clip.size[0])), max(1, round(shrink * clip.size[1])))
     truncated = None
+    numbers = array("q")
     with tqdm(total=clip.length, desc=clip.name, unit="frame", disable=None) as bar:
-        pairs = _follow(tracker, clip, witness, bar)
+        pairs = _follow(tracker, clip, witness, numbers, bar)
         frames, rows = tee(scaled(*pair, canvas) for pair in islice(pairs, most))
         try:
-            write_video(path, overlay((frame for frame, _ in frames), (row for _, row in rows)), clip.fps)
+            write_video(path, overlay((frame for frame, _ in frames), (row for _, row in rows)), playable(clip.fps))
             deque(pairs, maxlen=0)
         except TruncatedClip as error:
             if tracker.frame == 0:
@@ -107,24 +121,25 @@ def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watc
             truncated = error
     video = path.read_bytes()
     path.unlink()
-    return Watched(clip, witness.found.all(), tracker.frame, witness, video), truncated
+    return Watched(clip, witness.found.all(), np.array(numbers), witness, video), truncated
 
 
 def _follow(
-    tracker: Tracker, clip: ClipSource, witness: Witness, bar: tqdm
+    tracker: Tracker, clip: ClipSource, witness: Witness, numbers: array, bar: tqdm
 ) -> Iterator[tuple[np.ndarray, Tracks]]:
-    """The frames of a clip with their tracks, as the witness sees them."""
+    """The frames of a clip with their tracks, as the witness sees them; ``numbers`` gets those of the frames."""
     for frame in open_clip(tracker, clip):
-        tracks = tracker.update(frame)
+        tracks = numbered(tracker.update(frame.image), frame)
         assert tracker.last is not None
-        witness.see(frame, tracks, tracker.last, tracker.frame - 1)
+        witness.see(frame.image, tracks, tracker.last, frame.number)
+        numbers.append(frame.number)
         bar.update()
-        yield frame, tracks
+        yield frame.image, tracks
 
 
 def _page(watched: Watched, model: str, most: int, truth: Tracks | None) -> Report:
     """The page of a clip whose video shows ``most`` frames."""
-    clip, tracks, length = watched.clip, watched.tracks, watched.length
+    clip, tracks, length = watched.clip, watched.tracks, len(watched.numbers)
     ids = len(np.unique(tracks.id))
     report = Report(clip.name)
     report.text(
@@ -158,20 +173,21 @@ def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> Non
         report.figure(timeline(watched.tracks, watched.length, colours), f"{which}, in its colour in the video.")
     else:
         report.text("Nothing was found.")
-    counts, each = count_over_time(watched.tracks, watched.length)
+    counts, each = count_over_time(watched.tracks, watched.numbers)
     report.text("## How many there were")
-    places = 1 + np.arange(len(counts)) * each
+    places = 1 + watched.numbers[::each]
     report.figure(
         line_chart({"objects": (places, counts)}, "frame", "objects"),
         f"Means over {each} frames" if each > 1 else "",
     )
 
 
-def count_over_time(tracks: Tracks, length: int) -> tuple[np.ndarray, int]:
-    """Objects in a frame, ``[P]`` of them over a clip of ``length``, each a mean over so many frames."""
+def count_over_time(tracks: Tracks, numbers: np.ndarray) -> tuple[np.ndarray, int]:
+    """Objects in a frame, ``[P]``, each a mean over so many of the frames ``numbers [T]`` that there are."""
+    length = len(numbers)
     each = -(-length // POINTS)
     starts = np.arange(0, length, each)
-    counts = np.bincount(tracks.frame, minlength=length)
+    counts = np.bincount(np.searchsorted(numbers, tracks.frame), minlength=length)
     return np.add.reduceat(counts, starts) / np.diff(np.append(starts, length)), each
 
 
@@ -211,7 +227,8 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
 
 
 def _scores(report: Report, watched: Watched, truth: Tracks) -> None:
-    gt, found, count = sampled(truth, watched.tracks, last=watched.length - 1)
+    seen = truth.where(np.isin(truth.frame, watched.numbers))
+    gt, found, count = sampled(seen, watched.tracks, last=watched.length - 1)
     report.text("## Scores")
     if count == 0:
         report.text("The ground truth has no rows in the frames that could be read.")
@@ -221,7 +238,7 @@ def _scores(report: Report, watched: Watched, truth: Tracks) -> None:
     report.table(
         [(name, *(scores[key] for key in COLUMNS))],
         ["", *COLUMNS.values()],
-        caption=f"On the {count} of {watched.length} frames that have rows in the ground truth. A box matches from "
-        "IoU 0.5; ground truth of confidence 0 is ignored, with the tracks that match it. FN are misses, FP false "
+        caption=f"On the {count} of {len(watched.numbers)} frames that have rows in the ground truth. A box matches "
+        "from IoU 0.5; ground truth of confidence 0 is ignored, with the tracks that match it. FN are misses, FP false "
         "positives, IDs identity switches.",
     )

@@ -240,13 +240,13 @@ def measure_tracking(model: SQAIR, clips: int, length: int, long: int, refine: b
     recipe = Recipe("moving-mnist", height=model.config.height, width=model.config.width, length=length)
     batch = make_clips(recipe, "test", 0, 0, clips, truth=False).frames
     video = make_clips(replace(recipe, length=long), "test", 1, 0, 4, truth=False).frames
-    track_clips(model, batch[:8], refine=refine)
+    track_clips(model, batch[:8], refine=refine, threads=None)
     start = time.process_time()
-    track_clips(model, batch, refine=refine, batch=64)
+    track_clips(model, batch, refine=refine, threads=None, batch=64)
     batched = time.process_time() - start
     seconds = []
     for clip in video:
-        tracker = Tracker(model, refine=refine)
+        tracker = Tracker(model, refine=refine, threads=None)
         for frame in clip:
             start = time.process_time()
             tracker.update(frame)

@@ -1,21 +1,26 @@
 """Named presets: a few settings each, over the one configuration of ``sqair train``.
 
-A setting is decided by the last of these that says anything: the defaults, the recipe, the preset, the YAML
-file of ``--config``, the words that were typed.
+A setting is decided by the last of these that says anything: the defaults, the recipe, a survey of the footage, the
+preset, the YAML file of ``--config``, the words that were typed. So a survey sets the model, the objects and the
+schedule, and a preset that says another schedule keeps it.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from sqair.config import ModelConfig
 from sqair.datasets.recipes import Recipe, get_recipe
 from sqair.errors import UserError
-from sqair.scripts.yaml_flags import flag_words, read_flags
+from sqair.scripts.yaml_flags import flag_words, read_flags, setting_names
+
+if TYPE_CHECKING:
+    from sqair.datasets.survey import Survey
 
 PRESETS: dict[str, dict[str, Any]] = {
     "moving-mnist": {},
@@ -41,38 +46,34 @@ PRESETS: dict[str, dict[str, Any]] = {
 """Settings by preset, nested as in a YAML file. ``tiny`` is for tests: it learns nothing."""
 
 
-def with_presets(words: Sequence[str], args_type: type) -> list[str]:
-    """``words`` with those of the recipe, the preset and the YAML file put first, all of which they may name.
+def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Survey | None]:
+    """``words`` with those of the recipe, the footage, the preset and the YAML file put first, all of which they name.
 
-    With ``--resume`` and none of ``--config``, ``--preset`` and ``--recipe``, the YAML file is the run's own.
+    With ``--resume`` and none of ``--config``, ``--preset`` and ``--recipe``, the YAML file is the run's own. What a
+    survey saw of the footage is returned too. There is none where the YAML file sets all of the model, nor for
+    ``--help``.
 
     Raises:
-        UserError: no such recipe, preset, file or run, or a key or value in the file is wrong.
+        UserError: no such recipe, preset, footage, file or run, or a key or value in the file is wrong.
     """
-    words = [re.sub(r"^--data(?==|$)", "--footage", word) for word in words]
-    footage = _value(words, "--footage")
     config = _value(words, "--config")
     if config is None and "--resume" in words and not any(_value(words, f) for f in ("--preset", "--recipe")):
         config = _run_config(_value(words, "--output"))
-    words = [*(read_flags(config, args_type) if config else []), *words]
-    if footage is not None and Path(footage).exists():
-        words = [*flag_words(_footage(footage), args_type, footage), *words]
+    written = read_flags(config, args_type) if config else []
+    words = [*written, *words]
     if preset := _value(words, "--preset"):
         words = [*flag_words(get_preset(preset), args_type, f"preset {preset}"), *words]
+    seen = None
+    footage = _values(words, "--footage", "--data")
+    if footage is not None and not {"-h", "--help"} & set(words) and not _whole_model(written):
+        from sqair.scripts.footage import look_at
+
+        threads = _value(words, "--threads") or ""
+        seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words))
+        words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
-    return words
-
-
-def _footage(source: str) -> Mapping[str, Any]:
-    """What follows from footage, which is printed. Raises UserError if it is no good."""
-    from sqair.datasets.survey import describe, suggest, survey
-    from sqair.datasets.video import read_source
-
-    seen = survey(read_source(source))
-    settings = suggest(seen)
-    print(describe(seen, settings))
-    return settings
+    return words, seen
 
 
 def get_preset(name: str) -> Mapping[str, Any]:
@@ -93,6 +94,31 @@ def _value(words: Sequence[str], flag: str) -> str | None:
         elif word.startswith(f"{flag}="):
             value = word.partition("=")[2]
     return value
+
+
+def _values(words: Sequence[str], *flags: str) -> list[str] | None:
+    """The values of the last of the ``flags`` that is there, as ``FLAG A B ...`` or ``FLAG=A``; None without any."""
+    values = None
+    for i, word in enumerate(words):
+        if word in flags:
+            values = list(takewhile(lambda value: not value.startswith("--"), words[i + 1 :]))
+        elif word.startswith(tuple(f"{flag}=" for flag in flags)):
+            values = [word.partition("=")[2]]
+    return None if values == ["None"] else values
+
+
+def _range(words: Sequence[str]) -> tuple[float, float] | None:
+    """What ``--range LOW HIGH`` says; None where it says nothing, or nothing that can be read."""
+    try:
+        low, high = map(float, (_values(words, "--range") or [])[:2])
+    except ValueError:
+        return None
+    return low, high
+
+
+def _whole_model(words: Sequence[str]) -> bool:
+    """Whether ``words`` set all of the model, as those of a run's ``config.yaml`` do."""
+    return sum(word.startswith("--model.") for word in words) >= len(list(setting_names(ModelConfig)))
 
 
 def _run_config(output: str | None) -> Path | None:

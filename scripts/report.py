@@ -22,7 +22,8 @@ class Args:
     """Show what a model finds in a video, or in many clips: one page for each."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """A video, a folder of images, a glob, or an .npz of frames [N, T, H, W] or [N, T, H, W, 3]."""
+    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), or the
+    address of a stream that ends."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
@@ -31,6 +32,11 @@ class Args:
     """Ground truth to score by: a MOTChallenge file, or a folder of files NAME.txt or of sequences NAME/gt/gt.txt.
     Only frames that have rows there count, so that it may have, say, every tenth; rows of confidence 0 are ignored,
     with the tracks that match them."""
+    fps: float | None = None
+    """Frames per second of the source, whatever it says itself: how fast the video on the page plays."""
+    range: tuple[float, float] | None = None
+    """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from the clip, which is printed."""
     video_frames: int = 500
     """Frames of a clip that the video on its page shows, at most; everything else on the page is about all frames."""
     overwrite: bool = False
@@ -48,7 +54,9 @@ def main(args: Args) -> None:
             those that are there and is written first.
     """
     from sqair.scripts.clip_report import write_pages
+    from sqair.scripts.tracking import check_fps
 
+    check_fps(args.fps)
     if args.video_frames < 1:
         raise UserError(f"--video-frames is {args.video_frames}: it must be at least 1")
     if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):

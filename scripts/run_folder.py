@@ -18,7 +18,7 @@ from sqair.errors import UserError
 ENTRIES = ("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures", "weights", "tensorboard")
 """All that a run writes. ``--overwrite`` removes these and nothing else."""
 
-_MATTER = ("recipe", "data", "model", "train")
+_MATTER = ("recipe", "data", "range", "model", "train")
 """The settings that a checkpoint depends on."""
 
 

@@ -20,8 +20,9 @@ class Args:
     """Follow the objects of a video, or of many clips."""
 
     source: str
-    """A video, a folder of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the number of a
-    camera, such as 0: that is tracked until Ctrl-C."""
+    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), the address
+    of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until they end, or
+    Ctrl-C."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
@@ -36,6 +37,11 @@ class Args:
     """Also write NAME.jsonl, a line for each frame: its objects with id, box, confidence and appearance (z_what)."""
     stride: int = 1
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
+    fps: float | None = None
+    """Frames per second of the source, whatever it says itself; the times in NAME.jsonl follow from it."""
+    range: tuple[float, float] | None = None
+    """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from the clip, which is printed."""
     max_frames: int | None = None
     """Stop each clip after so many frames of the source."""
     refine: bool = True
@@ -62,7 +68,7 @@ def main(args: Args) -> None:
             there are written first.
         SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
     """
-    from sqair.scripts.tracking import track
+    from sqair.scripts.tracking import check_fps, track
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
@@ -70,6 +76,7 @@ def main(args: Args) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
+    check_fps(args.fps)
     if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
         raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
     track(args)

@@ -8,20 +8,26 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
+from sqair.datasets.clip import Frame
 from sqair.mot_io import mot_rows
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 
 
+def numbered(tracks: Tracks, frame: Frame) -> Tracks:
+    """The rows of one frame, under its own number in its source."""
+    return replace(tracks, frame=np.full(len(tracks), frame.number))
+
+
 class RowFiles:
     """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.jsonl`` with a line for each frame."""
 
-    def __init__(self, folder: Path, name: str, stride: int, fps: float | None) -> None:
-        """``fps``, frames per second of the clip, asks for the lines; of its frames one in ``stride`` is tracked."""
-        self.stride, self.fps = stride, fps
+    def __init__(self, folder: Path, name: str, *, lines: bool) -> None:
         self._stack = ExitStack()
         self._rows = self._stack.enter_context((folder / f"{name}.txt").open("w"))
-        self._lines = None if fps is None else self._stack.enter_context((folder / f"{name}.jsonl").open("w"))
+        self._lines = self._stack.enter_context((folder / f"{name}.jsonl").open("w")) if lines else None
 
     def __enter__(self) -> RowFiles:
         return self
@@ -29,12 +35,11 @@ class RowFiles:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
 
-    def add(self, tracks: Tracks, tracker: Tracker) -> None:
-        """The rows of the frame that ``tracker`` has just seen."""
-        number = self.stride * (tracker.frame - 1)
-        tracks = replace(tracks, frame=0 * tracks.frame + number)
+    def add(self, frame: Frame, tracks: Tracks, tracker: Tracker) -> None:
+        """The rows of ``frame``, which ``tracker`` has just seen."""
+        tracks = numbered(tracks, frame)
         self._rows.write(mot_rows(tracks))
-        if self._lines is not None and self.fps is not None:
+        if self._lines is not None:
             looks = tracker.appearance()
             objects = [
                 {
@@ -45,5 +50,5 @@ class RowFiles:
                 }
                 for i, box, score in zip(tracks.id.tolist(), tracks.box.tolist(), tracks.score.tolist(), strict=True)
             ]
-            line = {"frame": number + 1, "seconds": round(number / self.fps, 4), "objects": objects}
+            line = {"frame": frame.number + 1, "seconds": round(frame.seconds, 6), "objects": objects}
             self._lines.write(json.dumps(line) + "\n")

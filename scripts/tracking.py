@@ -7,6 +7,8 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -15,22 +17,23 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
-from sqair.datasets.clip import ClipSource, TruncatedClip
+from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import staged
 from sqair.datasets.video import read_source
-from sqair.datasets.video_out import write_gif, write_video
+from sqair.datasets.video_out import playable, write_gif, write_video
 from sqair.errors import UserError
 from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
-from sqair.pretrained import load_weights
+from sqair.pretrained import is_unfinished, load_weights
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
+from sqair.threads import set_threads
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 
@@ -41,19 +44,24 @@ GIF_FRAMES, GIF_WIDTH = 100, 400
 WATCHED = 50
 """Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
 first ones where its length is not known."""
+COLOUR_SOUGHT = 100
+"""First frames of a clip in which colour is looked for, if some frame has none."""
 ESCAPE = 27
 
 
 def track(args: Args) -> float:
     """Runs ``sqair track``, see ``sqair.scripts.track.main``; returns the frames tracked per second."""
-    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     if args.show and not _has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
-    clips = read_source(args.source)
+    clips = read_source(args.source, fps=args.fps, shown=args.range)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
+    say_unfinished(args.model, model)
+    say_other_range(clips, model)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     lengths = [clip.length for clip in clips]
@@ -77,8 +85,28 @@ def track(args: Args) -> float:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
     if truncated is not None:
-        raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
+        raise UserError(f"{truncated}; the tracks of these are in {args.output}") from truncated
     return rate
+
+
+def check_fps(fps: float | None) -> None:
+    """Raises UserError unless ``fps``, what ``--fps`` says, is a rate."""
+    if fps is not None and not 0 < fps <= 1e6:
+        raise UserError(f"--fps is {fps:g}: it must be more than 0, and a million at most")
+
+
+def say_unfinished(name: str, model: SQAIR) -> None:
+    """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
+    if model.trained is not None and is_unfinished(model):
+        print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
+
+
+def say_other_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
+    """Says so where other values of a clip are black and white than of what the ``model`` was trained on."""
+    other = next((clip for clip in clips if clip.shown not in ((0, 255), model.shown)), None)
+    if other is not None and model.shown is not None:
+        low, high = model.shown
+        print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
@@ -92,23 +120,43 @@ def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
             )
 
 
-def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[np.ndarray]:
+def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[Frame]:
     """The frames of ``clip`` as the model takes them: ``[H, W]`` for one channel, ``[H, W, 3]`` for three.
 
-    Colour becomes grey for a grey model, and grey three channels for one of footage. Raises UserError where another
-    model sees colour and a frame has none, and as ``ClipSource.frames`` does.
+    Colour becomes grey for a grey model, and grey three channels for one that sees colour. Raises UserError where a
+    model that is not of footage sees colour and no frame has any, and as ``ClipSource.frames`` does.
     """
-    for frame in clip.frames():
-        if config.channels == 3 and frame.ndim == 2 and not config.fit:
+    for frame in clip.stamped():
+        if config.channels == 3 and frame.image.ndim == 2 and not config.fit and _is_grey(clip):
             raise UserError(f"{clip.path}: frames are grey, but the model was trained on colour")
-        yield to_channels(frame, config.channels)
+        yield frame._replace(image=to_channels(frame.image, config.channels))
+
+
+@lru_cache(8)
+def _is_grey(clip: ClipSource) -> bool:
+    """Whether a clip has no colour, as far as its beginning shows; images in a folder may be of both kinds."""
+    return all(image.ndim == 2 for image in islice(clip.frames(), COLOUR_SOUGHT))
+
+
+def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Frame]:
+    """The first there is of every ``stride`` frames of the source, which end after ``most`` of them."""
+    due = 0
+    for frame in frames:
+        if most is not None and frame.number >= most:
+            return
+        if frame.number >= due:
+            due = (frame.number // stride + 1) * stride
+            yield frame
+        if most is not None and max(due, frame.number + 1) >= most:
+            return
 
 
 def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
-    """Whether the clips are those of one archive, of a length that allows for tracking many at a time, as a whole."""
+    """Whether the clips are of archives, of one shape, of a length that allows for tracking many at a time, whole."""
     if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
         return False
-    archive = all(clip.path.suffix.lower() == ".npz" for clip in clips)
+    archive = all(str(clip.path).lower().endswith((".npz", ".npy")) for clip in clips)
+    archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
     return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
 
 
@@ -120,26 +168,28 @@ def _track_archive(
     args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
-    keep_freed_memory()
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
     begun = done = 0
     for start in range(0, len(clips), size):
         if interrupts.caught is not None:
             break
         batch = clips[start : start + size]
-        frames = np.stack([np.stack(list(fitted(clip, model.config))) for clip in batch])
-        found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
-        for clip, images, tracks in zip(batch, frames, found, strict=True):
-            write_mot(stage / f"{clip.name}.txt", tracks)
+        read = [list(fitted(clip, model.config)) for clip in batch]
+        frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
+        how = {"refine": args.refine, "memory": args.memory, "threads": args.threads}
+        found = track_clips(model, frames, box=args.box, **how, batch=size)
+        for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
+            numbers = np.array([frame.number for frame in stamped])
+            write_mot(stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
             if args.overlay:
                 pictures = overlay(images, map(tracks.at, range(len(images))))
-                write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
+                write_video(stage / f"{clip.name}.mp4", pictures, playable(clip.fps))
             begun, done = begun + 1, done + len(images)
             bar.update(len(images))
     return begun, done
 
 
-def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[np.ndarray]:
+def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[Frame]:
     """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still."""
     model = tracker.model
     frames = fitted(clip, model.config)
@@ -157,17 +207,17 @@ def _track_stream(
     args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory, threads=args.threads)
     truncated = None
-    with RowFiles(stage, clip.name, args.stride, clip.fps if args.json else None) as rows:
-        frames = islice(open_clip(tracker, clip), 0, args.max_frames, args.stride)
+    with RowFiles(stage, clip.name, lines=args.json) as rows:
+        frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
         frames = takewhile(lambda _: interrupts.caught is None, frames)
         try:
             if args.overlay or args.show or args.gif:
                 _picture(args, clip, _draw(frames, tracker, rows, bar), stage)
             else:
                 for frame in frames:
-                    rows.add(tracker.update(frame), tracker)
+                    rows.add(frame, tracker.update(frame.image), tracker)
                     bar.update()
         except TruncatedClip as error:
             truncated = error
@@ -176,7 +226,7 @@ def _track_stream(
 
 def _picture(args: Args, clip: ClipSource, pictures: Iterator[np.ndarray], stage: Path) -> None:
     """Shows and writes the frames with their tracks, as they are tracked."""
-    fps = clip.fps / args.stride
+    fps = playable(clip.fps / args.stride)
     first: list[np.ndarray] = []
     pictures = _show(pictures, clip.name) if args.show else pictures
     pictures = _keep(pictures, first) if args.gif else pictures
@@ -200,9 +250,9 @@ def _keep(pictures: Iterator[np.ndarray], first: list[np.ndarray]) -> Iterator[n
         yield picture
 
 
-def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndarray]:
+def _watched(frames: Iterator[Frame], tracker: Tracker) -> Iterator[Frame]:
     """The frames, of which the tracker sees the first ones before they are tracked."""
-    first: list[np.ndarray] = []
+    first: list[Frame] = []
     truncated = None
     try:
         for frame in islice(frames, WATCHED):
@@ -210,26 +260,26 @@ def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndar
     except TruncatedClip as error:
         truncated = error
     if first:
-        tracker.watch(np.stack(first))
+        tracker.watch(np.stack([frame.image for frame in first]))
     yield from first
     if truncated is not None:
         raise truncated
     yield from frames
 
 
-def _draw(frames: Iterator[np.ndarray], tracker: Tracker, rows: RowFiles, bar: tqdm) -> Iterator[np.ndarray]:
+def _draw(frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, bar: tqdm) -> Iterator[np.ndarray]:
     """The frames with their tracks, as they are tracked. One frame is held at a time."""
-    latest: deque[np.ndarray] = deque(maxlen=1)
+    latest: deque[Frame] = deque(maxlen=1)
 
     def taken() -> Iterator[np.ndarray]:
         for frame in frames:
             latest.append(frame)
-            yield frame
+            yield frame.image
 
     def tracked() -> Iterator[Tracks]:
         while True:  # overlay takes a frame and then its tracks, until there are no more frames
-            found = tracker.update(latest[0])
-            rows.add(found, tracker)
+            found = tracker.update(latest[0].image)
+            rows.add(latest[0], found, tracker)
             bar.update()
             yield found
 

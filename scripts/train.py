@@ -5,6 +5,7 @@ sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3
 sqair train --output runs/street --data street.mp4           no labels, no other settings
+sqair train --output runs/street --data monday.mp4 'more/*.avi' folder
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
 """
@@ -76,9 +77,13 @@ class Args:
     """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
     recipe: str = "moving-mnist"
     """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
-    footage: Path | None = None
-    """Train on this instead of generated video: a video of a camera that does not move, a folder of images, a
-    MOTChallenge folder or a folder of them. `--data PATH` is the same. What follows from the footage is set by it."""
+    footage: Annotated[tuple[str, ...] | None, tyro.conf.arg(aliases=["--data"], metavar="SOURCE ...")] = None
+    """Train on this instead of generated video: one or more sources of video of a camera that does not move. A source
+    is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder
+    of them, or an array (.npz, .npy, .h5, .zarr). What follows from the footage is set by a survey of it."""
+    range: tuple[float, float] | None = None
+    """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
+    others a range is told from each clip, which is printed."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False
@@ -106,8 +111,16 @@ class Args:
 
 
 def expand(words: Sequence[str]) -> list[str]:
-    """The words of the recipe, the preset and the YAML file, and then those typed."""
-    return with_presets(words, Args)
+    """The words of the recipe, a survey of the footage, the preset and the YAML file, and then those typed.
+
+    What the survey saw and what is chosen in the end is printed.
+    """
+    words, seen = with_presets(words, Args)
+    if seen is not None:
+        from sqair.scripts.footage import say
+
+        print(say(seen, tyro.cli(Args, prog="sqair train", args=words)), flush=True)
+    return words
 
 
 def parse(words: Sequence[str]) -> Args:
@@ -156,7 +169,11 @@ def settings(args: Args) -> dict:
     for key in ("output", "config", "resume", "overwrite", "device"):
         del nested[key]
     del nested["data"]["name"]
-    nested["footage"] = None if args.footage is None else str(args.footage)
+    if args.range is None:
+        del nested["range"]
+    else:
+        nested["range"] = list(args.range)
+    nested["footage"] = None if args.footage is None else list(args.footage)
     nested["train"]["stages"] = _write_stages(args.train.stages)
     nested["train"]["price"] = list(args.train.price)
     return nested

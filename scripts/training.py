@@ -16,14 +16,15 @@ from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import Recipe
-from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
+from sqair.scripts.footage import training_clips
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
+from sqair.threads import set_threads
 from sqair.trainer import ClipSource, Trainer, TrainingError
 
 
@@ -44,8 +45,8 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
         return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips)
     config = args.model
     length = max(stage.length for stage in args.train.stages)
-    sources = read_source(args.footage)
-    footage = Footage(sources, (config.height, config.width), config.channels, length, args.train.seed)
+    clips = training_clips(args.footage, args.range)
+    footage = Footage(clips, (config.height, config.width), config.channels, length, args.train.seed)
     return footage, ValidationClips(*footage.held_out(args.validation_clips))
 
 
@@ -92,7 +93,20 @@ class Session:
         metrics, steps = self.validation.measure(self.trainer.model)
         self.count = metrics.get("count_accuracy", math.nan)
         write_png(self.run.pictures / f"{step:06d}.png", self.validation.picture(self.trainer.model, steps))
+        self.publish()
         return {"step": step, **metrics, "cpu_seconds": round(self.cpu, 3)}
+
+    def publish(self) -> None:
+        """Writes the weights, of a model that is ready to track with. Raises TrainingError if one is not finite."""
+        self.trainer.check_finite()
+        info = {
+            "settings": settings(self.args),
+            "cpu_seconds": round(self.cpu, 1),
+            "steps": self.trainer.step,
+            "total_steps": self.trainer.total_steps,
+            "validation_count_accuracy": self.count,
+        }
+        save_weights(self.run.weights, self.trainer.model, info, price=self.trainer.tracking_price())
 
     def due(self, every: int) -> bool:
         """Whether something done ``every`` so many steps, and at the end, is to be done after this one."""
@@ -108,7 +122,7 @@ class Session:
 def train(args: Args) -> None:
     """Runs ``sqair train``; see ``sqair.scripts.train.main``."""
     keep_freed_memory()
-    torch.set_num_threads(args.threads)
+    set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     session = Session(args)
@@ -123,8 +137,8 @@ def train(args: Args) -> None:
             raise UserError(f"{error}; {where}") from error
     if interrupts.caught is not None:
         resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
-        saved = f"saved {session.run.checkpoint}"
-        print(f"stopped after step {session.trainer.step}; {saved}, go on with: {resume}")
+        saved = f"saved {session.run.checkpoint}, with which sqair track --model {shlex.quote(str(args.output))} works"
+        print(f"stopped after step {session.trainer.step}; {saved}; go on with: {resume}")
         raise SystemExit(128 + interrupts.caught)
     _finish(session)
 
@@ -155,14 +169,8 @@ def _loop(session: Session, interrupts: Interrupts) -> None:
 
 def _finish(session: Session) -> None:
     """Writes the weights and says how it went."""
-    args, model = session.args, session.trainer.model
-    info = {
-        "settings": settings(args),
-        "cpu_seconds": round(session.cpu, 1),
-        "steps": session.trainer.step,
-        "validation_count_accuracy": session.count,
-    }
-    save_weights(session.run.weights, model, info)
+    args = session.args
+    session.publish()
     counted = f", count accuracy {session.count:.3f} on {args.validation_clips} validation clips (not refined)"
     print(
         f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: "

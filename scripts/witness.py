@@ -67,10 +67,13 @@ class Witness:
         self.found = Found()
         self.looks: dict[int, Look] = {}
         self._moments: list[Moment] = []
-        self._stride = 1
+        self._count, self._stride = 0, 1
 
     def see(self, frame: np.ndarray, tracks: Tracks, step: Step, number: int) -> None:
-        """The ``number``-th frame, uint8 ``[H, W]`` or ``[H, W, 3]``, with its tracks and how it was explained."""
+        """The next frame, uint8 ``[H, W]`` or ``[H, W, 3]``, with its tracks and how it was explained.
+
+        ``number`` is that which it has in its source.
+        """
         self.found.add(tracks)
         for name, box, score in zip(tracks.id.tolist(), tracks.box, tracks.score.tolist(), strict=True):
             if name not in self.looks or score > self.looks[name].score:
@@ -79,8 +82,9 @@ class Witness:
                     self.looks[name] = Look(score, image)
         if len(self.looks) > LOOKS:
             self._forget(set(tracks.id.tolist()))
-        if number % self._stride == 0:
+        if self._count % self._stride == 0:
             self._moments.append(_moment(frame, tracks, step, number))
+        self._count += 1
         if len(self._moments) == 2 * MOMENTS:
             self._moments = self._moments[::2]
             self._stride *= 2

@@ -72,6 +72,11 @@ def flag_words(settings: Mapping[str, Any], args_type: type, source: str) -> lis
     return words
 
 
+def setting_names(args_type: type) -> list[str]:
+    """Dotted names of all that can be set of ``args_type``."""
+    return [name for name, _ in _leaves(args_type)]
+
+
 def _leaves(args_type: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted name and type of all that can be set."""
     hints = get_type_hints(args_type, include_extras=True)

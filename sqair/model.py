@@ -86,10 +86,16 @@ class SQAIR(nn.Module):
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
         """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
+        self.trained: tuple[int, int] | None = None
+        """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
+        self.shown: tuple[float, float] | None = None
+        """Values that were black and white in the footage that it was trained on, where they are known."""
 
     @staticmethod
     def from_pretrained(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
         """The model in a run's folder or a folder of weights, or one that ships with the package, by its name.
+
+        A run may be stopped or in progress: ``trained`` says how far it has got.
 
         Raises UserError as ``sqair.pretrained.load_weights`` does.
         """
@@ -101,7 +107,9 @@ class SQAIR(nn.Module):
         """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
         from sqair.pretrained import save_weights
 
-        save_weights(folder, self, {})
+        steps = dict(zip(("steps", "total_steps"), self.trained or (), strict=False))
+        settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
+        save_weights(folder, self, {**steps, **settings})
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""
@@ -117,8 +125,12 @@ class SQAIR(nn.Module):
         return still_image(clips, self.config) if isinstance(self.background, Still) else None
 
     def initial_state(self, clips: int, like: Tensor, still: Tensor | None = None) -> State:
-        """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known."""
+        """No objects in any of ``clips`` clips, whose scenes look like ``still [B, C, H, W]`` if that is known.
+
+        Models without a still background have no use for what scenes look like.
+        """
         config = self.config
+        still = still if isinstance(self.background, Still) else None
         none = like.new_zeros
         row = torch.zeros(0, dtype=torch.int64, device=like.device)
         objects = Objects(
@@ -248,8 +260,7 @@ class SQAIR(nn.Module):
 
         kl = posterior.kl()
         if p_logit is None:
-            carried = self.config.temporal.presence
-            p_logit = gained.new_tensor(self.config.stay_logit) if carried else -self.price * scene.contrast[clip]
+            p_logit = self.stay_logit(self.price, scene.contrast[clip])
         p_logit = p_logit.expand_as(gained)
         head = self.new_presence if new else self.old_presence
         if q_logit is None and head is not None:
@@ -262,6 +273,16 @@ class SQAIR(nn.Module):
         )  # fmt: skip
         rows.pres = weight * inference.decide(rows, len(scene.frame))
         return rows
+
+    def stay_logit(self, price: float, contrast: Tensor) -> Tensor:
+        """Prior log-odds ``[M]`` or ``[]`` that objects of the last frame are there still.
+
+        Without the temporal dependency of presence they are as likely as at a ``price`` in nats of an object over
+        black, of which their background leaves a share, ``contrast [M]``.
+        """
+        if self.config.temporal.presence:
+            return contrast.new_tensor(self.config.stay_logit)
+        return -price * contrast
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Patches]:
         """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import reprlib
-import types
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -25,11 +23,14 @@ from sqair.config import ModelConfig
 from sqair.durable import standing, write_folder
 from sqair.errors import UserError
 from sqair.model import SQAIR
+from sqair.plain import config_from_dict
+from sqair.unfinished import CHECKPOINT, model_of, shown_range, steps_of
 
 FORMAT = 1
 CONFIG, TENSORS = "config.json", "model.safetensors"
 BUILT_IN = Path(__file__).parent / "weights"
-Config = TypeVar("Config")
+_TRIES = 3
+"""How often weights are read that a training may be replacing at the moment."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ class _Card:
     info: dict
 
 
-def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any]) -> None:
+def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any], *, price: float | None = None) -> None:
     """Writes ``model`` as a weights folder; a process killed meanwhile leaves the old weights or the new.
 
     Args:
         folder: made if need be; weights that it holds are replaced.
         model: on any device.
-        info: what else to remember, made of JSON types: the training command, the seed, scores.
+        info: what else to remember, made of JSON types: the training command, the seed, scores. ``steps`` and
+            ``total_steps`` say how far training has got.
+        price: of an object, for tracking; by default that of the model.
 
     Raises:
         TypeError: ``info`` holds what JSON cannot.
@@ -57,7 +60,8 @@ def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any]) -> None
     """
     tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
     data = safetensors.torch.save(tensors)
-    card = _Card(FORMAT, model.config, float(model.price), hashlib.sha256(data).hexdigest(), info)
+    price = model.price if price is None else price
+    card = _Card(FORMAT, model.config, float(price), hashlib.sha256(data).hexdigest(), info)
     entries = json.loads(json.dumps(dataclasses.asdict(card)))
     text = json.dumps({**entries, "checksum": _checksum(entries)}, indent=2) + "\n"
     write_folder(folder, {TENSORS: data, CONFIG: text.encode()})
@@ -66,27 +70,39 @@ def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any]) -> None
 def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
     """The model that ``save_weights`` was given, bit for bit, ready to track with.
 
-    ``folder`` is a weights folder, a run's folder with a folder ``weights`` in it, or, where there is no such
-    folder, the name of built-in weights (``pretrained_names``). Nothing in it is executed.
+    ``folder`` is a weights folder, a run's folder, or, where there is no such folder, the name of built-in weights
+    (``pretrained_names``). A run that was stopped, or is still training, has the model of its last checkpoint, or of
+    its weights where these are newer; ``SQAIR.trained`` says how far it has got. Nothing in the folder is executed.
 
     Raises:
         UserError: there are no weights there, a file is missing, cut short or damaged, or the two files or
             this version of the model do not belong together.
     """
     device = usable_device(device)
-    try:
-        found = _locate(folder)
-        with open(found / CONFIG, "rb") as config, open(found / TENSORS, "rb") as weights:
-            text, data = config.read(), weights.read()
-    except OSError as error:
-        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
-    card = _parse(text, found / CONFIG)
-    if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise UserError(f"{found / TENSORS} is cut short, damaged, or not what {CONFIG} was saved with")
-    model = _build_model(card, found / CONFIG)
-    _fill(model, data, found / TENSORS)
-    model.price = card.price
+    checkpoint = Path(folder) / CHECKPOINT
+    if not checkpoint.exists():
+        return _load(folder).to(device).eval()
+    saved = _has_weights(Path(folder))
+    model = _load_replaced(folder) if saved else None
+    if model is None or is_unfinished(model):
+        try:
+            if model is None or steps_of(checkpoint) > (model.trained or (0, 0))[0]:
+                model = model_of(checkpoint)
+        except UserError:
+            if model is None:
+                raise
     return model.to(device).eval()
+
+
+def is_unfinished(model: SQAIR) -> bool:
+    """Whether ``model`` is of a training that has not come to its end."""
+    return model.trained is not None and model.trained[0] < model.trained[1]
+
+
+def is_finished(run: str | Path) -> bool:
+    """Whether the run in the folder ``run`` has come to its end, so that its weights are its last."""
+    folder = Path(run)
+    return _has_weights(folder) and not is_unfinished(_load_replaced(folder))
 
 
 def pretrained(name: str) -> Path:
@@ -102,56 +118,6 @@ def pretrained_names() -> list[str]:
     return sorted(path.parent.name for path in BUILT_IN.glob(f"*/{CONFIG}"))
 
 
-def config_from_dict(cls: type[Config], mapping: Any, where: str = "configuration") -> Config:
-    """The inverse of ``dataclasses.asdict``: every field is given, nothing else is, and types are right.
-
-    A field whose metadata say ``later`` may be missing: what was written before there was one has its default.
-
-    Fields may be bool, int, float (an int will do), str, dict, Literal, dataclasses, tuples of these (a list
-    will do), and any of these or None.
-
-    Raises:
-        UserError: a key is unknown, missing, or its value has a wrong type; names the key, after ``where``.
-    """
-    return _convert(cls, mapping, where, "")
-
-
-def _convert(hint: Any, value: Any, where: str, key: str) -> Any:
-    origin, args = get_origin(hint), get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return _convert_fields(hint, value, where, f"{key}." if key else "")
-    if origin is Literal and any(type(value) is type(choice) and value == choice for choice in args):
-        return value
-    if origin is tuple and isinstance(value, (list, tuple)):
-        hints = (args[0],) * len(value) if args[-1] is Ellipsis else args
-        if len(hints) == len(value):
-            pairs = enumerate(zip(hints, value, strict=True))
-            return tuple(_convert(h, v, where, f"{key}[{i}]") for i, (h, v) in pairs)
-    if origin in (Union, types.UnionType):
-        (other,) = (arg for arg in args if arg is not types.NoneType)
-        return None if value is None else _convert(other, value, where, key)
-    if hint is float and type(value) is int and abs(value) < 2**53:
-        return float(value)
-    if type(value) is hint:
-        return value
-    expected = getattr(hint, "__name__", str(hint)) if origin is None else str(hint)
-    raise UserError(f"{where}: {key or 'the whole'} is {reprlib.repr(value)} where {expected} is expected")
-
-
-def _convert_fields(cls: Any, mapping: Mapping[str, Any], where: str, prefix: str) -> Any:
-    names = [field.name for field in dataclasses.fields(cls)]
-    later = {field.name for field in dataclasses.fields(cls) if field.metadata.get("later")}
-    for key in mapping:
-        if key not in names:
-            raise UserError(f"{where}: unknown key {reprlib.repr(f'{prefix}{key}')}")
-    for name in names:
-        if name not in mapping and name not in later:
-            raise UserError(f"{where}: the key {prefix + name!r} is missing")
-    hints = get_type_hints(cls)
-    given = (name for name in names if name in mapping)
-    return cls(**{name: _convert(hints[name], mapping[name], where, f"{prefix}{name}") for name in given})
-
-
 def _locate(folder: str | Path) -> Path:
     """The folder that holds the two files."""
     path = Path(folder)
@@ -159,6 +125,8 @@ def _locate(folder: str | Path) -> Path:
         found = standing(candidate)
         if any((found / name).exists() for name in (CONFIG, TENSORS)):
             return found
+    if (path / "config.yaml").is_file():
+        raise UserError(f"{path} is a run that has saved no model yet: it does with its first checkpoint")
     if path.is_dir():
         raise UserError(f"{path} holds no weights ({CONFIG} and {TENSORS}), nor a folder weights that does")
     if path.exists():
@@ -166,6 +134,40 @@ def _locate(folder: str | Path) -> Path:
     if path.name != str(folder):
         raise UserError(f"no such weights folder: {path}")
     return pretrained(path.name)
+
+
+def _has_weights(run: Path) -> bool:
+    return any((standing(run / "weights") / name).exists() for name in (CONFIG, TENSORS))
+
+
+def _load_replaced(run: str | Path) -> SQAIR:
+    """The model in a run's weights, which its training may replace while they are read."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _load(run)
+        except UserError:
+            time.sleep(0.02)
+    return _load(run)
+
+
+def _load(folder: str | Path) -> SQAIR:
+    try:
+        found = _locate(folder)
+        with open(found / CONFIG, "rb") as config, open(found / TENSORS, "rb") as weights:
+            text, data = config.read(), weights.read()
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    card = _parse(text, found / CONFIG)
+    if hashlib.sha256(data).hexdigest() != card.sha256:
+        raise UserError(f"{found / TENSORS} is cut short, damaged, or not what {CONFIG} was saved with")
+    model = _build_model(card, found / CONFIG)
+    _fill(model, data, found / TENSORS)
+    model.price = card.price
+    steps, total = card.info.get("steps"), card.info.get("total_steps")
+    model.trained = (steps, total) if type(steps) is int and type(total) is int else None
+    settings = card.info.get("settings")
+    model.shown = shown_range(settings.get("range") if isinstance(settings, dict) else None)
+    return model
 
 
 def _parse(text: bytes, path: Path) -> _Card:

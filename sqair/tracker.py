@@ -24,6 +24,7 @@ from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
+from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
 from sqair.trainer import to_frames
 
@@ -129,6 +130,7 @@ class Tracker:
         box: BoxKind = "ink",
         refine: bool = True,
         memory: int = 30,
+        threads: int | None = 1,
     ) -> None:
         """
         Args:
@@ -138,7 +140,10 @@ class Tracker:
             refine: decide presence by what each object gains (presence.Refined); otherwise by the amortised
                 posterior.
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
+            threads: of one operation, while a frame is tracked: more are rather slower with tensors as small as these.
+                What PyTorch and OpenCV are set to is as it was afterwards. None leaves it alone.
         """
+        self.threads = threads
         self.model = model.eval()
         self.box: BoxKind = box
         self.inference = inference(refine, memory)
@@ -165,11 +170,12 @@ class Tracker:
         Raises:
             UserError: as ``update`` does.
         """
-        frames = np.stack([self._fit(frame).frame(frame) for frame in frames])
-        check_frames(frames[None], self.model.config)
-        self.reset()
-        images = to_frames(frames[None], next(self.model.parameters()).device)
-        self._state = self.model.initial_state(1, images, self.model.still(images))
+        with use_threads(self.threads):
+            frames = np.stack([self._fit(frame).frame(frame) for frame in frames])
+            check_frames(frames[None], self.model.config)
+            self.reset()
+            images = to_frames(frames[None], next(self.model.parameters()).device)
+            self._state = self.model.initial_state(1, images, self.model.still(images))
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> Tracks:
@@ -180,6 +186,10 @@ class Tracker:
         Raises:
             UserError: the frame is not uint8, or not of the size of a model that scales none.
         """
+        with use_threads(self.threads):
+            return self._update(frame)
+
+    def _update(self, frame: np.ndarray) -> Tracks:
         fit = self._fit(frame)
         frame = fit.frame(frame)
         check_frames(frame[None, None], self.model.config)
@@ -207,7 +217,14 @@ class Tracker:
 
 @torch.inference_mode()
 def track_clips(
-    model: SQAIR, clips: np.ndarray, *, box: BoxKind = "ink", refine: bool = True, memory: int = 30, batch: int = 64
+    model: SQAIR,
+    clips: np.ndarray,
+    *,
+    box: BoxKind = "ink",
+    refine: bool = True,
+    memory: int = 30,
+    threads: int | None = 1,
+    batch: int = 64,
 ) -> list[Tracks]:
     """Tracks clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, many at a time: one Tracks for each.
 
@@ -216,14 +233,15 @@ def track_clips(
     check_frames(clips, model.config)
     model.eval()
     found: list[Tracks] = []
-    for start in range(0, len(clips), batch):
-        frames = to_frames(clips[start : start + batch], next(model.parameters()).device)
-        state = model.initial_state(frames.shape[1], frames, model.still(frames))
-        parts = []
-        for number, frame in enumerate(frames):
-            step, state = explain(model, frame, state, inference(refine, memory))
-            parts.append(step_tracks(step, frame, number, model.config, box))
-        found += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
+    with use_threads(threads):
+        for start in range(0, len(clips), batch):
+            frames = to_frames(clips[start : start + batch], next(model.parameters()).device)
+            state = model.initial_state(frames.shape[1], frames, model.still(frames))
+            parts = []
+            for number, frame in enumerate(frames):
+                step, state = explain(model, frame, state, inference(refine, memory))
+                parts.append(step_tracks(step, frame, number, model.config, box))
+            found += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
     return found
 
 

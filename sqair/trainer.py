@@ -75,7 +75,8 @@ class Trainer:
         too_long = max(stage.length for stage in config.stages)
         if too_long > source.length:
             raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
-        if model_config.background == "still" and source.length < _SHORTEST:
+        knows_scenes = isinstance(source, SceneSource)
+        if model_config.background == "still" and source.length < _SHORTEST and not knows_scenes:
             raise UserError(
                 f"a still background is what stays in a clip: it needs {_SHORTEST} frames or more, the data has "
                 f"{source.length}"
@@ -180,7 +181,7 @@ class Trainer:
         self.found += 0.05 * (summary["objects"] - self.found)
         metrics = self._metrics(summary, stage, float(loss.detach()), norm, config.learning_rate * decay)
         if self.step == self.total_steps:
-            self.model.price = self._price(config.tracking_price)
+            self.model.price = self.tracking_price()
         return metrics
 
     def _boldness(self) -> float:
@@ -221,6 +222,10 @@ class Trainer:
         bad = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
         return f"the gradient of {bad[0]}" if bad else "the norm of the gradients"
 
+    def tracking_price(self) -> float:
+        """Price of an object with which the model is to track, however far its training has got, nats."""
+        return self._price(self.config.tracking_price)
+
     def _price(self, share: float) -> float:
         """A ``share`` of what an object is worth over black, nats; that is measured on the first clips."""
         if self.object_nats is None:
@@ -252,9 +257,7 @@ class Trainer:
         Raises:
             TrainingError: a parameter is not finite, so that nothing could come of going on.
         """
-        for name, parameter in self.model.named_parameters():
-            if not parameter.isfinite().all():
-                raise TrainingError(f"step {self.step}: {name} is not finite; lower --train.learning-rate")
+        self.check_finite()
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -264,8 +267,16 @@ class Trainer:
             "object_nats": self.object_nats,
             "found": self.found,
             "price": self.model.price,
+            "tracking_price": self.tracking_price() if self.step else None,
+            "total_steps": self.total_steps,
             "estimator": self.estimator.state_dict(),
         }
+
+    def check_finite(self) -> None:
+        """Raises TrainingError, which names it, if a parameter is not finite."""
+        for name, parameter in self.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise TrainingError(f"step {self.step}: {name} is not finite; lower --train.learning-rate")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores what ``state_dict`` gave.

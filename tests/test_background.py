@@ -14,7 +14,7 @@ from estimating import error, exact_elbo, exact_gradient, expected_gradient, ter
 from sqair.background import Drawn, Smooth, Still, UpConvolved, exposure, lines, still_image
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
-from sqair.datasets.clip import TruncatedClip
+from sqair.datasets.clip import Frame, TruncatedClip, evenly
 from sqair.datasets.images import encode_png
 from sqair.distributions import geometric_logits
 from sqair.errors import UserError
@@ -233,16 +233,17 @@ def test_a_video_that_ends_too_early_is_watched_up_to_there() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
     tracker = Tracker(tiny_model(replace(TINY, background="still")))
 
-    def cut() -> Iterator[np.ndarray]:
-        yield from frames
+    def cut() -> Iterator[Frame]:
+        yield from evenly(frames, 10)
         raise TruncatedClip("clip.mp4: cut short", 3)
 
     watched = _watched(cut(), tracker)
-    for frame in frames:
-        assert np.array_equal(next(watched), frame)
+    for t, image in enumerate(frames):
+        frame = next(watched)
+        assert np.array_equal(frame.image, image) and (frame.number, frame.seconds) == (t, t / 10)
     with pytest.raises(TruncatedClip):
         next(watched)
-    assert len(list(_watched(iter(np.repeat(frames, 30, 0)), tracker))) == 90
+    assert len(list(_watched(evenly(np.repeat(frames, 30, 0), 10), tracker))) == 90
     assert list(_watched(iter([]), tracker)) == []
 
 

@@ -84,7 +84,6 @@ def test_wrong_values_would_be_seen(tmp_path: Path) -> None:
 def test_every_broken_video_is_tracked_as_far_as_it_goes_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("av")
     lines = {n: fault_videos.track(tmp_path, n, e, here) for n, e in fault_videos.make_sources(tmp_path).items()}
     assert {name: line for name, line in lines.items() if not line["good"]} == {}
     assert {line["outcome"] for line in lines.values()} > {fault_videos.WHOLE, fault_videos.TOLD, fault_videos.REFUSED}

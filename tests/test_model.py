@@ -27,7 +27,7 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.distributions import geometric_log_prob
 from sqair.estimators import ESTIMATORS, make_estimator
-from sqair.imagine import predict, sample
+from sqair.imagine import contrast, evolve, predict, sample
 from sqair.model import SQAIR, State, Step
 from sqair.objects import Objects
 from sqair.presence import Inference, Refined, Sampled
@@ -401,3 +401,44 @@ def test_prediction_goes_on_as_the_objects_went() -> None:
     assert all(o.id.tolist() == [0, 1] for o in objects)
     again, _ = predict(model, frames[:5], 4, seeded(1))
     assert torch.equal(again, predict(model, frames[:5], 4, seeded(1))[0])
+
+
+@pytest.mark.parametrize("background", ["none", "smooth", "still"])
+@pytest.mark.parametrize("on", [True, False])
+def test_objects_stay_in_what_is_imagined_as_often_as_the_model_has_it(background: str, on: bool) -> None:
+    """Of 20000 samples of each object, as many as the prior that the model itself weighs z_pres with; FALSE_ALARM."""
+    config = switched(presence=on)
+    behind = {"background": background, "background_cells": 4, "background_change": 0.0}
+    model = tiny_model(replace(config, stay_logit=1.2, **behind), price=1.1)
+    frames = 0.3 + 0.7 * spots(config, 2, 3)
+    still = 0.3 * torch.rand(3, 1, 20, 24) if background == "still" else None
+    with torch.no_grad():
+        _, state = model.step(frames[0], model.initial_state(3, frames, still), Dictated(script=[[1] * 9] * 3))
+        step, after = model.step(frames[0], state, Dictated(script=[[1] * 9] * 3))
+    rows = next(rows for rows in step.rows if not rows.new)
+    over = contrast(model, after.background, frames[0])
+    copies = 20000
+    many = state.objects.rows(torch.arange(len(state.objects)).repeat_interleave(copies))
+    chances = torch.sigmoid(rows.p_logit)
+    assert len(chances.unique()) == (1 if on or background == "none" else 3)
+    generator = seeded(4)
+    for i, chance in enumerate(chances.tolist()):
+        part = many.rows(torch.arange(i * copies, (i + 1) * copies))
+        with torch.no_grad():
+            left, _ = evolve(model, part, over, model.price, generator)
+        assert stats.binomtest(len(left), copies, chance).pvalue > FALSE_ALARM
+
+
+def test_means_of_a_prior_without_presence_or_any_dependency_hold_no_object() -> None:
+    """At a price, an object is less likely than none; per-frame AIR carries none, whatever ``stay_logit`` says."""
+    frames = spots(TINY, 3, 2)
+    for config, left in ((TINY, True), (switched(presence=False), False), (replace(TINY, temporal=PER_FRAME), False)):
+        model = tiny_model(config)
+        observed = model.initial_state(2, frames)
+        with torch.no_grad():
+            for frame in frames:
+                _, observed = model.step(frame, observed, Dictated(script=[[1] * 9] * 2))
+            objects, _ = evolve(model, observed.objects, torch.ones(2), model.price, None)
+            sampled, _ = evolve(model, observed.objects, torch.ones(2), -50.0, seeded(0))
+        assert bool(len(objects)) == left
+        assert bool(len(sampled)) == config.temporal.any()

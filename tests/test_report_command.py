@@ -165,10 +165,12 @@ def test_longest_seen_in_order_of_appearance() -> None:
 
 
 def test_counts_of_a_long_clip_are_means() -> None:
-    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), 4)
+    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), np.arange(4))
     assert each == 1 and counts.tolist() == [2, 0, 1, 0]
-    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), 2 * POINTS + 1)
+    counts, each = count_over_time(of([0, 0, 2], [0, 1, 0]), np.arange(2 * POINTS + 1))
     assert each == 3 and len(counts) == 667 and counts[0] == 1 and counts[1] == 0
+    counts, each = count_over_time(of([1, 1, 9], [0, 1, 0]), np.array([1, 2, 9]))
+    assert each == 1 and counts.tolist() == [2, 0, 1], "frames that were lost do not count"
 
 
 def test_few_pictures_are_kept_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,13 +219,14 @@ def test_errors_are_one_line_and_write_nothing(
     broken.mkdir()
     for file in grey.iterdir():
         (broken / file.name).write_bytes(file.read_bytes()[:-9])
-    np.savez(tmp_path / "float.npz", frames=pixels() / 255)
+    np.savez(tmp_path / "complex.npz", frames=pixels() * 1j)
     cases = [
         ((large, grey, out), [str(large), "40x30", f"{W}x{H}"]),
         ((archive, colour, out), [str(archive), "grey", "colour"]),
         ((images(tmp_path / "grey", pixels()[0]), colour, out), [str(tmp_path / "grey"), "grey", "colour"]),
         ((tmp_path / "none.mp4", grey, out), ["none.mp4"]),
-        ((tmp_path / "float.npz", grey, out), ["float.npz", "float64"]),
+        ((tmp_path / "complex.npz", grey, out), ["complex.npz", "complex128"]),
+        ((archive, grey, out, "--range", "9", "3"), ["--range 9 3"]),
         ((archive, tmp_path / "no-model", out), ["no-model"]),
         ((archive, broken, out), [str(broken)]),
         ((archive, grey, full), [str(full), "--overwrite"]),
@@ -290,7 +291,7 @@ def test_frames_are_let_go_of(
             yield frame
 
     clip = ClipSource("film", tmp_path / "film.mp4", (H, W), 40, 10.0, lambda: evenly(frames(), 10.0))
-    monkeypatch.setattr(tracking, "read_source", lambda source: [clip])
+    monkeypatch.setattr(tracking, "read_source", lambda source, **_: [clip])
     assert run("film.mp4", grey, tmp_path / "out", *more) == 0
     assert 1 <= most <= 4
 

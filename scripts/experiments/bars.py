@@ -113,7 +113,7 @@ def _is_done(args: Args, name: str, seed: int) -> bool:
 
 def run(args: Args, name: str, seed: int) -> None:
     """Trains one setting with one seed, unless its weights are there, and tests it in every way."""
-    from sqair.pretrained import load_weights
+    from sqair.pretrained import is_finished, load_weights
     from sqair.scripts.train import main as train
     from sqair.scripts.train import parse, recipe_of
 
@@ -121,7 +121,7 @@ def run(args: Args, name: str, seed: int) -> None:
     folder = args.output / f"{name}-{seed}-{code['model']}"
     words = ["--output", str(folder), *setting.words, "--train.seed", str(seed), "--device", "cpu"]
     training = parse(words)
-    if not (folder / "weights").exists():
+    if not is_finished(folder):
         train(replace(training, resume=(folder / "checkpoint.pt").exists()))
     model = load_weights(folder)
     info = json.loads((folder / "weights" / "config.json").read_text())["info"]

@@ -21,7 +21,6 @@ from sqair.scripts.experiments.running import Line
 PLENTY = 64 << 20
 """Bytes of a disk that nothing fills."""
 _BLOCK = 4096
-VP9 = "from sqair.datasets import video_out\nvideo_out._has_h264 = lambda: False"
 Files = dict[str, bytes]
 
 
@@ -62,16 +61,16 @@ def fill(output: Path, name: str, trials: int) -> Line:
         return dict(OUTPUTS[name](place, trials))
 
 
-def _replaced(place: Path, trials: int, words: list[str], before: str = "") -> Counter[str]:
+def _replaced(place: Path, trials: int, words: list[str]) -> Counter[str]:
     """``sqair WORDS --output PLACE/out --overwrite`` over files of an earlier one, ``trials`` times."""
     out, tally = place / "out", Counter[str]()
     words = [*words, "--output", str(out), "--overwrite"]
-    must_work(run(words, before))
+    must_work(run(words))
     earlier = contents(out)
     size = sum(_BLOCK * -(-len(data) // _BLOCK) for data in earlier.values())
     for trial in range(trials):
         with full(place, left=int(1.2 * size * trial / trials)):
-            ended = run(words, before)
+            ended = run(words)
         tally[ended.outcome] += 1
         if ended.outcome == "refused":
             tally["something lost"] += contents(out) != earlier
@@ -84,10 +83,6 @@ def _tracks(place: Path, trials: int) -> Counter[str]:
 
 def _overlay(place: Path, trials: int) -> Counter[str]:
     return _replaced(place, trials, ["track", "--source", str(_clip(place)), "--no-refine", "--overlay"])
-
-
-def _overlay_vp9(place: Path, trials: int) -> Counter[str]:
-    return _replaced(place, trials, ["track", "--source", str(_clip(place)), "--no-refine", "--overlay"], VP9)
 
 
 def _data(place: Path, trials: int) -> Counter[str]:
@@ -152,7 +147,6 @@ OUTPUTS: dict[str, Callable[[Path, int], Counter[str]]] = {
     "weights": _weights,
     "tracks": _tracks,
     "overlay": _overlay,
-    "overlay in VP9": _overlay_vp9,
     "generated clips": _data,
     "what is printed": _output,
 }

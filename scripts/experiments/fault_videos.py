@@ -8,14 +8,12 @@ import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
+import av
 import numpy as np
 
 from sqair.datasets.images import encode_png, opencv
-from sqair.errors import UserError
 from sqair.scripts.experiments.fault_commands import Run
 from sqair.scripts.experiments.running import Line
 
@@ -43,7 +41,6 @@ def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", tim
     Frame t is shown at ``times[t]``, or at t, of 1 / RATE seconds. Where frames change their size, so they do in the
     file.
     """
-    av = import_module("av")
     sizes = [frame.shape[:2] for frame in frames]
     starts = [t for t in range(len(frames)) if t == 0 or sizes[t] != sizes[t - 1]]
     options = {"fflags": "+bitexact"} | ({"movflags": "+faststart"} if path.suffix == ".mp4" else {})
@@ -108,9 +105,7 @@ Sources = dict[str, tuple[str, ...]]
 
 
 def make_sources(folder: Path) -> Sources:
-    """Puts all of them into ``folder``. Raises UserError without PyAV."""
-    if find_spec("av") is None:
-        raise UserError("broken videos are made with PyAV: pip install av, or leave out videos with --only")
+    """Puts all of them into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     return {**_sound(folder), **_damaged(folder), **_other_things(folder), **_images(folder)}
 
@@ -165,7 +160,6 @@ def _damaged(folder: Path) -> Sources:
 
 def _other_things(folder: Path) -> Sources:
     """Files that are no videos."""
-    av = import_module("av")
     with av.open(str(folder / "sound-only.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=44100)
         silence = av.AudioFrame.from_ndarray(np.zeros((2, 44100), np.float32), "fltp", "stereo")
@@ -215,12 +209,30 @@ def _images(folder: Path) -> Sources:
         (folder / "promises-more" / "img1" / f"{t}.png").write_bytes(data)
     (folder / "promises-more" / "seqinfo.ini").write_text("[Sequence]\nseqLength=9\n")
     np.savez(folder / "sound.npz", frames=frames[None])
-    np.savez(folder / "numbers.npz", frames=frames[None] / 255)
+    np.savez(folder / "floats.npz", frames=frames[None] / 255)
+    np.savez(folder / "complex.npz", frames=frames[None] * 1j)
     np.savez(folder / "pickle.npz", frames=np.array([{"a": 1}]))
     archive = (folder / "sound.npz").read_bytes()
     spoiled = {"cut.npz": (cut(archive, 0.6), (REFUSED,)), "flipped.npz": (flipped(archive, 0), (REFUSED,))}
-    expected = {name: (REFUSED,) for name in [*instead, "numbers.npz", "pickle.npz"]}
-    return {**expected, **_write(folder, spoiled), "cut-jpeg": DAMAGED, "promises-more": (TOLD,), "sound.npz": (WHOLE,)}
+    expected = {name: (REFUSED,) for name in [*instead, "complex.npz", "pickle.npz"]}
+    expected |= {**_write(folder, spoiled), "cut-jpeg": DAMAGED, "promises-more": (TOLD,), "sound.npz": (WHOLE,)}
+    return {**expected, "floats.npz": (WHOLE,), **_stacks(folder)}
+
+
+def _stacks(folder: Path) -> Sources:
+    """Files of many images, whole and spoiled."""
+    cv2 = opencv()
+    cv2.imwritemulti(str(folder / "stack.tif"), [frame[..., ::-1] for frame in film()])
+    contents = {}
+    for kind in ("png", "webp", "tif"):
+        if kind != "tif":
+            frames = cv2.Animation()
+            frames.frames, frames.durations = [frame[..., ::-1] for frame in film()], [1000 // RATE] * LENGTH
+            cv2.imwriteanimation(str(folder / f"stack.{kind}"), frames)
+        data = (folder / f"stack.{kind}").read_bytes()
+        contents[f"cut-stack.{kind}"] = cut(data, 0.6), (TOLD, REFUSED)
+        contents |= {f"flipped-{seed}-stack.{kind}": (flipped(data, seed, 3), DAMAGED) for seed in range(3)}
+    return {**_write(folder, contents), **{f"stack.{kind}": (WHOLE,) for kind in ("png", "webp", "tif")}}
 
 
 def _write(folder: Path, contents: dict[str, tuple[bytes, tuple[str, ...]]]) -> Sources:
@@ -245,4 +257,4 @@ def track(folder: Path, name: str, ends: tuple[str, ...], run: Run) -> Line:
 
 def _length(name: str) -> int:
     """Frames that there are."""
-    return 1 if name == "one-frame.mp4" else 5 if name in ("sound.npz", "cut-jpeg") else LENGTH
+    return 1 if name == "one-frame.mp4" else 5 if name in ("sound.npz", "floats.npz", "cut-jpeg") else LENGTH

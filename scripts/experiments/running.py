@@ -86,12 +86,12 @@ def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
     """
     import torch
 
-    from sqair.pretrained import load_weights
+    from sqair.pretrained import is_finished, load_weights
     from sqair.scripts.train import main, parse, recipe_of
 
     torch.set_num_threads(1)
     training = parse(["--output", str(folder), "--validate-every", "0", "--device", "cpu", *words])
-    if not (folder / "weights").exists():
+    if not is_finished(folder):
         with folder.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
             main(replace(training, resume=(folder / "checkpoint.pt").exists()))
     info = json.loads((folder / "weights" / "config.json").read_text())["info"]
@@ -106,6 +106,7 @@ def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:
     import time
 
     from sqair.mot_io import read_mot
+    from sqair.pretrained import is_finished
     from sqair.scripts.track import Args as TrackArgs
     from sqair.scripts.tracking import track
     from sqair.scripts.train import main as train
@@ -113,7 +114,7 @@ def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:
 
     folder, tracks = output / f"{clip.stem}-{seed}", output / f"tracks-{clip.stem}-{seed}"
     began = time.monotonic()
-    if not (folder / "weights").exists():
+    if not is_finished(folder):
         training = parse(["--data", str(clip), "--output", str(folder), "--train.seed", str(seed)])
         train(replace(training, resume=(folder / "checkpoint.pt").exists()))
     trained = time.monotonic()
