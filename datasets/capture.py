@@ -147,7 +147,7 @@ class _Video(_Reading):
             return film.stream.frames - self.container.empty
         if self.container.count == "edited" or film.duration is None:
             return 0
-        promised, end = round(film.duration * timing.fps), last.seconds + 1 / timing.fps
+        promised, end = round(film.duration * timing.fps), last.seconds - timing.lead + 1 / timing.fps
         return promised if held < 0.9 * promised and end < 0.9 * film.duration else 0
 
 

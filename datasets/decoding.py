@@ -34,6 +34,10 @@ LATE = 16
 """Packets that may come between one and its picture, where pictures are not in the order of their packets."""
 FILLER, DROPPED = 1, 8
 """Bytes of a packet of MPEG-4 in AVI that stands for an encoder's lag, and of one of a dropped frame, at most."""
+FROM_ZERO = ("matroska,webm", "asf")
+"""Containers whose duration counts from time 0, which may be before their first frame."""
+ROUNDED = Fraction(1, 1000)
+"""Seconds up to which two beginnings are the same."""
 FIRST_STAMPS = 32
 """Packets among which the one that is shown first is found."""
 
@@ -139,10 +143,13 @@ class Film:
 
     @property
     def duration(self) -> float | None:
-        """Seconds that the file says it lasts."""
+        """Seconds that the file says its video lasts."""
+        begins = Fraction(self._container.start_time or 0, av.time_base) if self.kind in FROM_ZERO else 0
         if self.stream.duration is not None and self.stream.time_base is not None:
-            return float(self.stream.duration * self.stream.time_base)
-        return None if self._container.duration is None else self._container.duration / av.time_base
+            return float(self.stream.duration * self.stream.time_base - begins)
+        if self._container.duration is not None:
+            return float(Fraction(self._container.duration, av.time_base) - begins)
+        return None
 
     @property
     def indexed(self) -> bool:
@@ -157,7 +164,10 @@ class Film:
         rate = (stream.average_rate if stamped else None) or stream.guessed_rate
         rate = rate if rate and 0 < rate <= 10**6 else Fraction(DEFAULT_FPS)
         start = stream.start_time if self.duration is not None else None
-        plain = Timing(stream.time_base or 1 / rate, rate, start)
+        tick, lead = stream.time_base or 1 / rate, Fraction(0)
+        if start is not None and self._container.start_time is not None:
+            lead = start * tick - Fraction(self._container.start_time, av.time_base)
+        plain = Timing(tick, rate, start, lead if lead > ROUNDED else Fraction(0))
         if self.is_avi:
             return plain._replace(period=Fraction(1), start=start or 0)
         if self.indexed:

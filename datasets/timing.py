@@ -2,9 +2,11 @@
 
 The one rule, for every kind of file:
 
-- ``seconds`` is the time stamp that the file gives the frame, counted from the beginning of its video.
-- Where the rate is constant, ``number`` is the frame's place on that grid: frames that were never recorded, or cannot
-  be decoded, leave a gap, and those after it keep the numbers that ground truth has for them.
+- ``seconds`` is the time stamp that the file gives the frame, from its beginning: what a player's clock shows. (That is
+  where the first of its streams begins; sound may come before the first picture.)
+- ``number`` counts from the first frame that the file has, whether or not that can be decoded. Where the rate is
+  constant it is the frame's place on that grid: frames that were never recorded, or cannot be decoded, leave a gap, and
+  those after it keep the numbers that ground truth has for them.
 - Where the rate varies there is no grid, and numbers count frames, those that cannot be decoded included.
 - Without time stamps, or with stamps too coarse to tell frames apart (milliseconds at 4000 frames a second), numbers
   count frames and the declared rate gives the time.
@@ -34,13 +36,15 @@ class Timing(NamedTuple):
     Attributes:
         tick: seconds of a unit of its time stamps.
         rate: frames per second as declared, on average where it varies.
-        start: the stamp of its beginning; None is that of the first frame there is.
+        start: the stamp of the first frame in the file; None is that of the first one that is decoded.
+        lead: seconds from the beginning of the file to there.
         period: ticks from a frame to the next where that is constant.
     """
 
     tick: Fraction
     rate: Fraction
     start: int | None = None
+    lead: Fraction = Fraction(0)
     period: Fraction | None = None
 
     @property
@@ -108,7 +112,7 @@ class Clock:
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
         self._number, self._last = -1, timing.start
-        self._ticks: int | Fraction = 0
+        self._ticks: int | Fraction = timing.lead / timing.tick
         self._single = timing.period or 1 / (timing.rate * timing.tick)
         self._period, self._coarse = float(self._single), timing.coarse
 
