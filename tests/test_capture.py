@@ -9,7 +9,7 @@ import shutil
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from sqair.datasets import decoding
 from sqair.datasets.capture import is_stream, stream_name, without_password
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.images import opencv
-from sqair.datasets.timing import Clock, Timing, told_period
+from sqair.datasets.timing import Clock, Steps, Timing
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.mot_io import read_mot
@@ -174,7 +174,7 @@ def test_rates_of_every_size(tmp_path: Path, kind: str, fps: Fraction) -> None:
 
 @pytest.mark.parametrize(("name", "codec"), [("a.avi", "libx264"), ("b.avi", "mpeg4"), ("c.h264", "libx264")])
 def test_frames_out_of_order_where_there_are_no_stamps(tmp_path: Path, name: str, codec: str) -> None:
-    frames, error = read(encode(tmp_path / name, codec=codec, max_b_frames=2))
+    frames, error = read(encode(tmp_path / name, codec=codec, max_b_frames=2, bit_rate=2_000_000))
     assert not error and [frame.number for frame in frames] == list(range(LENGTH))
     assert [told(frame.image) for frame in frames] == list(range(LENGTH))
     assert np.diff(seconds(frames)) == pytest.approx(np.full(LENGTH - 1, seconds(frames)[1]))
@@ -198,20 +198,24 @@ def test_seconds_are_those_of_a_player_whose_clock_starts_with_the_sound(tmp_pat
 
 
 def test_a_rate_that_is_given_replaces_the_files(tmp_path: Path) -> None:
-    path = encode(tmp_path / "a.mp4", times=[0, 1, 4, *range(5, 60)])
+    path = encode(tmp_path / "a.mp4", times=[0, 1, 4, *range(5, 25)])
     clip = only(path, fps=100)
     assert clip.fps == 100
     assert [(frame.number, frame.seconds) for frame in clip.stamped()][1:4] == [(1, 0.01), (4, 0.04), (5, 0.05)]
 
 
+def period(stamps: Iterable[int]) -> Fraction | None:
+    return Steps(stamps).period()
+
+
 def test_periods_and_clocks() -> None:
-    assert told_period(range(0, 100, 4)) == 4
-    assert told_period([0, 33, 67, 100, 133, 233, 267, 300, *range(400, 1400, 100), 333]) is None
-    assert told_period([3, 0, 1, 2, 4, 5, 9, 6, 7, 8, 20, 21, 22, 23]) == 1
-    assert told_period([0, 180, 200, 380, 400]) is None and told_period([7]) is None and told_period([]) is None
-    assert told_period([0, 0, 1, 1, 1, 1, 2, 2]) is None
+    assert period(range(0, 100, 4)) == 4
+    assert period([0, 33, 67, 100, 133, 233, 267, 300, *range(400, 1400, 100), 333]) is None
+    assert period([3, 0, 1, 2, 4, 5, 9, 6, 7, 8, 20, 21, 22, 23]) == 1
+    assert period([0, 180, 200, 380, 400]) is None and period([7]) is None and period([]) is None
+    assert period([0, 0, 1, 1, 1, 1, 2, 2]) is None
     thirds = [round(100 * t / 3) for t in range(10**4) if t not in (7, 4000)]
-    assert told_period(thirds) == pytest.approx(100 / 3, rel=1e-6)
+    assert period(thirds) == pytest.approx(100 / 3, rel=1e-6)
     clock = Clock(Timing(Fraction(1, 10), Fraction(10), start=5, period=Fraction(1)))
     back = [clock.tell(stamp) for stamp in (7, 8, 3, 4, None, 4)]
     assert back == [(2, 0.2), (3, 0.3), (4, 0.4), (5, 0.5), (6, 0.6), (7, 0.7)], "a clock that is set back goes on"
@@ -298,7 +302,8 @@ def test_fillers_of_an_encoders_lag_are_no_loss(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "codec", "pixels"), [
     ("a.mp4", "libx264", "yuv420p"), ("a.avi", "mjpeg", "yuvj420p"), ("a.avi", "mpeg4", "yuv420p"),
-    ("a.webm", "libvpx-vp9", "yuv420p"), ("a.gif", "gif", "rgb8"), ("a.mkv", "ffv1", "bgr0"), ("a.avi", "ffv1", "yuv422p"),
+    ("a.webm", "libvpx-vp9", "yuv420p"), ("a.gif", "gif", "rgb8"), ("a.mkv", "ffv1", "bgr0"),
+    ("a.avi", "ffv1", "yuv422p"),
 ])  # fmt: skip
 def test_colours_are_those_that_opencv_reads(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
     """Within 2 grey levels, in colour and in grey."""
@@ -356,7 +361,6 @@ def test_ten_bits_of_a_phone_are_nominal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "codec", "pixels"), [
     ("a.mkv", "ffv1", "bgra"), ("a.mov", "png", "rgba"), ("a.webm", "libvpx-vp9", "yuva420p"),
-    ("a.webm", "libvpx", "yuva420p"),
 ])  # fmt: skip
 def test_what_is_transparent_shows_black(tmp_path: Path, name: str, codec: str, pixels: str) -> None:
     image = np.full((HEIGHT, WIDTH, 4), 200, dtype=np.uint8)
@@ -545,7 +549,7 @@ def test_a_report_of_a_video_with_gaps_names_its_frames(tmp_path: Path, model: P
     assert cli.run("report", list(map(str, words))) == 0
     page = (tmp_path / "out" / "a.html").read_text()
     assert f"{LENGTH} frames of {TINY.width}x{TINY.height} pixels" in page
-    assert f"On the 1 of {LENGTH} frames" in page and f'alt="model {LENGTH + 3}"' in page
+    assert f"On the 1 of {LENGTH} frames" in page and 'alt="model 24"' in page
 
 
 @pytest.mark.parametrize("command", ["track", "report"])
