@@ -40,6 +40,8 @@ DECODED = 60
 """Frames from a key frame to a place that is looked for, at most."""
 FROM_ZERO = ("matroska,webm", "asf")
 """Containers whose duration counts from time 0, which may be before their first frame."""
+TIMED = ("audio", "subtitle")
+"""Streams that may last longer than the video."""
 ROUNDED = Fraction(1, 1000)
 """Seconds up to which two beginnings are the same."""
 
@@ -151,13 +153,14 @@ class Film:
         """
         stream, container = self.stream, self._container
         begins = Fraction(container.start_time or 0, av.time_base)
+        alone = all(other.index == stream.index or other.type not in TIMED for other in container.streams)
         tagged = _seconds(stream.metadata.get("DURATION", ""))
-        if tagged is not None:
+        if tagged is not None and not alone:
             return float(tagged - begins)
         if stream.duration is not None and stream.time_base is not None:
             before = 0 if self.kind in FROM_ZERO or stream.start_time is None else stream.start_time * stream.time_base
             return float(before + stream.duration * stream.time_base - begins)
-        if container.duration is None or len(container.streams) > 1:
+        if container.duration is None or not alone:
             return None
         return float(Fraction(container.duration, av.time_base) - (begins if self.kind in FROM_ZERO else 0))
 
