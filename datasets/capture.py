@@ -22,6 +22,8 @@ from sqair.errors import UserError
 
 STREAMS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")
 """What stands before :// of a source that is a stream; anything else is a path, whatever colons it has."""
+DOUBTFUL = 0.5
+"""Frames in a unit of the time stamps from which a declared rate is measured before it is believed."""
 FIELDS = ("mpegts", "mpeg")
 """Containers in which a packet of interlaced video may be half a frame."""
 
@@ -143,10 +145,10 @@ class _Video(_Reading):
         """How many frames there should be; 0 if the file does not say, or what it says is not to be believed."""
         if self.container.count == "stored":
             return film.stream.frames - self.container.empty
-        if self.container.count == "edited" or film.duration is None:
+        if self.container.count == "edited" or film.end is None:
             return 0
-        promised, end = round(film.duration * timing.fps), last.seconds + 1 / timing.fps
-        return promised if held < 0.9 * promised and end < 0.9 * film.duration else 0
+        promised, seen = round((film.end - timing.lead) * timing.fps), last.seconds + 1 / timing.fps
+        return promised if held < 0.9 * promised and seen < 0.9 * film.end else 0
 
 
 def video_clip(path: Path, channels: int | None, shown: Range | None = None) -> ClipSource:
@@ -158,7 +160,11 @@ def video_clip(path: Path, channels: int | None, shown: Range | None = None) -> 
     video = _Video(path, channels, shown)
     with video.open() as film:
         timing = film.timing()
-        video.timing = timing if film.indexed else None
+        if timing.rate * timing.tick > DOUBTFUL:  # what is declared may be no rate but the unit of the stamps
+            with video.open() as again:
+                timing = video.timing = again.timing(walk=True)
+        elif film.indexed:
+            video.timing = timing
         length = video.length(film, timing)
         picture, size = video.first(film.pictures())
         video.fields = picture.frame.interlaced_frame and film.kind in FIELDS

@@ -7,9 +7,11 @@ where that refuses a file: both decode with FFmpeg, so that there is nothing to 
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from typing import NamedTuple
 
 import av
@@ -18,7 +20,7 @@ from av.stream import Discard, Disposition
 
 from sqair.datasets.clip import DEFAULT_FPS
 from sqair.datasets.depth import SAMPLED
-from sqair.datasets.timing import Timing, told_period
+from sqair.datasets.timing import Steps, Timing
 
 NO_VIDEO = {"tty", "concat", "hls", "image2", "lavfi", "sdp"}
 """FFmpeg makes films of pages of text, and reads lists of other files: none of these is a file of video."""
@@ -34,8 +36,14 @@ LATE = 16
 """Packets that may come between one and its picture, where pictures are not in the order of their packets."""
 FILLER, DROPPED = 1, 8
 """Bytes of a packet of MPEG-4 in AVI that stands for an encoder's lag, and of one of a dropped frame, at most."""
-FIRST_STAMPS = 32
-"""Packets among which the one that is shown first is found."""
+DECODED = 60
+"""Frames from a key frame to a place that is looked for, at most."""
+FROM_ZERO = ("matroska,webm", "asf")
+"""Containers whose duration counts from time 0, which may be before their first frame."""
+TIMED = ("audio", "subtitle")
+"""Streams that may last longer than the video."""
+ROUNDED = Fraction(1, 1000)
+"""Seconds up to which two beginnings are the same."""
 
 
 class Picture(NamedTuple):
@@ -138,11 +146,23 @@ class Film:
         self.close()
 
     @property
-    def duration(self) -> float | None:
-        """Seconds that the file says it lasts."""
-        if self.stream.duration is not None and self.stream.time_base is not None:
-            return float(self.stream.duration * self.stream.time_base)
-        return None if self._container.duration is None else self._container.duration / av.time_base
+    def end(self) -> float | None:
+        """Seconds from the beginning of the file to the end of its video, as the file says; None where it does not.
+
+        What it says about all of its streams does not count where there are others.
+        """
+        stream, container = self.stream, self._container
+        begins = Fraction(container.start_time or 0, av.time_base)
+        alone = all(other.index == stream.index or other.type not in TIMED for other in container.streams)
+        tagged = _seconds(stream.metadata.get("DURATION", ""))
+        if tagged is not None and not alone:
+            return float(tagged - begins)
+        if stream.duration is not None and stream.time_base is not None:
+            before = 0 if self.kind in FROM_ZERO or stream.start_time is None else stream.start_time * stream.time_base
+            return float(before + stream.duration * stream.time_base - begins)
+        if container.duration is None or not alone:
+            return None
+        return float(Fraction(container.duration, av.time_base) - (begins if self.kind in FROM_ZERO else 0))
 
     @property
     def indexed(self) -> bool:
@@ -156,13 +176,16 @@ class Film:
         stamped = stream.start_time is not None or self._container.duration is not None
         rate = (stream.average_rate if stamped else None) or stream.guessed_rate
         rate = rate if rate and 0 < rate <= 10**6 else Fraction(DEFAULT_FPS)
-        start = stream.start_time if self.duration is not None else None
-        plain = Timing(stream.time_base or 1 / rate, rate, start)
+        start = stream.start_time if stamped and not (self.live and self._container.duration is None) else None
+        tick, lead = stream.time_base or 1 / rate, Fraction(0)
+        if start is not None and self._container.start_time is not None:
+            lead = start * tick - Fraction(self._container.start_time, av.time_base)
+        plain = Timing(tick, rate, start, lead if lead > ROUNDED else Fraction(0))
         if self.is_avi:
             return plain._replace(period=Fraction(1), start=start or 0)
         if self.indexed:
             shown = (entry.timestamp for entry in stream.index_entries if not entry.is_discard)
-            return plain._replace(period=told_period(shown))
+            return plain._replace(period=Steps(shown).period())
         return self._walked(plain) if walk and self.accounts else plain
 
     def places(self, timing: Timing) -> int:
@@ -174,31 +197,28 @@ class Film:
 
     def glimpses(self) -> Iterator[av.VideoFrame]:
         """Some frames, spread over the film if that can be searched."""
-        span = self.duration or 0.0
-        for i in range(SAMPLED):
-            if i:
-                try:
-                    self._container.seek(int(av.time_base * span * i / SAMPLED) + (self._container.start_time or 0))
-                except av.FFmpegError:
-                    return
-            picture = next(self.pictures(), None)
-            if picture is not None:
-                yield picture.frame
-            if not span:
+        begins, span = self._container.start_time or 0, self.end or 0.0
+        for i in range(SAMPLED if span else 1):
+            wanted = begins / av.time_base + span * i / SAMPLED
+            try:
+                if i:
+                    self._container.seek(int(av.time_base * wanted))
+            except av.FFmpegError:
                 return
+            frame = None
+            for picture in islice(self.pictures(), DECODED):
+                frame = picture.frame
+                if frame.time is None or frame.time >= wanted:
+                    break
+            if frame is not None:
+                yield frame
 
     def _walked(self, plain: Timing) -> Timing:
-        first: list[int] = []
-
-        def stamps() -> Iterator[int]:
-            for packet in self._packets():
-                if packet.pts is not None and self._shows(packet):
-                    if len(first) < FIRST_STAMPS:
-                        first.append(packet.pts)
-                    yield packet.pts
-
-        period = told_period(stamps())
-        return plain._replace(period=period, start=min(first, default=None) if plain.start is None else plain.start)
+        stamps = (packet.pts for packet in self._packets() if packet.pts is not None and self._shows(packet))
+        steps = Steps(stamps)
+        rate = plain.rate if steps.coarse or not steps.mean else 1 / (steps.mean * plain.tick)
+        start = plain.start if plain.start is not None else steps.first
+        return plain._replace(rate=rate, start=start, period=steps.period(), coarse=steps.coarse)
 
     def pictures(self) -> Iterator[Picture]:
         """The frames in the order in which they are shown. What is damaged is left out, and counted in ``losses``."""
@@ -273,3 +293,9 @@ class Film:
             return bool(bytes(packet)[0] & 0x10)
         dropped = self._codec == "mpeg4" and packet.size <= DROPPED and not self._decoder.has_b_frames
         return not (packet.is_discard or dropped)
+
+
+def _seconds(text: str) -> Fraction | None:
+    """The ``HH:MM:SS.fraction`` that Matroska has for the end of a stream; None if that is not what it is."""
+    parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", text)
+    return None if parts is None else 3600 * int(parts[1]) + 60 * int(parts[2]) + Fraction(parts[3])

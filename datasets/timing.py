@@ -2,9 +2,11 @@
 
 The one rule, for every kind of file:
 
-- ``seconds`` is the time stamp that the file gives the frame, counted from the beginning of its video.
-- Where the rate is constant, ``number`` is the frame's place on that grid: frames that were never recorded, or cannot
-  be decoded, leave a gap, and those after it keep the numbers that ground truth has for them.
+- ``seconds`` is the time stamp that the file gives the frame, from its beginning: what a player's clock shows. (That is
+  where the first of its streams begins; sound may come before the first picture.)
+- ``number`` counts from the first frame that the file has, whether or not that can be decoded. Where the rate is
+  constant it is the frame's place on that grid: frames that were never recorded, or cannot be decoded, leave a gap, and
+  those after it keep the numbers that ground truth has for them.
 - Where the rate varies there is no grid, and numbers count frames, those that cannot be decoded included.
 - Without time stamps, or with stamps too coarse to tell frames apart (milliseconds at 4000 frames a second), numbers
   count frames and the declared rate gives the time.
@@ -24,6 +26,8 @@ SINGLE = 0.9
 """Share of steps from frame to frame that are a single period, from which a rate is constant."""
 JITTER = 0.25
 """Share of a period by which a step may miss a multiple of it; a tick is always allowed, since stamps are rounded."""
+COLLIDING = 0.05
+"""Share of steps of 0 from which stamps are too coarse to tell frames apart."""
 MOST_STEPS = 1000
 """Different steps that are told apart: more of them are no constant rate."""
 
@@ -34,24 +38,23 @@ class Timing(NamedTuple):
     Attributes:
         tick: seconds of a unit of its time stamps.
         rate: frames per second as declared, on average where it varies.
-        start: the stamp of its beginning; None is that of the first frame there is.
+        start: the stamp of the first frame in the file; None is that of the first one that is decoded.
+        lead: seconds from the beginning of the file to there.
         period: ticks from a frame to the next where that is constant.
+        coarse: whether several frames may have one stamp, so that stamps tell no times.
     """
 
     tick: Fraction
     rate: Fraction
     start: int | None = None
+    lead: Fraction = Fraction(0)
     period: Fraction | None = None
+    coarse: bool = False
 
     @property
     def fps(self) -> Fraction:
         """Frames per second: those of the grid if there is one, else as declared."""
         return 1 / (self.period * self.tick) if self.period else self.rate
-
-    @property
-    def coarse(self) -> bool:
-        """Whether two frames may have one stamp."""
-        return self.period is None and self.tick * self.rate > Fraction(3, 4)
 
 
 def in_order(stamps: Iterable[int]) -> Iterator[int]:
@@ -65,31 +68,48 @@ def in_order(stamps: Iterable[int]) -> Iterator[int]:
         yield heapq.heappop(waiting)
 
 
-def told_period(stamps: Iterable[int]) -> Fraction | None:
-    """Ticks from one frame to the next if the rate is constant, apart from missing frames, else None.
+class Steps:
+    """The ticks from frame to frame of a video, whose stamps are ``add``-ed in the order of the file.
 
-    ``stamps`` are those of all frames in the order of the file. Memory does not grow with their number.
+    Memory does not grow with their number.
+
+    Attributes:
+        first: the stamp of the first frame; None without any.
+        mean: ticks of a step on average; 0 without any.
     """
-    steps: Counter[int] = Counter()
-    last = None
-    for stamp in in_order(stamps):
-        if last is not None:
-            steps[stamp - last] += 1
-        last = stamp
-        if len(steps) > MOST_STEPS:
+
+    def __init__(self, stamps: Iterable[int]) -> None:
+        self.first: int | None = None
+        self._steps: Counter[int] = Counter()
+        last = count = 0
+        for stamp in in_order(stamps):
+            if self.first is None:
+                self.first = stamp
+            elif len(self._steps) <= MOST_STEPS:
+                self._steps[stamp - last] += 1
+            last, count = stamp, count + 1
+        self.mean = Fraction(last - (self.first or 0), max(1, count - 1))
+
+    @property
+    def coarse(self) -> bool:
+        """Whether so many steps are 0 that stamps tell nothing."""
+        return self._steps[0] > COLLIDING * self._steps.total()
+
+    def period(self) -> Fraction | None:
+        """Ticks of a step if the rate is constant, apart from missing frames, else None."""
+        steps = self._steps
+        usual = _median(steps)
+        if usual <= 0 or min(steps) <= 0 or len(steps) > MOST_STEPS:
             return None
-    usual = _median(steps)
-    if usual <= 0 or min(steps) <= 0:
-        return None
-    periods = single = 0
-    for step, count in steps.items():
-        number = max(1, round(step / usual))
-        if abs(step - number * usual) > max(1, JITTER * usual):
-            return None
-        periods += number * count
-        single += count * (number == 1)
-    total = sum(step * count for step, count in steps.items())
-    return Fraction(total, periods) if single >= SINGLE * steps.total() else None
+        periods = single = total = 0
+        for step, count in steps.items():
+            number = max(1, round(step / usual))
+            if abs(step - number * usual) > max(1, JITTER * usual):
+                return None
+            periods += number * count
+            single += count * (number == 1)
+            total += step * count
+        return Fraction(total, periods) if single >= SINGLE * steps.total() else None
 
 
 def _median(steps: Counter[int]) -> int:
@@ -108,7 +128,7 @@ class Clock:
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
         self._number, self._last = -1, timing.start
-        self._ticks: int | Fraction = 0
+        self._ticks: int | Fraction = timing.lead / timing.tick
         self._single = timing.period or 1 / (timing.rate * timing.tick)
         self._period, self._coarse = float(self._single), timing.coarse
 
