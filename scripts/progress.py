@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
@@ -104,7 +103,7 @@ class Display:
     def warn(self, warning: str | None) -> None:
         """Says the first warning there is."""
         if warning is not None and not self.warned:
-            self.bar.write(warning, file=sys.stderr)
+            self.bar.write(warning)
             self.warned = True
 
     def _left(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import shlex
-import sys
 import time
 from typing import Any
 
@@ -187,7 +186,7 @@ def _finish(session: Session) -> None:
         result = looks(session.seen) + " in what was kept for validation"
     print(f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: {result}")
     if warning := crowded(session.seen, args.model):
-        print(warning, file=sys.stderr)
+        print(warning)
     print(
         f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"
     )

@@ -151,8 +151,8 @@ def test_where_there_is_no_terminal_a_line_is_said_and_a_warning_once(capsys: py
                 display.say("status", "9 CPU-seconds")
                 display.warn("warning: full")
                 display.warn(None)
-    out, err = capsys.readouterr()
-    assert out == "status  9 CPU-seconds\nstatus  9 CPU-seconds  5 s left\n" and err == "warning: full\n"
+    said = ["status  9 CPU-seconds", "warning: full", "status  9 CPU-seconds  5 s left"]
+    assert capsys.readouterr() == ("\n".join([*said, ""]), "")
 
 
 def test_a_status_tells_of_footage_what_moves_and_of_generated_video_what_is_known() -> None:
