@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
@@ -19,8 +18,9 @@ from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
-from sqair.scripts.footage import training_clips
+from sqair.scripts.footage import contents, training_clips
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
@@ -38,16 +38,16 @@ class Generated:
         return make_clips(self.recipe, "train", self.seed, start, count, truth=False).frames
 
 
-def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
-    """Clips to train on and to validate with."""
+def open_data(args: Args) -> tuple[ClipSource, ValidationClips, str]:
+    """Clips to train on and to validate with, and what footage they are of."""
     if args.footage is None:
         recipe = recipe_of(args)
-        return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips)
+        return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips), "none"
     config = args.model
     length = max(stage.length for stage in args.train.stages)
     clips = training_clips(args.footage, args.range)
     footage = Footage(clips, (config.height, config.width), config.channels, length, args.train.seed)
-    return footage, ValidationClips(*footage.held_out(args.validation_clips))
+    return footage, ValidationClips(*footage.held_out(args.validation_clips)), contents(clips, footage)
 
 
 class Session:
@@ -57,12 +57,14 @@ class Session:
         self.args = args
         self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.run = RunFolder(args.output, settings(args))
-        source, clips = open_data(args)
+        source, clips, self.footage = open_data(args)
         self.trainer = Trainer(args.model, args.train, source, self.device)
         self.validation = Validation(clips, self.device)
         self.cpu = 0.0
         self.bound = self.count = float("nan")
-        self.frames = [stage.length * stage.clips for stage in args.train.stages for _ in range(stage.steps)]
+        self.seen: dict[str, float] = {}
+        """What the last look at validation clips found: explained, found, full."""
+        self.costs = step_costs(args.train.stages, args.train.particles, args.model)
 
     def begin(self) -> None:
         """Makes the run's folder, or goes back to its checkpoint."""
@@ -70,13 +72,16 @@ class Session:
             self.run.create(self.args.overwrite)
             return
         state = self.run.load()
+        if (of := state.get("footage", self.footage)) != self.footage:
+            raise UserError(f"{self.run.checkpoint} is of other footage: {of}; there is now: {self.footage}")
         self.trainer.load_state_dict(state["trainer"])
         self.cpu, self.bound, self.count = state["cpu_seconds"], state["bound"], state["count"]
+        self.seen = state.get("seen", {})
         self.run.rewind(self.trainer.step)
 
     def save(self) -> None:
         state = {"trainer": self.trainer.state_dict(), "cpu_seconds": self.cpu}
-        self.run.save({**state, "bound": self.bound, "count": self.count})
+        self.run.save({**state, "bound": self.bound, "count": self.count, "seen": self.seen, "footage": self.footage})
 
     def step(self) -> dict[str, float]:
         """One step of training, its metrics with the CPU-seconds so far."""
@@ -92,6 +97,7 @@ class Session:
         step = self.trainer.step
         metrics, steps = self.validation.measure(self.trainer.model)
         self.count = metrics.get("count_accuracy", math.nan)
+        self.seen = {name: metrics[name] for name in ("explained", "found", "full") if name in metrics}
         write_png(self.run.pictures / f"{step:06d}.png", self.validation.picture(self.trainer.model, steps))
         self.publish()
         return {"step": step, **metrics, "cpu_seconds": round(self.cpu, 3)}
@@ -114,9 +120,13 @@ class Session:
         return step == self.trainer.total_steps or (every > 0 and step % every == 0)
 
     def status(self) -> str:
+        """How far it is, and how well it does as far as that is known."""
         trainer = self.trainer
-        count = "-" if math.isnan(self.count) else f"{self.count:.3f}"
-        return f"step {trainer.step}/{trainer.total_steps}  bound {self.bound:.1f}  count {count}"
+        at = f"step {trainer.step}/{trainer.total_steps}"
+        if self.args.footage is not None:
+            return "  ".join(filter(None, (at, looks(self.seen))))
+        count = "" if math.isnan(self.count) else f"  count {self.count:.3f}"
+        return f"{at}  bound {self.bound:.1f}{count}"
 
 
 def train(args: Args) -> None:
@@ -148,18 +158,17 @@ def _loop(session: Session, interrupts: Interrupts) -> None:
     args, trainer = session.args, session.trainer
     board = _tensorboard(session.run, trainer.step)
     saved = time.monotonic()
-    done = sum(session.frames[: trainer.step])
-    with tqdm(total=sum(session.frames), initial=done, unit="frame", unit_scale=True, disable=None) as bar:
+    with Display(session.costs, trainer.step) as display:
         while trainer.step < trainer.total_steps and interrupts.caught is None:
+            display.begin()
             metrics = session.step()
             if session.due(args.log_every):
                 _log(session.run, board, "train", metrics)
-            bar.set_description_str(session.status(), refresh=False)
-            bar.update(session.frames[trainer.step - 1])
+            display.made(trainer.step, session.status())
             if session.due(args.validate_every):
                 _log(session.run, board, "validation", session.validate())
-                if bar.disable:
-                    print(f"{session.status()}  {session.cpu:.0f} CPU-seconds", flush=True)
+                display.say(session.status(), f"{session.cpu:.0f} CPU-seconds")
+                display.warn(crowded(session.seen, args.model))
             if time.monotonic() - saved > args.save_seconds:
                 session.save()
                 saved = time.monotonic()
@@ -172,10 +181,12 @@ def _finish(session: Session) -> None:
     args = session.args
     session.publish()
     counted = f", count accuracy {session.count:.3f} on {args.validation_clips} validation clips (not refined)"
-    print(
-        f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: "
-        f"bound {session.bound:.1f} nats a frame{'' if math.isnan(session.count) else counted}"
-    )
+    result = f"bound {session.bound:.1f} nats a frame{'' if math.isnan(session.count) else counted}"
+    if args.footage is not None:
+        result = looks(session.seen) + " in what was kept for validation"
+    print(f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: {result}")
+    if warning := crowded(session.seen, args.model):
+        print(warning)
     print(
         f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"
     )

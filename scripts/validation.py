@@ -6,18 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sqair.bounds import Terms
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
 from sqair.model import SQAIR, Step
 from sqair.presence import Inference, Sampled
+from sqair.render import background
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.tracker import step_tracks
 from sqair.trainer import to_frames
 
 SEED = 0
 BANDS, COLUMNS = 3, 10
+_DEVIATION = 1.4826
+"""Standard deviation of what is normally distributed, over the median of its absolute value."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,24 @@ def generated_clips(recipe: Recipe, clips: int) -> ValidationClips:
     return ValidationClips(made.frames, count=count)
 
 
+def explained(frames: Tensor, steps: list[Step]) -> float | None:
+    """Share of what differs between frames ``[T, B, C, H, W]`` and their backgrounds that is gone with the objects.
+
+    What differs is the sum of squares, less that of noise, which is told by the median; None where that is nothing.
+    Less than 0 where objects do harm.
+    """
+    apart, left, pixels = 0.0, 0.0, 0.0
+    away = []
+    for frame, step in zip(frames, steps, strict=True):
+        behind = torch.zeros_like(frame) if step.behind is None else background(step.behind.image)
+        away.append((frame - behind).abs().flatten())
+        apart += float((frame - behind).square().sum())
+        left += float((frame - step.canvas).square().sum())
+        pixels += frame.numel()
+    noise = pixels * (_DEVIATION * float(torch.cat(away).median())) ** 2
+    return None if apart <= 1.05 * noise else min(1.0, 1 - (left - noise) / (apart - noise))
+
+
 class Validation:
     """A fixed set of clips; looking at them leaves every random state as it was."""
 
@@ -58,7 +80,9 @@ class Validation:
 
         The bound ``elbo`` is a single-sample estimate, nats per frame. ``count_accuracy`` is the share of
         frames with the right number of objects at the modes, with no refinement, where the truth is known;
-        ``count_accuracy_first`` is that of the first frames.
+        ``count_accuracy_first`` is that of the first frames. ``explained`` is the share of what moves that objects
+        explain, see ``explained``; ``found`` is the number of objects in a frame, ``full`` the share of frames that
+        have the most that there can be.
         """
         training = model.training
         model.eval()
@@ -68,6 +92,9 @@ class Validation:
         steps = model(self.frames, Inference(), still)
         model.train(training)
         found = self._counts(steps)
+        seen = {"found": float(found.mean()), "full": float((found >= model.config.slots).mean())}
+        share = explained(self.frames, steps)
+        summary = {**summary, **seen, **({} if share is None else {"explained": share})}
         if self.count is None:
             return summary, steps
         right = (self.count[0] <= found) & (found <= self.count[1])

@@ -82,8 +82,7 @@ def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAI
     checkpoint = Path(folder) / CHECKPOINT
     if not checkpoint.exists():
         return _load(folder).to(device).eval()
-    saved = _has_weights(Path(folder))
-    model = _load_replaced(folder) if saved else None
+    model = None if _weights_in(Path(folder)) is None else _load_replaced(folder)
     if model is None or is_unfinished(model):
         try:
             if model is None or steps_of(checkpoint) > (model.trained or (0, 0))[0]:
@@ -102,7 +101,7 @@ def is_unfinished(model: SQAIR) -> bool:
 def is_finished(run: str | Path) -> bool:
     """Whether the run in the folder ``run`` has come to its end, so that its weights are its last."""
     folder = Path(run)
-    return _has_weights(folder) and not is_unfinished(_load_replaced(folder))
+    return _weights_in(folder) is not None and not is_unfinished(_load_replaced(folder))
 
 
 def pretrained(name: str) -> Path:
@@ -121,10 +120,8 @@ def pretrained_names() -> list[str]:
 def _locate(folder: str | Path) -> Path:
     """The folder that holds the two files."""
     path = Path(folder)
-    for candidate in (path / "weights", path):
-        found = standing(candidate)
-        if any((found / name).exists() for name in (CONFIG, TENSORS)):
-            return found
+    if (found := _weights_in(path)) is not None:
+        return found
     if (path / "config.yaml").is_file():
         raise UserError(f"{path} is a run that has saved no model yet: it does with its first checkpoint")
     if path.is_dir():
@@ -136,8 +133,13 @@ def _locate(folder: str | Path) -> Path:
     return pretrained(path.name)
 
 
-def _has_weights(run: Path) -> bool:
-    return any((standing(run / "weights") / name).exists() for name in (CONFIG, TENSORS))
+def _weights_in(path: Path) -> Path | None:
+    """Where ``path``, a run or a folder of weights, has any of the two files."""
+    for candidate in (path / "weights", path):
+        found = standing(candidate)
+        if any((found / name).exists() for name in (CONFIG, TENSORS)):
+            return found
+    return None
 
 
 def _load_replaced(run: str | Path) -> SQAIR:

@@ -2,10 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import sqair
 from sqair import SQAIR, ModelConfig, Stage, Tracker, Tracks, TrainConfig, score, train
@@ -14,6 +18,8 @@ from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.mot_io import write_mot
 from sqair.scripts import cli
+from sqair.threads import set_threads
+from sqair.tracker import track_clips
 
 cv2 = opencv()
 SHORT = TrainConfig(stages=(Stage(1, 2, 4), Stage(3, 1, 2)))
@@ -105,3 +111,104 @@ def test_scores_of_tracks_of_clips_by_name_and_of_files(tmp_path: Path) -> None:
         overall = score(truth, found).overall
         assert {key: overall[key] for key in expected} == expected
     assert score(gt, gt).overall["mota"] == 1
+
+
+class Stop(Exception):
+    """Ends a training from outside."""
+
+
+def stop_at(step: int) -> Callable[[dict[str, float]], None]:
+    def check(metrics: dict[str, float]) -> None:
+        if metrics["step"] == step:
+            raise Stop
+
+    return check
+
+
+CLIPS = np.random.default_rng(0).integers(0, 255, (5, 4, 50, 50), dtype=np.uint8)
+TINY = ModelConfig(hidden=16, features=16)
+
+
+def test_a_training_goes_on_from_its_checkpoint_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, seen = train((TINY, SHORT), CLIPS), []
+    monkeypatch.setattr("sqair.scripts.api.SAVE_SECONDS", 0.0)
+    with pytest.raises(Stop):
+        train((TINY, SHORT), CLIPS, checkpoint=tmp_path / "mine.pt", each_step=stop_at(2))
+    for steps in ([3], []):  # what is finished is only loaded
+        model = train((TINY, SHORT), CLIPS, checkpoint=tmp_path / "mine.pt", each_step=lambda m: seen.append(m["step"]))
+        assert seen == steps and model.price == whole.price
+        assert all((a == b).all() for a, b in zip(model.parameters(), whole.parameters(), strict=True))
+        seen.clear()
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    saved = tmp_path / "mine.pt"
+    train((TINY, SHORT), CLIPS, checkpoint=saved)
+    before = saved.read_bytes()
+    for config, data, said in (
+        ((TINY, replace(SHORT, seed=4)), CLIPS, "its train.seed is 0, not 4"),
+        ((replace(TINY, slots=6), SHORT), CLIPS, "its model.slots is 4, not 6"),
+        ((TINY, SHORT), CLIPS[::-1], "its data is clips"),
+        ((TINY, SHORT), get_recipe("moving-mnist"), "its data is clips"),
+    ):
+        with pytest.raises(UserError, match=said):
+            train(config, data, checkpoint=saved)
+        assert saved.read_bytes() == before
+    saved.write_bytes(before[:-5])
+    with pytest.raises(UserError, match="cut short"):
+        train((TINY, SHORT), CLIPS, checkpoint=saved)
+    assert cli.run("train", ["--output", str(tmp_path / "run"), "--preset", "tiny", "--device", "cpu"]) == 0
+    with pytest.raises(UserError, match="not a checkpoint of sqair.train: go on with sqair train --resume"):
+        train((TINY, SHORT), CLIPS, checkpoint=tmp_path / "run" / "checkpoint.pt")
+
+
+def test_several_files_are_footage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for t in range(12):
+            frame = np.full((90, 120, 3), 90, np.uint8)
+            frame[30:50, 8 * t : 8 * t + 18] = (200, 30, 60)
+            cv2.imwrite(str(tmp_path / name / f"{t:02d}.png"), frame)
+    monkeypatch.setattr("sqair.scripts.api.Trainer.run", lambda self: iter(()))
+    assert train(None, [tmp_path / "a", tmp_path / "b"]).config.background == "still"
+    with pytest.raises(UserError, match="names no video"):
+        train(None, [])
+
+
+@pytest.fixture
+def many_threads() -> Iterator[tuple[int, int]]:
+    """PyTorch and OpenCV as they are by default on a machine of three cores."""
+    before = torch.get_num_threads(), cv2.getNumThreads()
+    set_threads(3)
+    yield 3, 3
+    torch.set_num_threads(before[0])
+    cv2.setNumThreads(before[1])
+
+
+def test_training_and_tracking_use_few_threads_and_leave_them_as_they_were(
+    many_threads: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[tuple[int, int]] = []
+    step = SQAIR.step
+
+    def watched(self: SQAIR, *arguments: Any) -> Any:
+        used.append((torch.get_num_threads(), cv2.getNumThreads()))
+        return step(self, *arguments)
+
+    monkeypatch.setattr(SQAIR, "step", watched)
+    for given, expected in (({}, (1, 1)), ({"threads": 2}, (2, 2)), ({"threads": None}, many_threads)):
+        model = train((TINY, SHORT), CLIPS, **given)
+        Tracker(model, **given).update(CLIPS[0, 0])
+        track_clips(model, CLIPS, **given)
+        with pytest.raises(UserError):
+            Tracker(model, **given).update(CLIPS[0, 0].astype(float))
+        assert set(used) == {expected} and len(used) > 5
+        assert (torch.get_num_threads(), cv2.getNumThreads()) == many_threads
+        used.clear()
+
+
+def test_memory_that_is_freed_is_kept_as_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[str] = []
+    monkeypatch.setattr("sqair.scripts.api.keep_freed_memory", lambda: called.append("api"))
+    train((TINY, SHORT), CLIPS)
+    assert called == ["api"]
