@@ -51,7 +51,8 @@ def list_mot(path: str | Path) -> dict[str, Path]:
     """The MOTChallenge files at ``path`` by the names of their clips, in order of the names.
 
     ``path`` is a file; a sequence (a folder with ``gt/gt.txt``), or a folder of sequences, each named by its
-    folder; or a folder of files ``NAME.txt``.
+    folder; a folder of files ``NAME.txt``; or, as TrackEval has them, a tracker (a folder of which ``data`` is one
+    of those), or a folder of a single tracker.
 
     Raises:
         UserError: there is no such path, it holds none of these, or one of its sequences has no ground truth.
@@ -72,12 +73,22 @@ def list_mot(path: str | Path) -> dict[str, Path]:
     for folder in sequences:
         if not (folder / "gt" / "gt.txt").is_file():
             raise UserError(f"{folder} is a sequence without gt/gt.txt")
-    files = [folder / "gt" / "gt.txt" for folder in sequences] or texts
+    files = [folder / "gt" / "gt.txt" for folder in sequences] or sorted(path.glob("data/*.txt")) or texts
     if not files:
-        deeper = [folder for folder in folders if any(folder.glob("*/gt/gt.txt"))]
-        meant = f"; is {deeper[0]} meant?" if deeper else ""
-        raise UserError(f"{path} holds neither files NAME.txt nor sequences NAME/gt/gt.txt{meant}")
+        return list_mot(_deeper(path, folders))
     return {_clip_name(file): file for file in files}
+
+
+def _deeper(path: Path, folders: list[Path]) -> Path:
+    """The one tracker among ``folders`` of ``path``, which holds no files itself; an error if there is not one."""
+    trackers = [folder for folder in folders if any(folder.glob("data/*.txt"))]
+    if len(trackers) == 1:
+        return trackers[0]
+    if trackers:
+        raise UserError(f"{path} holds {len(trackers)} trackers: give one of them, such as {trackers[0]}")
+    deeper = [folder for folder in folders if any(folder.glob("*/gt/gt.txt"))]
+    meant = f"; is {deeper[0]} meant?" if deeper else ""
+    raise UserError(f"{path} holds neither files NAME.txt nor sequences NAME/gt/gt.txt{meant}")
 
 
 def read_length(path: str | Path) -> int | None:
@@ -86,16 +97,41 @@ def read_length(path: str | Path) -> int | None:
     Raises:
         UserError: the ``seqinfo.ini`` is malformed.
     """
+    info = _read_info(Path(path))
+    if info is None:
+        return None
+    try:
+        return info.getint("Sequence", "seqLength")
+    except (configparser.Error, ValueError) as error:
+        where = Path(path).parent.parent / "seqinfo.ini"
+        raise UserError(f"{where} does not say seqLength, the number of frames, under [Sequence]") from error
+
+
+def find_images(path: str | Path) -> Path | None:
+    """The folder of the images of ``SEQ/gt/gt.txt``: ``imDir`` of its ``seqinfo.ini``, or ``img1``; None if not there.
+
+    Raises:
+        UserError: the ``seqinfo.ini`` is malformed.
+    """
     path = Path(path)
+    if path.parent.name != "gt":
+        return None
+    info = _read_info(path)
+    folder = path.parent.parent / (info.get("Sequence", "imDir", fallback="img1") if info else "img1")
+    return folder if folder.is_dir() else None
+
+
+def _read_info(path: Path) -> configparser.ConfigParser | None:
+    """The ``seqinfo.ini`` of ``SEQ/gt/gt.txt``, if there is one."""
     info = path.parent.parent / "seqinfo.ini"
     if path.parent.name != "gt" or not info.is_file():
         return None
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_text(info))
-        return parser.getint("Sequence", "seqLength")
-    except (configparser.Error, ValueError) as error:
+    except configparser.Error as error:
         raise UserError(f"{info} does not say seqLength, the number of frames, under [Sequence]") from error
+    return parser
 
 
 def write_text(path: str | Path, text: str) -> None:
