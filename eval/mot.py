@@ -68,9 +68,10 @@ def score(
             _check_frames(rows, f"clip {name}: a {what}", length)
         rules[name] = rule_of(benchmark, name, truth)
         check_predictions(found, rules[name])
-        if frames == "truth" or (frames == "auto" and step_of(truth, found) > 1):
-            found = found.where(np.isin(found.frame, truth.frame))
-            length = sampled[name] = len(np.unique(truth.frame))
+        step = step_of(truth, found)
+        if frames == "truth" or (frames == "auto" and step > 1):
+            found, sampled[name] = found.where(np.isin(found.frame, truth.frame)), step
+            length = len(np.unique(truth.frame))
         role = roles(truth, rules[name]) if ignore else np.full(len(truth), Role.SCORED)
         left_out[name] = int((role != Role.SCORED).sum())
         counts[name] = count(pair_frames(truth, found, role, gate=iou), iou, length)
@@ -91,7 +92,7 @@ def _check_frames(rows: Rows, what: str, length: int) -> None:
 
 
 def count(frames: Sequence[FramePair], gate: float, length: int) -> Counts:
-    """The counts of a clip of ``length`` frames, of which ``frames`` have boxes; pairs match from an overlap ``gate``."""
+    """The counts of a clip of ``length`` frames, ``frames`` those with boxes; pairs match from an overlap ``gate``."""
     return Counts(
         frames=length,
         right_count=length - sum(len(f.gt) != len(f.pred) for f in frames),

@@ -106,7 +106,8 @@ class Scores:
         iou: overlap from which a prediction matches.
         ignore: whether the ground truth that a benchmark does not score was left out.
         rules: name of a clip -> the benchmark whose rule told (``sqair.eval.benchmarks``).
-        sampled: name of a clip that was scored on the frames of its ground truth only -> how many these are.
+        sampled: name of a clip that was scored on the frames of its ground truth only -> every how
+            many-th frame has some (1 where that is not regular).
         left_out: name of a clip -> how many boxes of ground truth are not scored.
     """
 

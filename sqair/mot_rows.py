@@ -127,13 +127,19 @@ def _table(names: list[tuple[int, int]], rows: list[list[float]], lines: list[in
     table = np.array(rows, dtype=np.float64).reshape(m, -1) if m else np.zeros((0, len(COLUMNS) - 2))
     columns = table.shape[1] + 2
     kind, visibility = np.full(m, UNKNOWN, dtype=np.int64), np.ones(m)
-    if columns > len(COLUMNS):
-        told = np.nan_to_num(table[:, 5], nan=UNKNOWN, posinf=UNKNOWN, neginf=UNKNOWN)
-        kind = told.clip(-(2.0**31), 2.0**31).astype(np.int64)
+    if columns > len(COLUMNS) and _are_classes(table[:, 5:]):
+        kind = table[:, 5].astype(np.int64)
     if columns == TRUTH_COLUMNS:
         visibility = np.where(table[:, 6] == -1, 1.0, table[:, 6])
     place = np.array(lines, dtype=np.int64)
     return Rows(name[:, 0], name[:, 1], table[:, :4], table[:, 4], kind, visibility, place, path)
+
+
+def _are_classes(more: np.ndarray) -> bool:
+    """Whether values after ``conf`` (``[M, 1 to 3]``) begin with a class: three may be a place in the world instead."""
+    told = more[:, 0]
+    whole = np.isfinite(told).all() and (told == np.trunc(told)).all() and (np.abs(told) < 2**31).all()
+    return bool(whole and (more.shape[1] < 3 or ((more[:, 1] == -1) | ((more[:, 1] >= 0) & (more[:, 1] <= 1))).all()))
 
 
 def _separator(line: str, path: Path, where: str) -> str | None:
