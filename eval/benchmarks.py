@@ -26,6 +26,7 @@ from sqair.mot_rows import Rows
 
 Benchmark = Literal["auto", "mot15", "mot17", "mot20"]
 TAKING_ALONG = {"mot15": (), "mot17": (2, 7, 8, 12), "mot20": (2, 6, 7, 8, 12)}
+TITLES = {"mot15": "MOT15", "mot17": "MOT16/17", "mot20": "MOT20"}
 CLASSES = range(1, 14)
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sqair.eval.scores import Scores
     from sqair.scripts.ground_truth import Truth
 
-RULES = {"mot15": "MOT15", "mot17": "MOT16/17", "mot20": "MOT20"}
-
 
 @dataclass(frozen=True)
 class Args:
@@ -181,14 +179,15 @@ def report(
 
 def describe(scores: Scores, lengths: Mapping[str, int], args: Args) -> str:
     """What was scored, by which rule: a line, and another where not all frames count."""
-    rules = [rule for rule in RULES if rule in scores.rules.values()]
-    told = " and ".join(RULES[rule] for rule in rules)
+    from sqair.eval.benchmarks import TITLES
+
+    told = " and ".join(title for rule, title in TITLES.items() if rule in scores.rules.values())
     frames = scores.overall["frames"]
     line = f"{len(scores.clips)} clips, {frames} frames; boxes match from IoU {args.iou:g}; the rule of {told}"
     if args.frames == "auto" and scores.sampled:
         steps = " or ".join(map(str, sorted(set(scores.sampled.values()))))
-        whose = "the" if len(scores.sampled) == len(lengths) else f"{len(scores.sampled)} of the"
-        line += f"\nGround truth of {whose} clips is on 1 frame in {steps} only: the others do not count (--frames all: they do)"
+        whose = "" if len(scores.sampled) == len(lengths) else f" of {len(scores.sampled)} clips"
+        line += f"\nThe ground truth{whose} is on 1 frame in {steps}: the others do not count (--frames all: they do)"
     return line
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,8 @@ class Rows:
 
     def where(self, mask: np.ndarray) -> Rows:
         """The rows where ``mask`` ([M], bool) holds."""
-        return Rows(*(getattr(self, column.name)[mask] for column in fields(self)[:-1]), self.path)
+        columns = {column.name: getattr(self, column.name)[mask] for column in fields(self) if column.name != "path"}
+        return replace(self, **columns)
 
     def place(self, row: int) -> str:
         """Where a row stands, for messages: ``FILE:LINE``, or its frame."""
