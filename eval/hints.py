@@ -26,12 +26,23 @@ Named = Mapping[str, Tracks | Rows]
 def hints(gt: Named, pred: Named, scores: Scores) -> list[str]:
     """What could be meant differently, a line each, about predictions that ``scores`` is of."""
     found = [
+        _of_nothing(gt, scores),
         *_of_conf(gt),
         *(_of_classes(name, as_rows(gt[name], truth=True)) for name, rule in scores.rules.items() if rule == "mot15"),
         _of_frames(gt, pred, scores),
         _of_pixels(gt, pred, scores),
     ]
     return [line for line in found if line]
+
+
+def _of_nothing(gt: Named, scores: Scores) -> str:
+    """A line where there is ground truth and none of it is scored for its class."""
+    rows = [as_rows(gt[name], truth=True) for name, rule in scores.rules.items() if rule != "mot15"]
+    kinds = sorted({int(kind) for truth in rows for kind in np.unique(truth.kind)})
+    if scores.overall["objects"] or not kinds or 1 in kinds:
+        return ""
+    told = ", ".join(map(str, kinds))
+    return f"No ground truth is scored: its classes are {told}, not 1. --benchmark mot15 scores it whatever its class."
 
 
 def _of_conf(gt: Named) -> list[str]:

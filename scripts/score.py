@@ -122,7 +122,7 @@ def look_at_frames(args: Args, truths: Mapping[str, Truth]) -> tuple[dict[str, T
     try:
         clips = list_frames(args.frames_from, list(truths)) if args.frames_from else list_own_frames(truths)
         if args.floor:
-            both = {name: floor_of(clip) for name, clip in clips.items()}
+            both = {name: floor_of(clip, truths[name].length) for name, clip in clips.items()}
             return {name: found for name, (found, _) in both.items()}, {name: n for name, (_, n) in both.items()}
         return {}, {name: count_frames(clip) for name, clip in clips.items() if truths[name].length is None}
     except UserError as error:

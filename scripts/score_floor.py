@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -51,14 +52,14 @@ def count_frames(clip: ClipSource) -> int:
     return max((frame.number + 1 for frame in clip.stamped()), default=0)
 
 
-def floor_of(clip: ClipSource) -> tuple[Tracks, int]:
-    """The floor's tracks of a clip, and the number of its last frame, counted from 1.
+def floor_of(clip: ClipSource, length: int | None) -> tuple[Tracks, int]:
+    """The floor's tracks of a clip, and the number of its last frame, counted from 1; no more than ``length``.
 
     Raises:
         UserError: the clip does not fit the memory, or cannot be read.
     """
     images, numbers = [], []
-    for frame in clip.stamped():
+    for frame in takewhile(lambda frame: length is None or frame.number < length, clip.stamped()):
         images.append(frame.image)
         numbers.append(frame.number)
         if np.prod(clip.size) * len(images) > MOST_PIXELS:

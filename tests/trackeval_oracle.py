@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,26 @@ from trackeval.metrics import CLEAR, HOTA, Identity
 OVERALL = "OVERALL"
 
 
+class Refused(Exception):
+    """TrackEval raised."""
+
+
 def trackeval(root: Path, lengths: dict[str, int], benchmark: str) -> dict[str, dict[str, float]]:
     """The scores of ``root/pred/NAME.txt`` against ``root/gt/NAME/gt/gt.txt``, by clip and OVERALL.
 
-    ``benchmark`` is ours, without "auto". Raises TrackEval's exceptions.
+    ``benchmark`` is ours, without "auto". Raises Refused if TrackEval raises.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # files that it cannot read it leaves open
+        try:
+            return _run(root, lengths, benchmark)
+        except Exception as error:
+            refused = str(error)
+        gc.collect()
+    raise Refused(refused)
+
+
+def _run(root: Path, lengths: dict[str, int], benchmark: str) -> dict[str, dict[str, float]]:
     config = {
         "GT_FOLDER": str(root / "gt"), "TRACKERS_FOLDER": str(root), "TRACKERS_TO_EVAL": ["pred"],
         "TRACKER_SUB_FOLDER": "", "SKIP_SPLIT_FOL": True, "BENCHMARK": benchmark.upper(), "SEQ_INFO": dict(lengths),
