@@ -183,7 +183,8 @@ def describe(scores: Scores, lengths: Mapping[str, int], args: Args) -> str:
 
     told = " and ".join(title for rule, title in TITLES.items() if rule in scores.rules.values())
     frames = scores.overall["frames"]
-    line = f"{len(scores.clips)} clips, {frames} frames; boxes match from IoU {args.iou:g}; the rule of {told}"
+    clips = f"{len(scores.clips)} clip{'s' * (len(scores.clips) != 1)}"
+    line = f"{clips}, {frames} frames; boxes match from IoU {args.iou:g}; the rule of {told}"
     if args.frames == "auto" and scores.sampled:
         steps = " or ".join(map(str, sorted(set(scores.sampled.values()))))
         whose = "" if len(scores.sampled) == len(lengths) else f" of {len(scores.sampled)} clips"

@@ -66,22 +66,27 @@ def list_mot(path: str | Path) -> dict[str, Path]:
         return {_clip_name(path / "gt" / "gt.txt"): path / "gt" / "gt.txt"}
     try:
         folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
-        texts = sorted(path.glob("*.txt"))
+        texts = _texts(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     sequences = [f for f in folders if any((f / part).exists() for part in ("gt", "img1", "seqinfo.ini"))]
     for folder in sequences:
         if not (folder / "gt" / "gt.txt").is_file():
             raise UserError(f"{folder} is a sequence without gt/gt.txt")
-    files = [folder / "gt" / "gt.txt" for folder in sequences] or sorted(path.glob("data/*.txt")) or texts
+    files = [folder / "gt" / "gt.txt" for folder in sequences] or _texts(path / "data") or texts
     if not files:
         return list_mot(_deeper(path, folders))
     return {_clip_name(file): file for file in files}
 
 
+def _texts(folder: Path) -> list[Path]:
+    """The text files of a folder that are not hidden, as what macOS writes beside files on other disks is."""
+    return sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
+
+
 def _deeper(path: Path, folders: list[Path]) -> Path:
     """The one tracker among ``folders`` of ``path``, which holds no files itself; an error if there is not one."""
-    trackers = [folder for folder in folders if any(folder.glob("data/*.txt"))]
+    trackers = [folder for folder in folders if _texts(folder / "data")]
     if len(trackers) == 1:
         return trackers[0]
     if trackers:

@@ -246,6 +246,7 @@ def test_what_is_no_file_of_rows_is_named(tmp_path: Path, data: bytes, complaint
 def test_trackers_are_listed_by_their_data(tmp_path: Path) -> None:
     (tmp_path / "me" / "data").mkdir(parents=True)
     (tmp_path / "me" / "data" / "c.txt").write_text(RESULT)
+    (tmp_path / "me" / "data" / "._c.txt").write_bytes(b"\0\5\x16\7")
     (tmp_path / "me" / "pedestrian_summary.txt").write_text("MOTA\n")
     expected = {"c": tmp_path / "me" / "data" / "c.txt"}
     assert list_mot(tmp_path / "me") == list_mot(tmp_path) == expected

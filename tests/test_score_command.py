@@ -126,7 +126,7 @@ def test_advice_works_when_it_is_followed(
         assert run(*words) == 2
         assert "too large for the floor: add --no-floor" in capsys.readouterr().err
         assert run(*words, "--no-floor") == 0
-        assert f"1 clips, {LENGTH} frames" in capsys.readouterr().out
+        assert f"1 clip, {LENGTH} frames" in capsys.readouterr().out
     monkeypatch.undo()
     (tmp_path / "gt" / "a" / "img1" / "000003.png").write_bytes(b"not a picture")
     assert run(*files) == 2

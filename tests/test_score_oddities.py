@@ -102,14 +102,14 @@ def test_sparse_truth_is_scored_on_its_frames_and_the_rule_is_said(
     sparse = by_name("truth on every tenth frame")
     gt, pred = str(sparse.gt), str(sparse.pred)
     out = told(tmp_path, capsys, gt, pred)
-    assert "1 clips, 10 frames" in out and "ground truth is on 1 frame in 10" in out and "Hint" not in out
+    assert "1 clip, 10 frames" in out and "ground truth is on 1 frame in 10" in out and "Hint" not in out
     assert "OVERALL  1.0000" in out
     out = told(tmp_path, capsys, gt, pred, "--frames", "all")
-    assert "OVERALL  -8.0000" in out and "1 clips, 100 frames" in out
+    assert "OVERALL  -8.0000" in out and "1 clip, 100 frames" in out
     assert "On the frames that have ground truth MOTA is 1.0000" in out and "--frames truth" in out
     assert "OVERALL  1.0000" in told(tmp_path, capsys, gt, pred, "--frames", "truth")
     uneven = gt + "2,1,14,20,20,30,1,1,1\n"
     out = told(tmp_path, capsys, uneven, pred)
-    assert "1 clips, 100 frames" in out and "--frames truth" in out, "no rule for this, so it is hinted at"
+    assert "1 clip, 100 frames" in out and "--frames truth" in out, "no rule for this, so it is hinted at"
     few = "".join(line + "\n" for line in gt.splitlines()[:8])
-    assert "1 clips, 100 frames" in told(tmp_path, capsys, few, pred), "four frames say nothing"
+    assert "1 clip, 100 frames" in told(tmp_path, capsys, few, pred), "four frames say nothing"
