@@ -1,22 +1,27 @@
-"""Ground truth and predictions of a clip, frame by frame, with the ignored rows taken out."""
+"""Ground truth and predictions of a clip, frame by frame, with what is not scored taken out."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from sqair.eval.benchmarks import Role
 from sqair.eval.boxes import iou as box_iou
-from sqair.tracks import Tracks
+from sqair.mot_rows import Rows
+
+EPS = np.finfo(float).eps
+"""By so much an overlap may fall short of a threshold, as in TrackEval."""
 
 
 class FramePair(NamedTuple):
     """What is scored in one frame.
 
     Attributes:
-        gt: ``[M]`` int64, ids of the ground truth.
-        pred: ``[N]`` int64, ids of the predictions.
+        gt: ``[M]`` int64, the objects of the ground truth, counted from 0 over the clip.
+        pred: ``[N]`` int64, the predicted objects, likewise.
         iou: ``[M, N]``, the overlap of their boxes.
     """
 
@@ -25,31 +30,44 @@ class FramePair(NamedTuple):
     iou: np.ndarray
 
 
-def pair_frames(gt: Tracks, pred: Tracks, length: int, *, gate: float, ignore: bool) -> list[FramePair]:
-    """The ``length`` frames of a clip.
+def pair_frames(gt: Rows, pred: Rows, role: np.ndarray, *, gate: float) -> list[FramePair]:
+    """The frames of a clip in which any row is, in their order; how long the clip is does not matter.
 
-    With ``ignore``, ground-truth rows of score 0 are left out, and so are the predictions that match them: in
-    every frame all rows, those to score and those to ignore, are assigned to predictions together (Hungarian,
+    Rows that are not scored (``role``, ``[M]``) are left out. The predictions that match those which take them along
+    are, too: in every frame all rows, those to score and those not, are assigned to predictions together (Hungarian,
     largest sum of IoU over pairs of at least ``gate``).
     """
-    ticks = np.arange(length + 1)
-    gt_at, pred_at = np.searchsorted(gt.frame, ticks), np.searchsorted(pred.frame, ticks)
-    ignored = (gt.score == 0) & ignore
+    gt_id, pred_id = _numbered(gt.id), _numbered(pred.id)
     frames = []
-    for t in range(length):
-        g, p = slice(gt_at[t], gt_at[t + 1]), slice(pred_at[t], pred_at[t + 1])
-        frame = FramePair(gt.id[g], pred.id[p], box_iou(gt.box[g], pred.box[p]))
-        if ignored[g].any():
-            frame = _drop_ignored(frame, ignored[g], gate)
+    for g, p in _by_frame(gt.frame, pred.frame):
+        frame = FramePair(gt_id[g], pred_id[p], box_iou(gt.box[g], pred.box[p]))
+        if role[g].any():
+            frame = _scored(frame, role[g], gate)
         frames.append(frame)
     return frames
 
 
-def _drop_ignored(frame: FramePair, ignored: np.ndarray, gate: float) -> FramePair:
-    """``frame`` without the ground truth where ``ignored`` ([M], bool) and the predictions matched to it."""
-    weight = np.where(frame.iou >= gate, frame.iou, 0.0)
-    rows, cols = linear_sum_assignment(weight, maximize=True)
-    dropped = cols[(weight[rows, cols] > 0) & ignored[rows]]
+def _numbered(ids: np.ndarray) -> np.ndarray:
+    """The place of each id among those that occur."""
+    return np.unique(ids, return_inverse=True)[1].reshape(-1)
+
+
+def _by_frame(gt: np.ndarray, pred: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Which rows of ``gt`` and ``pred`` ([M] and [N] frame numbers) are in each frame, in the order of the rows."""
+    ticks = np.union1d(gt, pred)
+    parts = []
+    for frame in (gt, pred):
+        order = np.argsort(frame, kind="stable")
+        parts.append(np.split(order, np.searchsorted(frame[order], ticks[1:])))
+    return zip(*parts, strict=True) if len(ticks) else iter(())
+
+
+def _scored(frame: FramePair, role: np.ndarray, gate: float) -> FramePair:
+    """``frame`` without the ground truth that is not scored (``role``, [M]), and what that takes along."""
     keep = np.ones(len(frame.pred), dtype=bool)
-    keep[dropped] = False
-    return FramePair(frame.gt[~ignored], frame.pred[keep], frame.iou[~ignored][:, keep])
+    if (role == Role.TAKES_ALONG).any():
+        weight = np.where(frame.iou >= gate - EPS, frame.iou, 0.0)
+        rows, cols = linear_sum_assignment(weight, maximize=True)
+        keep[cols[(weight[rows, cols] > EPS) & (role[rows] == Role.TAKES_ALONG)]] = False
+    scored = role == Role.SCORED
+    return FramePair(frame.gt[scored], frame.pred[keep], frame.iou[scored][:, keep])

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sqair.eval.frames import FramePair
+from sqair.eval.frames import EPS, FramePair
 
 ALPHAS = np.arange(1, 20) / 20
-_EPS = np.finfo(float).eps
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,13 @@ def count_hota(frames: Sequence[FramePair]) -> HotaCounts:
     both = [(g, p, f.iou) for g, p, f in zip(gt_at, pred_at, frames, strict=True) if f.iou.size]
     if not both:
         return HotaCounts(boxes=boxes)
-    alignment = _alignment(both, gt_size, pred_size)
     pair, overlap = [], []
-    for g, p, iou in both:
-        rows, cols = linear_sum_assignment(alignment[np.ix_(g, p)] * iou, maximize=True)
+    for (g, p, iou), worth in zip(both, _alignments(both, gt_size, pred_size), strict=True):
+        rows, cols = linear_sum_assignment(worth * iou, maximize=True)
         pair.append(g[rows] * len(pred_size) + p[cols])
         overlap.append(iou[rows, cols])
     pairs, which = np.unique(np.concatenate(pair), return_inverse=True)
-    reached = np.concatenate(overlap) >= ALPHAS[:, None] - _EPS
+    reached = np.concatenate(overlap) >= ALPHAS[:, None] - EPS
     matched = np.stack([np.bincount(which[r], minlength=len(pairs)) for r in reached])
     size = gt_size[pairs // len(pred_size)] + pred_size[pairs % len(pred_size)]
     return HotaCounts(matched.sum(axis=1), (matched**2 / (size - matched)).sum(axis=1), boxes)
@@ -73,12 +71,24 @@ def _number(ids: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
     return [np.searchsorted(known, i) for i in ids], size
 
 
-def _alignment(
+def _alignments(
     both: list[tuple[np.ndarray, np.ndarray, np.ndarray]], gt_size: np.ndarray, pred_size: np.ndarray
-) -> np.ndarray:
-    """``[G, P]``: the soft Jaccard index of every pair of tracks, before any matching."""
-    shared = np.zeros((len(gt_size), len(pred_size)))
-    for g, p, iou in both:
+) -> Iterator[np.ndarray]:
+    """For each frame ``[M, N]``: the soft Jaccard index of every pair of whole tracks, before any matching.
+
+    Pairs that do not overlap in the frame get 0: there the index does not matter. So only pairs that meet are kept.
+    """
+    meet = [np.nonzero(iou) for _, _, iou in both]
+    key = [g[i] * len(pred_size) + p[j] for (g, p, _), (i, j) in zip(both, meet, strict=True)]
+    pairs, which = np.unique(np.concatenate(key), return_inverse=True)
+    share = []
+    for (_, _, iou), at in zip(both, meet, strict=True):
         union = iou.sum(axis=0, keepdims=True) + iou.sum(axis=1, keepdims=True) - iou
-        shared[np.ix_(g, p)] += np.divide(iou, union, out=np.zeros_like(iou), where=union > _EPS)
-    return shared / (gt_size[:, None] + pred_size[None, :] - shared)
+        share.append(np.divide(iou, union, out=np.zeros_like(iou), where=union > EPS)[at])
+    shared = np.bincount(which.reshape(-1), weights=np.concatenate(share), minlength=len(pairs))
+    index = shared / (gt_size[pairs // len(pred_size)] + pred_size[pairs % len(pred_size)] - shared)
+    ends = np.cumsum([len(k) for k in key])
+    for (_, _, iou), at, mine in zip(both, meet, np.split(which.reshape(-1), ends[:-1]), strict=True):
+        worth = np.zeros_like(iou)
+        worth[at] = index[mine]
+        yield worth

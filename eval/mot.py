@@ -1,118 +1,104 @@
-"""MOT scores of tracks against ground truth. The matches are motmetrics'; the overlap and the sums are ours.
+"""MOT scores of tracks against ground truth: CLEAR, identity and HOTA, as TrackEval computes them.
 
-motmetrics' accumulator follows the CLEAR rules: a pair that matched before stays matched while its overlap
-lasts, the rest is assigned anew in each frame. It remembers pairs over gaps, TrackEval only from one frame to
-the next: where predictions compete for an object that was lost, their switches can differ. One accumulator
-serves one clip, because ids start again in the next.
+One clip is scored at a time, because ids start again in the next. Work and memory follow the number of rows, whatever
+their frame numbers and ids are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
-import motmetrics
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from sqair.errors import UserError
+from sqair.eval.benchmarks import Benchmark, Role, check_predictions, roles, rule_of
+from sqair.eval.clear import count_clear
 from sqair.eval.frames import FramePair, pair_frames
 from sqair.eval.hota import count_hota
+from sqair.eval.identity import count_identity
+from sqair.eval.sampled import step_of
 from sqair.eval.scores import Counts, Scores
+from sqair.mot_rows import Rows
 from sqair.tracks import Tracks
+
+Frames = Literal["auto", "truth", "all"]
 
 
 def score(
-    gt: Mapping[str, Tracks],
-    pred: Mapping[str, Tracks],
+    gt: Mapping[str, Tracks | Rows],
+    pred: Mapping[str, Tracks | Rows],
     lengths: Mapping[str, int],
     *,
     iou: float = 0.5,
     ignore: bool = True,
+    benchmark: Benchmark = "auto",
+    frames: Frames = "auto",
 ) -> Scores:
     """Compares predicted tracks with ground truth.
 
     Args:
-        gt: name of a clip -> its ground truth.
+        gt: name of a clip -> its ground truth. Of tracks, those of score 0 are left out with the predictions matched
+            to them; of rows of a file, the benchmark's rule tells (``sqair.eval.benchmarks``).
         pred: the same names -> predictions.
         lengths: the same names -> frames of the clip. Frames without any box count for the count accuracy.
         iou: overlap from which a prediction can match.
-        ignore: leave out ground truth of score 0 and the predictions matched to it, as MOTChallenge does with
-            its distractors; otherwise all ground truth is scored.
+        ignore: follow that rule; otherwise all ground truth is scored.
+        benchmark: whose rule, "auto" for the one that each clip's classes show.
+        frames: which frames count: "all" of them, those that have a row of "truth", or "auto": the latter where the
+            ground truth is on every second, third, ... frame only (``sqair.eval.sampled.step_of``).
 
     A share of nothing is NaN: a clip without objects has no MOTA, one without any box no IDF1 and no HOTA
     either, but both have a count accuracy. OVERALL is computed from the summed counts of all clips.
 
     Raises:
-        UserError: the names differ, there are no clips, or a box lies in a frame that the clip does not have.
+        UserError: the names differ, there are no clips, a box lies in a frame that the clip does not have, or a class
+            is not one that the benchmark's rule knows.
     """
     if not gt:
         raise UserError("there are no clips to score")
     for name in sorted(set(gt) ^ set(pred)):
         raise UserError(f"clip {name} has no {'predictions' if name in gt else 'ground truth'}")
-    counts = {}
+    if frames not in get_args(Frames):
+        raise UserError(f"frames {frames!r} is none of {', '.join(get_args(Frames))}")
+    counts, rules, sampled, left_out = {}, {}, {}, {}
     for name in gt:
-        for what, tracks in (("ground truth", gt[name]), ("prediction", pred[name])):
-            if len(tracks) and not 0 <= tracks.frame[0] <= tracks.frame[-1] < lengths[name]:
-                last = tracks.frame[-1] + 1
-                raise UserError(
-                    f"clip {name}: a {what} in frame {last}, but the clip has {lengths[name]} frames"
-                )
-        frames = pair_frames(gt[name], pred[name], lengths[name], gate=iou, ignore=ignore)
-        counts[name] = count(frames, iou)
+        truth, found, length = as_rows(gt[name], truth=True), as_rows(pred[name]), lengths[name]
+        for what, rows in (("ground truth", truth), ("prediction", found)):
+            _check_frames(rows, f"clip {name}: a {what}", length)
+        rules[name] = rule_of(benchmark, name, truth)
+        check_predictions(found, rules[name])
+        step = step_of(truth, found)
+        if frames == "truth" or (frames == "auto" and step > 1):
+            found, sampled[name] = found.where(np.isin(found.frame, truth.frame)), step
+            length = len(np.unique(truth.frame))
+        role = roles(truth, rules[name]) if ignore else np.full(len(truth), Role.SCORED)
+        left_out[name] = int((role != Role.SCORED).sum())
+        counts[name] = count(pair_frames(truth, found, role, gate=iou), iou, length)
     overall = sum(counts.values(), Counts())
-    return Scores({name: c.scores() for name, c in counts.items()}, overall.scores(), iou, ignore)
+    each = {name: c.scores() for name, c in counts.items()}
+    return Scores(each, overall.scores(), iou, ignore, rules, sampled, left_out)
 
 
-def count(frames: Sequence[FramePair], gate: float) -> Counts:
-    """The counts of one clip, pairs matching from an overlap of ``gate``."""
-    events = accumulate(frames, gate).events
-    assert events is not None
-    kinds = events["Type"].cat.categories
-    kind = events["Type"].cat.codes.to_numpy()
-    who, hypothesis, distance = (events[column].to_numpy() for column in ("OId", "HId", "D"))
-    raw, miss, match, switch = (kind == kinds.get_loc(name) for name in ("RAW", "MISS", "MATCH", "SWITCH"))
-    matched = match | switch
-    of_object = miss | matched
-    by_track = np.argsort(who[of_object], kind="stable")
-    found, tracks = matched[of_object][by_track], who[of_object][by_track]
-    _, place, present = np.unique(tracks, return_inverse=True, return_counts=True)
-    ratio = np.bincount(place, weights=found) / present
-    close = raw & np.isfinite(distance)
+def as_rows(tracks: Tracks | Rows, *, truth: bool = False) -> Rows:
+    """Tracks as the rows of the file that they would be."""
+    return tracks if isinstance(tracks, Rows) else Rows.of(tracks, truth=truth)
+
+
+def _check_frames(rows: Rows, what: str, length: int) -> None:
+    (outside,) = np.nonzero((rows.frame < 1) | (rows.frame > length))
+    if len(outside):
+        raise UserError(f"{what} in frame {rows.frame[outside].max()}, but the clip has {length} frames")
+
+
+def count(frames: Sequence[FramePair], gate: float, length: int) -> Counts:
+    """The counts of a clip of ``length`` frames, ``frames`` those with boxes; pairs match from an overlap ``gate``."""
     return Counts(
-        frames=len(frames),
-        right_count=sum(len(f.gt) == len(f.pred) for f in frames),
+        frames=length,
+        right_count=length - sum(len(f.gt) != len(f.pred) for f in frames),
         objects=sum(len(f.gt) for f in frames),
         predictions=sum(len(f.pred) for f in frames),
-        matches=int(matched.sum()),
-        matched_iou=float((1 - distance[matched]).sum()),
-        switches=int(switch.sum()),
-        fragmentations=_fragmentations(tracks, found),
-        mostly_tracked=int((ratio >= 0.8).sum()),
-        mostly_lost=int((ratio < 0.2).sum()),
-        identity_matches=_identity_matches(who[close], hypothesis[close]),
+        **count_clear(frames, gate)._asdict(),
+        identity_matches=count_identity(frames, gate),
         hota=count_hota(frames),
     )
-
-
-def accumulate(frames: Sequence[FramePair], gate: float) -> motmetrics.MOTAccumulator:
-    """motmetrics' accumulator of one clip; the distance is 1 - IoU, and NaN below an overlap of ``gate``."""
-    accumulator = motmetrics.MOTAccumulator()
-    for t, frame in enumerate(frames):
-        distance = np.where(frame.iou >= gate, 1 - frame.iou, np.nan)
-        accumulator.update(frame.gt, frame.pred, distance, frameid=t)
-    return accumulator
-
-
-def _fragmentations(tracks: np.ndarray, found: np.ndarray) -> int:
-    """Gaps between two findings of the same object; rows ([R]) are ordered by object, then by frame."""
-    (at,) = np.nonzero(found)
-    return int(((np.diff(at) > 1) & (np.diff(tracks[at]) == 0)).sum())
-
-
-def _identity_matches(who: np.ndarray, hypothesis: np.ndarray) -> int:
-    """IDTP from the ids ([R] each) of all pairs of boxes that are close enough to match."""
-    objects, rows = np.unique(who, return_inverse=True)
-    predicted, cols = np.unique(hypothesis, return_inverse=True)
-    shared = np.zeros((len(objects), len(predicted)), dtype=np.int64)
-    np.add.at(shared, (rows, cols), 1)
-    return int(shared[linear_sum_assignment(shared, maximize=True)].sum())

@@ -4,7 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from sqair.mot_rows import Rows
 from sqair.tracks import Tracks
+
+FEWEST = 5
+"""Frames with rows from which their distance can tell anything."""
+
+
+def step_of(truth: Rows, found: Rows) -> int:
+    """Every how many-th frame has ground truth, 1 unless that is plain.
+
+    It is plain where at least ``FEWEST`` frames have ground truth, all of them a multiple of k > 1 steps apart, while
+    predictions are on frames between. A step is what all frames with rows are apart, so that frames may be numbered by
+    their time.
+    """
+    frames = np.unique(truth.frame)
+    if len(frames) < FEWEST:
+        return 1
+    return _apart(frames) // _apart(np.union1d(frames, found.frame))
+
+
+def _apart(frames: np.ndarray) -> int:
+    return int(np.gcd.reduce(np.diff(frames)))
 
 
 def sampled(truth: Tracks, found: Tracks, first: int = 0, last: int | None = None) -> tuple[Tracks, Tracks, int]:

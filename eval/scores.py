@@ -104,13 +104,20 @@ class Scores:
         clips: name of a clip -> its scores by the keys of ``COLUMNS``.
         overall: the same from the pooled counts of all clips (not a mean over clips).
         iou: overlap from which a prediction matches.
-        ignore: whether ground truth of score 0 was left out, with the predictions matched to it.
+        ignore: whether the ground truth that a benchmark does not score was left out.
+        rules: name of a clip -> the benchmark whose rule told (``sqair.eval.benchmarks``).
+        sampled: name of a clip that was scored on the frames of its ground truth only -> every how
+            many-th frame has some (1 where that is not regular).
+        left_out: name of a clip -> how many boxes of ground truth are not scored.
     """
 
     clips: Mapping[str, dict[str, float]]
     overall: dict[str, float]
     iou: float
     ignore: bool
+    rules: Mapping[str, str]
+    sampled: Mapping[str, int]
+    left_out: Mapping[str, int]
 
     def table(self, *, most: int = 20, more: Mapping[str, dict[str, float]] | None = None) -> str:
         """Text: the clips (of more than ``most`` the first and last three), OVERALL, the rows ``more``."""
@@ -133,6 +140,8 @@ class Scores:
         return {
             "iou": self.iou,
             "ignore": self.ignore,
+            "benchmarks": dict(self.rules),
+            "sampled": dict(self.sampled),
             "overall": without_nan(self.overall),
             "clips": {name: without_nan(row) for name, row in self.clips.items()},
         }

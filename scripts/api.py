@@ -26,7 +26,7 @@ from sqair.eval import mot
 from sqair.eval.scores import Scores
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
-from sqair.mot_io import read_mot
+from sqair.mot_rows import Rows, read_rows
 from sqair.scripts.footage import contents, training_clips
 from sqair.scripts.run_folder import flatten
 from sqair.scripts.tracking import check_sizes
@@ -174,27 +174,32 @@ def _source(data: Data, model: ModelConfig, schedule: TrainConfig) -> tuple[Clip
     return Held(data), f"clips {list(data.shape)} of checksum {zlib.crc32(np.ascontiguousarray(data)):08x}"
 
 
+Clips = Tracks | Mapping[str, Tracks] | str | Path
+
+
 def score(
-    gt: Tracks | Mapping[str, Tracks] | str | Path, pred: Tracks | Mapping[str, Tracks] | str | Path, iou: float = 0.5
+    gt: Clips, pred: Clips, iou: float = 0.5, *, benchmark: mot.Benchmark = "auto", frames: mot.Frames = "auto"
 ) -> Scores:
     """MOTA, IDF1, HOTA and more of tracks against ground truth; ``Scores.overall["mota"]``.
 
     Args:
         gt, pred: the tracks of a clip, or of several by their names, or a file of MOTChallenge rows each.
         iou: overlap from which a prediction can match.
+        benchmark, frames: which ground truth is scored, and which frames count; see ``sqair.eval.mot.score``.
 
     Frames after the last one in which either has a box do not count. Raises UserError as ``sqair.eval.mot.score`` does.
     """
     truth, found = _named(gt), _named(pred)
     lengths = {name: _length([tracks[name] for tracks in (truth, found) if name in tracks]) for name in truth}
-    return mot.score(truth, found, lengths, iou=iou)
+    return mot.score(truth, found, lengths, iou=iou, benchmark=benchmark, frames=frames)
 
 
-def _named(tracks: Tracks | Mapping[str, Tracks] | str | Path) -> Mapping[str, Tracks]:
+def _named(tracks: Clips) -> Mapping[str, Tracks | Rows]:
     if isinstance(tracks, str | Path):
-        tracks = read_mot(tracks)
+        return {"clip": read_rows(tracks)}
     return {"clip": tracks} if isinstance(tracks, Tracks) else tracks
 
 
-def _length(parts: Sequence[Tracks]) -> int:
-    return max((int(part.frame[-1]) + 1 for part in parts if len(part)), default=0)
+def _length(parts: Sequence[Tracks | Rows]) -> int:
+    """How many frames there are up to the last box."""
+    return max((int(mot.as_rows(part).frame.max()) for part in parts if len(part)), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice, tee
 from pathlib import Path
 from typing import NamedTuple
@@ -19,15 +19,17 @@ from sqair.datasets.staging import staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
+from sqair.eval.benchmarks import TITLES, roles, rule_of
+from sqair.eval.hints import hints
 from sqair.eval.mot import score
 from sqair.eval.report import Picture, Report, line_chart
-from sqair.eval.sampled import sampled
 from sqair.eval.scores import COLUMNS
 from sqair.eval.timeline import timeline
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
-from sqair.mot_io import list_mot, read_mot
+from sqair.mot_rows import Rows
 from sqair.pretrained import load_weights
+from sqair.scripts.ground_truth import has_truth, read_truth
 from sqair.scripts.report import Args
 from sqair.scripts.track_rows import numbered
 from sqair.scripts.tracking import check_sizes, open_clip, say_other_range, say_unfinished
@@ -67,7 +69,7 @@ def write_pages(args: Args) -> None:
     keep_freed_memory()
     set_threads(1)
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    truth = _read_truth(args.gt, clips) if args.gt else {}
+    truth = _read_truth(args, clips)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
@@ -77,29 +79,36 @@ def write_pages(args: Args) -> None:
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
         for clip, page in zip(clips, pages, strict=True):
             watched, error = _watch(model, clip, args.video_frames, stage)
-            _page(watched, args.model, args.video_frames, truth.get(clip.name)).save(stage / page)
+            _page(watched, args, truth.get(clip.name)).save(stage / page)
             truncated = truncated or error
     print("\n".join(str(args.output / page) for page in pages))
     if truncated is not None:
         raise UserError(f"{truncated}; the page about these is in {args.output}") from truncated
 
 
-def _read_truth(path: Path, clips: list[ClipSource]) -> dict[str, Tracks]:
-    """The ground truth of every clip by its name; a single file goes with a single clip whatever their names."""
-    files = list_mot(path)
-    if len(clips) == 1 and len(files) == 1:
-        files = {clips[0].name: next(iter(files.values()))}
-    truth = {}
+def _read_truth(args: Args, clips: list[ClipSource]) -> dict[str, Rows]:
+    """The ground truth of every clip by its name; that of a single clip goes with a single clip whatever their names.
+
+    Without ``--gt`` it is that of an ``.npz`` which has its own, or there is none.
+    """
+    if args.gt is None and not has_truth(Path(args.source)):
+        return {}
+    path = args.gt or Path(args.source)
+    truths = read_truth(path)
+    if len(clips) == 1 and len(truths) == 1:
+        truths = {clips[0].name: next(iter(truths.values()))}
+    rows = {}
     for clip in clips:
-        if clip.name not in files:
+        if clip.name not in truths:
             raise UserError(f"{path} has no ground truth for clip {clip.name}")
-        truth[clip.name] = tracks = read_mot(files[clip.name])
-        if len(tracks) == 0:
-            raise UserError(f"{files[clip.name]} has no rows, so there is nothing to score")
-        if clip.length is not None and tracks.frame[-1] >= clip.length:
-            has = f"{clip.path} has {clip.length} frames"
-            raise UserError(f"{files[clip.name]} has a row in frame {tracks.frame[-1] + 1}, but {has}")
-    return truth
+        file, rows[clip.name] = truths[clip.name].path, truths[clip.name].rows
+        if len(rows[clip.name]) == 0 and args.gt:
+            raise UserError(f"{file} has no rows, so there is nothing to score")
+        roles(rows[clip.name], rule_of(args.benchmark, clip.name, rows[clip.name]))
+        last = rows[clip.name].frame.max(initial=0)
+        if clip.length is not None and last > clip.length:
+            raise UserError(f"{file} has a row in frame {last}, but {clip.path} has {clip.length} frames")
+    return rows
 
 
 def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watched, TruncatedClip | None]:
@@ -137,20 +146,21 @@ def _follow(
         yield frame.image, tracks
 
 
-def _page(watched: Watched, model: str, most: int, truth: Tracks | None) -> Report:
-    """The page of a clip whose video shows ``most`` frames."""
-    clip, tracks, length = watched.clip, watched.tracks, len(watched.numbers)
+def _page(watched: Watched, args: Args, truth: Rows | None) -> Report:
+    """The page of a clip, with scores if there is ``truth``."""
+    clip, tracks, length, most = watched.clip, watched.tracks, len(watched.numbers), args.video_frames
     ids = len(np.unique(tracks.id))
     report = Report(clip.name)
     report.text(
-        f"What the model `{model}` finds in `{clip.path}`: {length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
+        f"What the model `{args.model}` finds in `{clip.path}`: "
+        f"{length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
         f"It followed **{ids} object{'s' * (ids != 1)}**, {len(tracks) / length:.1f} in a frame on average.\n\n"
         "Frames and ids count from 1, as in MOTChallenge files."
     )
     whole = "All frames" if length <= most else f"The first {most} of {length} frames"
     report.video(watched.video, f"{whole}, with ids and trails.")
     if truth is not None:
-        _scores(report, watched, truth)
+        _scores(report, watched, args, truth)
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
     _moments(report, watched.witness.moments())
@@ -226,19 +236,23 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
     )
 
 
-def _scores(report: Report, watched: Watched, truth: Tracks) -> None:
-    seen = truth.where(np.isin(truth.frame, watched.numbers))
-    gt, found, count = sampled(seen, watched.tracks, last=watched.length - 1)
+def _scores(report: Report, watched: Watched, args: Args, truth: Rows) -> None:
+    truth, name = truth.where(np.isin(truth.frame - 1, watched.numbers)), watched.clip.name
     report.text("## Scores")
-    if count == 0:
+    if not len(truth):
         report.text("The ground truth has no rows in the frames that could be read.")
         return
-    name = watched.clip.name
-    scores: Mapping[str, float] = score({name: gt}, {name: found}, {name: count}).overall
+    gt, found, lengths = {name: truth}, {name: watched.tracks}, {name: watched.length}
+    scores = score(gt, found, lengths, benchmark=args.benchmark, frames=args.frames)
+    count = scores.overall["frames"]
+    which = f"all {count} frames"
+    if scores.sampled:
+        which = f"the {count} of {watched.length} frames that have ground truth"
     report.table(
-        [(name, *(scores[key] for key in COLUMNS))],
+        [(name, *(scores.overall[key] for key in COLUMNS))],
         ["", *COLUMNS.values()],
-        caption=f"On the {count} of {len(watched.numbers)} frames that have rows in the ground truth. A box matches "
-        "from IoU 0.5; ground truth of confidence 0 is ignored, with the tracks that match it. FN are misses, FP false "
-        "positives, IDs identity switches.",
+        caption=f"On {which}, by the rule of {TITLES[scores.rules[name]]}. A box matches from IoU 0.5. FN are misses, "
+        "FP false positives, IDs identity switches.",
     )
+    for line in hints(gt, found, scores):
+        report.text(line)

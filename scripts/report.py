@@ -3,7 +3,7 @@
     sqair report clip.mp4 --model runs/mine --output pages
 
 writes ``NAME.html`` for each clip: the video with its tracks, when each object was seen, what the model explains and
-what it does not, and with ``--gt`` the scores.
+what it does not, and with ground truth the scores.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ class Args:
     model: str = "moving-mnist"
     """A run's folder, a folder of weights, or the name of a model that ships with the package."""
     gt: Path | None = None
-    """Ground truth to score by: a MOTChallenge file, or a folder of files NAME.txt or of sequences NAME/gt/gt.txt.
-    Only frames that have rows there count, so that it may have, say, every tenth; rows of confidence 0 are ignored,
-    with the tracks that match them."""
+    """Ground truth to score by, as `sqair score` takes it: a MOTChallenge file, a folder of files NAME.txt or of
+    sequences NAME/gt/gt.txt, or the .npz of `sqair generate`. By default that of a source which is such an .npz."""
+    benchmark: Literal["auto", "mot15", "mot17", "mot20"] = "auto"
+    """Whose rule says which ground truth is scored, as in `sqair score`."""
+    frames: Literal["auto", "truth", "all"] = "auto"
+    """Frames that are scored. truth: those with a row of ground truth. auto: all, unless the ground truth is on every
+    k-th frame only, k > 1. As in `sqair score`."""
     fps: float | None = None
     """Frames per second of the source, whatever it says itself: how fast the video on the page plays."""
     range: tuple[float, float] | None = None

@@ -1,4 +1,10 @@
-"""``sqair score``: compare tracks with ground truth, beside the floor where the frames are at hand."""
+"""Compare tracks with ground truth, beside the floor where the frames are at hand.
+
+    sqair score --truth MOT17/train --pred trackers/mine
+    sqair score --truth clips.npz --pred tracks --output scores
+
+The numbers are TrackEval's, but that a share of nothing is empty and not 0; docs/scores.md has the rules.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +12,43 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from sqair.errors import UserError
-from sqair.mot_io import list_mot, read_length, read_mot, write_text
+from sqair.mot_io import list_mot, write_text
+from sqair.mot_rows import Rows, read_rows
 from sqair.tracks import Tracks
 
-MOST_PIXELS = 10**9
-"""The floor takes the median of a whole clip, which has to fit the memory."""
+if TYPE_CHECKING:
+    from sqair.eval.scores import Scores
+    from sqair.scripts.ground_truth import Truth
 
 
 @dataclass(frozen=True)
 class Args:
-    """Compare tracks with ground truth: CLEAR, identity and HOTA scores, a row per clip and OVERALL."""
+    """Compare tracks with ground truth: CLEAR, identity and HOTA scores, a row per clip and OVERALL. Text files count
+    frames and pixels from 1."""
 
     truth: Path
-    """Ground truth: a MOTChallenge file, a folder of files NAME.txt, or of sequences NAME/gt/gt.txt."""
+    """Ground truth: a MOTChallenge file, a folder of files NAME.txt, or of sequences NAME/gt/gt.txt; or the .npz of
+    `sqair generate`."""
     pred: Path
-    """Predictions of the same names: a file or a folder, as above."""
+    """Predictions of the same names: a file or a folder, as above, or a tracker's folder as TrackEval has it."""
     output: Path | None = None
     """Folder for scores.csv and scores.json."""
+    benchmark: Literal["auto", "mot15", "mot17", "mot20"] = "auto"
+    """Whose rule says which ground truth is scored, and where predictions do not count. mot15: all but conf 0, whatever
+    its class. mot17 (MOT16 too): class 1; predictions on classes 2, 7, 8 and 12 are left out. mot20: on 6, too. auto:
+    what the classes in each file, and names that begin with MOT20, show."""
+    frames: Literal["auto", "truth", "all"] = "auto"
+    """Frames that count. truth: those with a row of ground truth. auto: all, unless the ground truth is on every k-th
+    frame only, k > 1."""
     iou: float = 0.5
     """Overlap from which a prediction matches."""
     frames_from: str | None = None
     """Where the frames are, for the lengths of the clips and the floor: a video, a folder of images, a glob
-    or an .npz. By default the images of the ground truth's sequences, where there are any."""
+    or an .npz. By default the images of the ground truth's sequences (seqinfo.ini's imDir, or img1), where there are
+    any, or those of its .npz."""
     floor: bool = True
     """Where the frames are at hand, score a tracker of connected components beside the predictions."""
     allow_missing: bool = False
@@ -41,23 +58,25 @@ class Args:
 
 
 def main(args: Args) -> None:
+    """Runs the command.
+
+    Raises:
+        UserError: files are missing, malformed or do not go together, or the output cannot be written.
+    """
+    from sqair.scripts.ground_truth import read_truth
+
     if not 0 < args.iou <= 1:
         raise UserError(f"--iou is {args.iou:g}: an overlap is more than 0 and at most 1")
-    truth_files, pred_files = pair_files(args)
+    truths = read_truth(args.truth)
+    pred_files = pair_files(args, truths)
     prepare_output(args.output, args.overwrite)
-    gt = {name: read_mot(path) for name, path in truth_files.items()}
-    pred = {name: read_mot(pred_files[name]) if name in pred_files else Tracks.empty() for name in gt}
+    gt = {name: truth.rows for name, truth in truths.items()}
+    pred = {name: read_rows(pred_files[name]) if name in pred_files else Rows.of(Tracks.empty()) for name in gt}
     if not any(map(len, gt.values())):
         raise UserError(f"{args.truth}: no ground truth at all, so there is nothing to score")
-
-    contenders = {"OVERALL": pred}
-    lengths = {name: read_length(path) for name, path in truth_files.items()}
-    source = args.frames_from or (str(args.truth) if args.floor and has_images(args.truth) else None)
-    if source:
-        floor, counted = walk_frames(source, list(gt), args.floor)
-        lengths = {name: length or counted[name] for name, length in lengths.items()}
-        if args.floor:
-            contenders["floor"] = floor
+    floor, counted = look_at_frames(args, truths)
+    contenders: dict[str, Mapping[str, Rows | Tracks]] = {"OVERALL": pred, **({"floor": floor} if floor else {})}
+    lengths = {name: truth.length or counted.get(name) for name, truth in truths.items()}
     guessed = sum(length is None for length in lengths.values())
     known = {name: last_frame(gt[name], pred[name]) if n is None else n for name, n in lengths.items()}
     report(args, gt, contenders, known, guessed)
@@ -76,10 +95,12 @@ def prepare_output(output: Path | None, overwrite: bool) -> None:
         raise UserError(f"cannot make the folder {output}: {error.strerror}") from error
 
 
-def pair_files(args: Args) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Files by name, of ground truth and predictions. Two single files go together whatever their names."""
-    truth, pred = list_mot(args.truth), list_mot(args.pred)
-    if args.truth.is_file() and args.pred.is_file():
+def pair_files(args: Args, truth: Mapping[str, Truth]) -> dict[str, Path]:
+    """The files of predictions by name. Two single files go together whatever their names."""
+    if args.pred.suffix.lower() == ".npz":
+        raise UserError(f"{args.pred} holds frames, not tracks: give the folder that `sqair track` wrote")
+    pred = list_mot(args.pred)
+    if len(truth) == 1 and args.truth.is_file() and args.pred.is_file():
         pred = dict(zip(truth, pred.values(), strict=True))
     missing = [name for name in truth if name not in pred]
     if missing and not args.allow_missing:
@@ -89,45 +110,36 @@ def pair_files(args: Args) -> tuple[dict[str, Path], dict[str, Path]]:
     for name in pred:
         if name not in truth:
             raise UserError(f"{pred[name]}: {args.truth} has no ground truth for a clip {name}")
-    return truth, pred
+    return pred
 
 
-def has_images(truth: Path) -> bool:
-    """Whether ``truth`` is a MOTChallenge sequence with its images, or a folder of such."""
-    return truth.is_dir() and any(True for pattern in ("img1", "*/img1") for _ in truth.glob(pattern))
+def look_at_frames(args: Args, truths: Mapping[str, Truth]) -> tuple[dict[str, Tracks], dict[str, int]]:
+    """The floor's tracks of the clips, if it is wanted and there are frames, and the lengths that the frames tell."""
+    if args.frames_from is None and not (args.floor and all(truth.frames for truth in truths.values())):
+        return {}, {}
+    from sqair.scripts.score_floor import count_frames, floor_of, list_frames, list_own_frames
+
+    try:
+        clips = list_frames(args.frames_from, list(truths)) if args.frames_from else list_own_frames(truths)
+        if args.floor:
+            both = {name: floor_of(clip, truths[name].length) for name, clip in clips.items()}
+            return {name: found for name, (found, _) in both.items()}, {name: n for name, (_, n) in both.items()}
+        return {}, {name: count_frames(clip) for name, clip in clips.items() if truths[name].length is None}
+    except UserError as error:
+        if args.frames_from or "--no-floor" in str(error):
+            raise
+        raise UserError(f"{error}; --no-floor scores without the frames") from error
 
 
-def walk_frames(source: str, names: list[str], floor: bool) -> tuple[dict[str, Tracks], dict[str, int]]:
-    """The floor's tracks of the clips (if ``floor``), and how many frames each clip has."""
-    from sqair.datasets.video import read_source
-    from sqair.eval.floor import track_components
-
-    clips = {clip.name: clip for clip in read_source(source)}
-    if len(names) == 1 and len(clips) == 1:
-        clips = dict(zip(names, clips.values(), strict=True))
-    tracks, lengths = {}, {}
-    for name in names:
-        if name not in clips:
-            raise UserError(f"{source} has no frames of clip {name}")
-        clip = clips[name]
-        if np.prod(clip.size) * (clip.length or 0) > MOST_PIXELS:
-            raise UserError(f"{source}: clip {name} is too large for the floor: add --no-floor")
-        frames = np.stack(list(clip.frames()))
-        lengths[name] = len(frames)
-        if floor:
-            tracks[name] = track_components(frames)
-    return tracks, lengths
-
-
-def last_frame(*clip: Tracks) -> int:
+def last_frame(*clip: Rows) -> int:
     """How many frames there are up to the last box."""
-    return max((int(tracks.frame[-1]) + 1 for tracks in clip if len(tracks)), default=0)
+    return max((int(rows.frame.max()) for rows in clip if len(rows)), default=0)
 
 
 def report(
     args: Args,
-    gt: Mapping[str, Tracks],
-    contenders: Mapping[str, Mapping[str, Tracks]],
+    gt: Mapping[str, Rows],
+    contenders: Mapping[str, Mapping[str, Rows | Tracks]],
     lengths: Mapping[str, int],
     guessed: int,
 ) -> None:
@@ -135,35 +147,70 @@ def report(
 
     ``guessed`` is the number of clips whose length nothing says.
     """
+    from sqair.eval.hints import hints
     from sqair.eval.mot import score
-    from sqair.eval.scores import format_table, without_nan
+    from sqair.eval.scores import format_table
 
-    scores = {who: score(gt, tracks, lengths, iou=args.iou) for who, tracks in contenders.items()}
+    def score_all(ignore: bool) -> dict[str, Scores]:
+        return {
+            who: score(
+                gt, tracks, lengths, iou=args.iou, ignore=ignore, benchmark=args.benchmark, frames=args.frames
+            )
+            for who, tracks in contenders.items()
+        }
+
+    scores = score_all(True)
     floor = {who: s.overall for who, s in scores.items() if who != "OVERALL"}
-    print(f"{len(gt)} clips, {sum(lengths.values())} frames; boxes match from IoU {args.iou:g}")
+    print(describe(scores["OVERALL"], lengths, args))
     print(scores["OVERALL"].table(more=floor))
-
-    ignored = sum(int((tracks.score == 0).sum()) for tracks in gt.values())
+    ignored = sum(scores["OVERALL"].left_out.values())
     with_ignored = {}
     if ignored:
-        for who, tracks in contenders.items():
-            with_ignored[who] = score(gt, tracks, lengths, iou=args.iou, ignore=False).overall
-        print(f"\nLeft out: {ignored} boxes to ignore, and the predictions that match them. With them:")
+        with_ignored = {who: s.overall for who, s in score_all(False).items()}
+        print(f"\nLeft out: {ignored} boxes of ground truth that are not scored. With them:")
         print(format_table(list(with_ignored.items())))
     if guessed:
         print(f"\nNothing says how long {guessed} of the clips are: they end here with their last box.")
-
+    for line in hints(gt, contenders["OVERALL"], scores["OVERALL"]):
+        print(f"\nHint: {line}")
     if args.output:
-        more = {**floor, **{f"{who} with ignored boxes": row for who, row in with_ignored.items()}}
-        write_text(args.output / "scores.csv", scores["OVERALL"].csv(more=more))
-        summary = {
-            **scores["OVERALL"].as_dict(),
-            "ignored_boxes": ignored,
-            **{who: without_nan(row) for who, row in floor.items()},
-            "with_ignored_boxes": {who.lower(): without_nan(row) for who, row in with_ignored.items()},
-        }
-        write_text(args.output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-        print(f"\nWritten: {args.output / 'scores.csv'}, {args.output / 'scores.json'}")
+        write(args.output, scores["OVERALL"], floor, with_ignored)
+
+
+def describe(scores: Scores, lengths: Mapping[str, int], args: Args) -> str:
+    """What was scored, by which rule: a line, and another where not all frames count."""
+    from sqair.eval.benchmarks import TITLES
+
+    told = " and ".join(title for rule, title in TITLES.items() if rule in scores.rules.values())
+    frames = scores.overall["frames"]
+    clips = f"{len(scores.clips)} clip{'s' * (len(scores.clips) != 1)}"
+    line = f"{clips}, {frames} frames; boxes match from IoU {args.iou:g}; the rule of {told}"
+    if args.frames == "auto" and scores.sampled:
+        steps = " or ".join(map(str, sorted(set(scores.sampled.values()))))
+        whose = "" if len(scores.sampled) == len(lengths) else f" of {len(scores.sampled)} clips"
+        line += f"\nThe ground truth{whose} is on 1 frame in {steps}: the others do not count (--frames all: they do)"
+    return line
+
+
+def write(
+    output: Path,
+    scores: Scores,
+    floor: Mapping[str, dict[str, float]],
+    with_ignored: Mapping[str, dict[str, float]],
+) -> None:
+    """Writes scores.csv and scores.json."""
+    from sqair.eval.scores import without_nan
+
+    more = {**floor, **{f"{who} with ignored boxes": row for who, row in with_ignored.items()}}
+    write_text(output / "scores.csv", scores.csv(more=more))
+    summary = {
+        **scores.as_dict(),
+        "ignored_boxes": sum(scores.left_out.values()),
+        **{who: without_nan(row) for who, row in floor.items()},
+        "with_ignored_boxes": {who.lower(): without_nan(row) for who, row in with_ignored.items()},
+    }
+    write_text(output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+    print(f"\nWritten: {output / 'scores.csv'}, {output / 'scores.json'}")
 
 
 if __name__ == "__main__":

@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 import configparser
-import math
 import os
 from pathlib import Path
 
-import numpy as np
-
 from sqair.errors import UserError
+from sqair.mot_rows import IGNORED, read_rows
+from sqair.text import read_text
 from sqair.tracks import Tracks
-
-RESULT_COLUMNS = 10
-TRUTH_COLUMNS = 9
 
 
 def read_mot(path: str | Path) -> Tracks:
-    """The boxes of one clip.
+    """The boxes of one clip: the rows that :func:`sqair.mot_rows.read_rows` takes, counted from 0.
 
-    A row is either a result, ``frame,id,left,top,w,h,conf,-1,-1,-1``, or ground truth,
-    ``frame,id,left,top,w,h,conf,class,visibility``; ``conf`` becomes ``Tracks.score``, the class is not kept,
-    and a visibility of -1 means unknown. A file without rows is a clip in which nothing was seen.
+    ``conf`` becomes ``Tracks.score``; the class is not kept.
 
     Raises:
         UserError: the file cannot be read, or a row is malformed (the message begins ``FILE:LINE:``).
     """
-    path = Path(path)
-    rows: list[list[float]] = []
-    seen: dict[tuple[float, float], int] = {}
-    columns = 0
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        values = _parse_row(line, where)
-        columns = columns or len(values)
-        if len(values) != columns:
-            raise UserError(f"{where}: {len(values)} values where the rows above have {columns}")
-        key = (values[0], values[1])
-        if key in seen:
-            twice = f"id {key[1]:.0f} appears twice in frame {key[0]:.0f}"
-            raise UserError(f"{where}: {twice} (first in line {seen[key]})")
-        seen[key] = number
-        rows.append(values)
-    if not rows:
-        return Tracks.empty()
-    table = np.array(rows)
-    box = table[:, 2:6] - [1.0, 1.0, 0.0, 0.0]
-    visibility = np.ones(len(table))
-    if columns == TRUTH_COLUMNS:
-        visibility = np.where(table[:, 8] == -1, 1.0, table[:, 8])
-    return Tracks(table[:, 0] - 1, table[:, 1] - 1, box, table[:, 6], visibility)
+    return read_rows(path).tracks()
 
 
 def write_mot(path: str | Path, tracks: Tracks, *, truth: bool = False) -> None:
@@ -73,7 +42,7 @@ def mot_rows(tracks: Tracks, *, truth: bool = False) -> str:
         tracks.frame, tracks.id, tracks.box, tracks.score, tracks.visibility, strict=True
     ):
         start = ",".join([str(frame + 1), str(name + 1), *map(_short, (x + 1, y + 1, w, h, score))])
-        kind = 1 if score > 0 else 8
+        kind = 1 if score > 0 else IGNORED
         lines.append(f"{start},{kind},{_short(visibility)}\n" if truth else f"{start},-1,-1,-1\n")
     return "".join(lines)
 
@@ -82,7 +51,8 @@ def list_mot(path: str | Path) -> dict[str, Path]:
     """The MOTChallenge files at ``path`` by the names of their clips, in order of the names.
 
     ``path`` is a file; a sequence (a folder with ``gt/gt.txt``), or a folder of sequences, each named by its
-    folder; or a folder of files ``NAME.txt``.
+    folder; a folder of files ``NAME.txt``; or, as TrackEval has them, a tracker (a folder of which ``data`` is one
+    of those), or a folder of a single tracker.
 
     Raises:
         UserError: there is no such path, it holds none of these, or one of its sequences has no ground truth.
@@ -96,19 +66,34 @@ def list_mot(path: str | Path) -> dict[str, Path]:
         return {_clip_name(path / "gt" / "gt.txt"): path / "gt" / "gt.txt"}
     try:
         folders = sorted(entry for entry in path.iterdir() if entry.is_dir())
-        texts = sorted(path.glob("*.txt"))
+        texts = _texts(path)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     sequences = [f for f in folders if any((f / part).exists() for part in ("gt", "img1", "seqinfo.ini"))]
     for folder in sequences:
         if not (folder / "gt" / "gt.txt").is_file():
             raise UserError(f"{folder} is a sequence without gt/gt.txt")
-    files = [folder / "gt" / "gt.txt" for folder in sequences] or texts
+    files = [folder / "gt" / "gt.txt" for folder in sequences] or _texts(path / "data") or texts
     if not files:
-        deeper = [folder for folder in folders if any(folder.glob("*/gt/gt.txt"))]
-        meant = f"; is {deeper[0]} meant?" if deeper else ""
-        raise UserError(f"{path} holds neither files NAME.txt nor sequences NAME/gt/gt.txt{meant}")
+        return list_mot(_deeper(path, folders))
     return {_clip_name(file): file for file in files}
+
+
+def _texts(folder: Path) -> list[Path]:
+    """The text files of a folder that are not hidden, as what macOS writes beside files on other disks is."""
+    return sorted(path for path in folder.glob("*.txt") if not path.name.startswith("."))
+
+
+def _deeper(path: Path, folders: list[Path]) -> Path:
+    """The one tracker among ``folders`` of ``path``, which holds no files itself; an error if there is not one."""
+    trackers = [folder for folder in folders if _texts(folder / "data")]
+    if len(trackers) == 1:
+        return trackers[0]
+    if trackers:
+        raise UserError(f"{path} holds {len(trackers)} trackers: give one of them, such as {trackers[0]}")
+    deeper = [folder for folder in folders if any(folder.glob("*/gt/gt.txt"))]
+    meant = f"; is {deeper[0]} meant?" if deeper else ""
+    raise UserError(f"{path} holds neither files NAME.txt nor sequences NAME/gt/gt.txt{meant}")
 
 
 def read_length(path: str | Path) -> int | None:
@@ -117,16 +102,41 @@ def read_length(path: str | Path) -> int | None:
     Raises:
         UserError: the ``seqinfo.ini`` is malformed.
     """
+    info = _read_info(Path(path))
+    if info is None:
+        return None
+    try:
+        return info.getint("Sequence", "seqLength")
+    except (configparser.Error, ValueError) as error:
+        where = Path(path).parent.parent / "seqinfo.ini"
+        raise UserError(f"{where} does not say seqLength, the number of frames, under [Sequence]") from error
+
+
+def find_images(path: str | Path) -> Path | None:
+    """The folder of the images of ``SEQ/gt/gt.txt``: ``imDir`` of its ``seqinfo.ini``, or ``img1``; None if not there.
+
+    Raises:
+        UserError: the ``seqinfo.ini`` is malformed.
+    """
     path = Path(path)
+    if path.parent.name != "gt":
+        return None
+    info = _read_info(path)
+    folder = path.parent.parent / (info.get("Sequence", "imDir", fallback="img1") if info else "img1")
+    return folder if folder.is_dir() else None
+
+
+def _read_info(path: Path) -> configparser.ConfigParser | None:
+    """The ``seqinfo.ini`` of ``SEQ/gt/gt.txt``, if there is one."""
     info = path.parent.parent / "seqinfo.ini"
     if path.parent.name != "gt" or not info.is_file():
         return None
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read_string(_read_text(info))
-        return parser.getint("Sequence", "seqLength")
-    except (configparser.Error, ValueError) as error:
+        parser.read_string(read_text(info))
+    except configparser.Error as error:
         raise UserError(f"{info} does not say seqLength, the number of frames, under [Sequence]") from error
+    return parser
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -145,45 +155,6 @@ def _clip_name(path: Path) -> str:
     """``SEQ`` for ``SEQ/gt/gt.txt``, else the name of the file without ``.txt``."""
     path = path.absolute()
     return path.parent.parent.name if path.parent.name == "gt" and path.name == "gt.txt" else path.stem
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not a text file of MOTChallenge rows") from error
-
-
-def _parse_row(line: str, where: str) -> list[float]:
-    """The 9 or 10 numbers of a row, checked."""
-    words = line.split(",")
-    if len(words) not in (TRUTH_COLUMNS, RESULT_COLUMNS):
-        raise UserError(
-            f"{where}: {len(words)} comma-separated values; a MOTChallenge row has "
-            f"{RESULT_COLUMNS} (a result) or {TRUTH_COLUMNS} (ground truth)"
-        )
-    values = []
-    for word in words:
-        try:
-            values.append(float(word))
-        except ValueError as error:
-            raise UserError(f"{where}: {word.strip()!r} is not a number") from error
-    for name, value in zip(("frame", "id"), values, strict=False):
-        if not (math.isfinite(value) and value == int(value) and 1 <= value < 2**53):
-            raise UserError(f"{where}: {name} {value:g} is not a whole number of at least 1")
-    for name, value in zip(("left", "top", "width", "height", "conf"), values[2:7], strict=True):
-        if not math.isfinite(value):
-            raise UserError(f"{where}: {name} is {value:g}")
-    for name, value in zip(("width", "height"), values[4:6], strict=True):
-        if value < 0:
-            raise UserError(f"{where}: {name} {value:g} is negative")
-    if len(values) == TRUTH_COLUMNS and values[8] != -1 and not 0 <= values[8] <= 1:
-        raise UserError(f"{where}: visibility {values[8]:g} is not between 0 and 1")
-    return values
 
 
 def _short(value: float) -> str:

@@ -12,7 +12,7 @@ class Tracks:
     """The boxes of one clip, M rows in all, ordered by frame and then by id.
 
     Boxes are ``x, y, w, h`` in pixels, the origin at the top left corner of the top left pixel, pixel ``i``
-    covering ``[i, i + 1)``. Frames count from 0 and ids are any non-negative integers; only files are 1-based.
+    covering ``[i, i + 1)``. Frames count from 0 and ids are names, any integers; only files are 1-based.
 
     Attributes:
         frame: ``[M]`` int64.

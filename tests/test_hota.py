@@ -7,15 +7,12 @@ import math
 import numpy as np
 import pytest
 
-from golden_clips import EXPECTED, GT, LENGTHS, NAMES, PRED
-from sqair.eval.frames import FramePair, pair_frames
+from golden_clips import EXPECTED, NAMES, frames_of
+from sqair.eval.frames import FramePair
 from sqair.eval.hota import ALPHAS, HotaCounts, count_hota, hota
 
 KEYS = ("HOTA", "DetA", "AssA")
-COUNTS = {
-    name: count_hota(pair_frames(GT[name], PRED[name], LENGTHS[name], gate=0.5, ignore=True))
-    for name in NAMES
-}
+COUNTS = {name: count_hota(frames_of(name)) for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)

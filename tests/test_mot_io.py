@@ -7,6 +7,7 @@ import pytest
 
 from sqair.errors import UserError
 from sqair.mot_io import list_mot, read_length, read_mot, write_mot
+from sqair.mot_rows import read_rows
 from sqair.tracks import Tracks
 
 RESULT = "1,1,5,6,7,8,0.5,-1,-1,-1"
@@ -76,7 +77,8 @@ def test_a_file_without_rows_is_a_clip_without_objects(tmp_path: Path) -> None:
         ("1.5,2,5,6,7,8,1,-1,-1,-1", "frame 1.5 is not a whole number"),
         ("0,2,5,6,7,8,1,-1,-1,-1", "frame 0 is not a whole number of at least 1"),
         ("nan,2,5,6,7,8,1,-1,-1,-1", "frame nan is not a whole number"),
-        ("1,-1,5,6,7,8,1,-1,-1,-1", "id -1 is not a whole number of at least 1"),
+        ("1,1.5,5,6,7,8,1,-1,-1,-1", "id 1.5 is not a whole number"),
+        ("1,1e19,5,6,7,8,1,-1,-1,-1", r"id 1e\+19 is not a whole number"),
         ("1,2,5,6,-7,8,1,-1,-1,-1", "width -7 is negative"),
         ("1,2,5,6,7,-0.5,1,-1,-1,-1", "height -0.5 is negative"),
         ("1,2,nan,6,7,8,1,-1,-1,-1", "left is nan"),
@@ -162,3 +164,89 @@ def test_lengths_are_those_of_seqinfo(tmp_path: Path) -> None:
         (tmp_path / "a" / "seqinfo.ini").write_text(damage)
         with pytest.raises(UserError, match="seqinfo.ini does not say seqLength"):
             read_length(tmp_path / "a" / "gt" / "gt.txt")
+
+
+ROWS = "1,7,10.5,20,30,40,0.5,-1,-1,-1\n2,7,11,20,30,40,0.5,-1,-1,-1\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ROWS.encode(),
+        b"\xef\xbb\xbf" + ROWS.encode(),
+        ROWS.encode("utf-16"),
+        ROWS.replace("\n", "\r\n").encode(),
+        ROWS.replace("\n", "\r").encode(),
+        ROWS.rstrip("\n").encode(),
+        ROWS.replace(",", "\t").encode(),
+        ROWS.replace(",", ";").encode(),
+        ROWS.replace(",", "  ").encode(),
+        ROWS.replace(",", " , ").encode(),
+        ROWS.replace("\n", ",\n").encode(),
+        b"1.0e+00,7.0,1.05e1,2e1,3e1,4e1,5e-1,-1,-1,-1\n2.0,7e0,11.,20.,30.,40.,.5,-1.,-1.,-1.\n",
+        ROWS.replace(",-1,-1,-1", "").encode(),
+        ROWS.replace(",-1,-1,-1", ",-1").encode(),
+        ROWS.replace("-1,-1,-1", "nan,nan,nan").encode(),
+    ],
+    ids=lambda data: repr(data[:12]),
+)
+def test_rows_are_the_same_in_every_dress(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    rows = read_rows(tmp_path / "a.txt")
+    assert rows.frame.tolist() == [1, 2] and rows.id.tolist() == [7, 7] and rows.kind.tolist() == [-1, -1]
+    assert rows.box.tolist() == [[10.5, 20, 30, 40], [11, 20, 30, 40]] and rows.conf.tolist() == [0.5, 0.5]
+    assert read_mot(tmp_path / "a.txt").box[0].tolist() == [9.5, 19, 30, 40]
+
+
+def test_ids_are_names_to_the_last_digit(tmp_path: Path) -> None:
+    names = [0, -1, -7, 2**53 + 1, 2**53 + 2, 2**63 - 2, -(2**63) + 2]
+    (tmp_path / "a.txt").write_text("".join(f"1,{name},5,6,7,8,1\n" for name in names))
+    assert read_rows(tmp_path / "a.txt").id.tolist() == names
+    tracks = read_mot(tmp_path / "a.txt")
+    write_mot(tmp_path / "b.txt", tracks)
+    assert sorted(read_rows(tmp_path / "b.txt").id.tolist()) == sorted(names)
+
+
+def test_rows_keep_their_order_and_their_classes(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("2,1,5,6,7,8,1,12,0.5\n\n1,2,5,6,7,8,0,3,-1\n")
+    rows = read_rows(tmp_path / "a.txt")
+    assert rows.frame.tolist() == [2, 1] and rows.kind.tolist() == [12, 3] and rows.line.tolist() == [1, 3]
+    assert rows.visibility.tolist() == [0.5, 1] and rows.place(1) == f"{tmp_path / 'a.txt'}:3"
+    assert rows.where(rows.kind == 3).line.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    ("more", "kinds"),
+    [("1,1", [1]), ("3,-1,-1", [3]), ("3,0.5,2", [3]), ("4,7.5,0", [-1]), ("4.2,0.5,0", [-1]), ("-1,-1,-1", [-1])],
+)
+def test_a_place_in_the_world_is_no_class(tmp_path: Path, more: str, kinds: list[int]) -> None:
+    (tmp_path / "a.txt").write_text(f"1,1,5,6,7,8,1,{more}\n")
+    assert read_rows(tmp_path / "a.txt").kind.tolist() == kinds
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"\x1f\x8b\x08\x00", "a.txt is compressed: unpack it first"),
+        (b"PK\x03\x04", "a.txt is compressed: unpack it first"),
+        (b"1,2\0,3", "a.txt is not a text file"),
+        (b'{"frame": 0, "objects": []}\n', "a.txt holds JSON, not MOTChallenge rows"),
+        (b"frame,id,x\n1,1,5\n", "a.txt:1: 'frame,id,x' has no numbers: if it is a header, remove that line"),
+        (b"1;1;5,5;6;7;8;1\n", "a.txt:1: write numbers with decimal points"),
+        (b"1,1,5,6,7\n", "a.txt:1: 5 comma-separated values; a MOTChallenge row has 7 to 10"),
+        (b"1\t1\t5\n", "a.txt:1: 3 tab-separated values"),
+    ],
+)
+def test_what_is_no_file_of_rows_is_named(tmp_path: Path, data: bytes, complaint: str) -> None:
+    (tmp_path / "a.txt").write_bytes(data)
+    with pytest.raises(UserError, match=complaint):
+        read_rows(tmp_path / "a.txt")
+
+
+def test_trackers_are_listed_by_their_data(tmp_path: Path) -> None:
+    (tmp_path / "me" / "data").mkdir(parents=True)
+    (tmp_path / "me" / "data" / "c.txt").write_text(RESULT)
+    (tmp_path / "me" / "data" / "._c.txt").write_bytes(b"\0\5\x16\7")
+    (tmp_path / "me" / "pedestrian_summary.txt").write_text("MOTA\n")
+    expected = {"c": tmp_path / "me" / "data" / "c.txt"}
+    assert list_mot(tmp_path / "me") == list_mot(tmp_path) == expected

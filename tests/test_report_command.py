@@ -72,13 +72,29 @@ def test_the_table_says_what_was_tracked(model: Path, source: Path, tmp_path: Pa
 
 
 def test_scores_are_those_of_frames_with_ground_truth(model: Path, source: Path, tmp_path: Path) -> None:
+    """Every fourth frame of the truth counts by itself; fewer frames do where they are asked for."""
     tracks = tracked(model)
-    truth = tracks.where(np.isin(tracks.frame, (0, 5, 15)))
-    write_mot(tmp_path / "gt.txt", truth, truth=True)
-    assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt") == 0
+    truth = Tracks(tracks.frame, tracks.id, tracks.box)
+    for frames, words in ((range(0, LENGTH, 4), []), ((0, 5, 15), ["--frames", "truth"])):
+        write_mot(tmp_path / "gt.txt", truth.where(np.isin(truth.frame, frames)), truth=True)
+        assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt", "--overwrite", *words) == 0
+        page = (tmp_path / "out" / "000000.html").read_text()
+        assert f"On the {len(frames)} of {LENGTH} frames" in page
+        assert '<th scope="row">000000</th><td class="number">1.000</td>' in page
+    assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt", "--overwrite", "--frames", "all") == 0
     page = (tmp_path / "out" / "000000.html").read_text()
-    assert f"On the 3 of {LENGTH} frames" in page
-    assert '<th scope="row">000000</th><td class="number">1.000</td>' in page
+    assert f"On all {LENGTH} frames" in page and "score with --frames truth" in page
+
+
+def test_an_archive_with_its_own_truth_is_scored_by_it(model: Path, tmp_path: Path) -> None:
+    from sqair.datasets.folders import write_npz
+    from sqair.datasets.generate import make_clips
+    from sqair.datasets.recipes import get_recipe
+
+    clips = make_clips(get_recipe("moving-mnist", length=3, width=52, height=44), "test", 0, 0, 1)
+    write_npz(tmp_path / "own.npz", [clips])
+    assert run(tmp_path / "own.npz", model, tmp_path / "out") == 0
+    assert "On all 3 frames, by the rule of MOT16/17" in (tmp_path / "out" / "000000.html").read_text()
 
 
 def test_a_model_of_footage_in_colour_shows_its_background(tmp_path: Path) -> None:

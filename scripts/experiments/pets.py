@@ -60,12 +60,16 @@ def run(args: Args, seed: int) -> Line:
 
 
 def scores(truth: Tracks, found: Tracks, first: int, last: int | None) -> dict[str, float]:
-    """MOT scores on the frames of the ground truth from ``first`` to ``last``."""
+    """MOT scores on the frames of the ground truth from ``first`` to ``last``, by the rule of MOT15.
+
+    That is the benchmark of the clip: what is not to be scored is dropped, and predictions on it are false positives.
+    """
     from sqair.eval.mot import score
     from sqair.eval.sampled import sampled
 
     gt, pred, count = sampled(truth, found, first, last)
-    return dict(score({"clip": gt}, {"clip": pred}, {"clip": count}).overall)
+    scored = gt.where(gt.score > 0)
+    return dict(score({"clip": scored}, {"clip": pred}, {"clip": count}, frames="all").overall)
 
 
 def table(lines: list[Line]) -> str:

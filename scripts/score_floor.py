@@ -1,0 +1,70 @@
+"""The frames of scored clips: how many there are, and what the floor finds in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import takewhile
+
+import numpy as np
+
+from sqair.datasets.clip import ClipSource
+from sqair.datasets.video import read_source
+from sqair.errors import UserError
+from sqair.eval.floor import track_components
+from sqair.scripts.ground_truth import Truth
+from sqair.tracks import Tracks
+
+MOST_PIXELS = 10**9
+"""The floor takes the median of a whole clip, which has to fit the memory."""
+
+
+def list_frames(source: str, names: list[str]) -> dict[str, ClipSource]:
+    """The clips of ``source`` by ``names``; a single one goes with a single name whatever it is called."""
+    clips = {clip.name: clip for clip in read_source(source)}
+    if len(names) == 1 and len(clips) == 1:
+        clips = dict(zip(names, clips.values(), strict=True))
+    for name in names:
+        if name not in clips:
+            raise UserError(f"{source} has no frames of clip {name}")
+    return {name: clips[name] for name in names}
+
+
+def list_own_frames(truths: Mapping[str, Truth]) -> dict[str, ClipSource]:
+    """The clips of the frames that lie beside the ground truth; {} unless all clips have them."""
+    clips: dict[str, ClipSource] = {}
+    archives: dict[str, dict[str, ClipSource]] = {}
+    for name, truth in truths.items():
+        if truth.frames is None:
+            return {}
+        if truth.frames.is_dir():
+            clips[name] = list_frames(str(truth.frames), [name])[name]
+        else:
+            source = str(truth.frames)
+            if source not in archives:
+                archives[source] = list_frames(source, list(truths))
+            clips[name] = archives[source][name]
+    return clips
+
+
+def count_frames(clip: ClipSource) -> int:
+    """The number of the last frame, counted from 1; all of them are read."""
+    return max((frame.number + 1 for frame in clip.stamped()), default=0)
+
+
+def floor_of(clip: ClipSource, length: int | None) -> tuple[Tracks, int]:
+    """The floor's tracks of a clip, and the number of its last frame, counted from 1; no more than ``length``.
+
+    Raises:
+        UserError: the clip does not fit the memory, or cannot be read.
+    """
+    images, numbers = [], []
+    for frame in takewhile(lambda frame: length is None or frame.number < length, clip.stamped()):
+        images.append(frame.image)
+        numbers.append(frame.number)
+        if np.prod(clip.size) * len(images) > MOST_PIXELS:
+            raise UserError(f"{clip.path}: too large for the floor: add --no-floor")
+    if not images:
+        return Tracks.empty(), 0
+    found = track_components(np.stack(images))
+    return replace(found, frame=np.array(numbers)[found.frame]), numbers[-1] + 1
