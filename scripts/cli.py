@@ -29,7 +29,7 @@ COMMANDS = {
 }
 EXPERIMENTS = (
     "ablation", "backgrounds", "bars", "canary", "estimators", "faults", "memory", "pairs", "pets", "picture",
-    "restarts", "shapes",
+    "replay", "restarts", "shapes",
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import sqair.fixate
 from sqair.errors import UserError
-from sqair.scripts.experiments import bars, bars_table, canary, provenance
-from sqair.scripts.experiments.bars_table import CHECKOUT, RESULTS, between, pages, readme
+from sqair.scripts.experiments import bars, bars_table, canary, provenance, replay
+from sqair.scripts.experiments.bars_table import CHECKOUT, RESULTS, SAME, alike, between, pages, read_lines, readme
 
 NOW = {"model": "a", "data": "b", "scores": "c"}
 SOURCE = '''"""What it is for."""
@@ -28,10 +29,6 @@ LIMIT = 3
 @pytest.fixture(scope="module")
 def now() -> dict[str, str]:
     return provenance.fingerprints(provenance.PARTS)
-
-
-def lines_of(path: str) -> list[dict]:
-    return [json.loads(line) for line in (CHECKOUT / path).read_text().splitlines()]
 
 
 def line(setting: str = "quick", seed: int = 0, tracked: str = "refined", **changed: object) -> dict:
@@ -60,17 +57,35 @@ def test_a_part_is_what_its_modules_import() -> None:
 
 def test_a_row_has_the_mean_and_the_lowest_of_its_seeds_and_its_commit() -> None:
     lines = [line(), line(seed=1, mota=0.6, cpu_seconds=70.4, switches=5), line(seed=1, mota=0.5, cpu_seconds=71.0)]
-    text = readme([*lines, line(setting="unknown"), line(split="val", seed=2)], NOW)
+    text = readme([*lines, line(setting="unknown"), line(split="val", seed=2)], [NOW])
     row = "| `moving-mnist`, preset `quick` | refined | 2 | 71 | 0.900 (0.900) | 0.650 (0.500) | 0.700 (0.700) | 4 |"
     assert text.splitlines()[2:] == [f"{row} 1234567 |"]
 
 
 def test_rows_of_other_code_say_so() -> None:
     lines = [line(), line(tracked="amortised", code={**NOW, "model": "x"}, commit="7654321")]
-    rows = readme(lines, NOW).splitlines()
+    rows = readme(lines, [NOW]).splitlines()
     assert rows[2].endswith("| 1234567 |") and rows[3].endswith("| 7654321 † |")
-    assert rows[-1].startswith("† ") and "(model)" in rows[-1]
-    assert "†" not in readme(lines[:1], NOW)
+    assert rows[-1].startswith("† ")
+    assert "†" not in readme(lines[:1], [NOW])
+
+
+def test_code_that_does_the_same_makes_the_same_results() -> None:
+    """Bit for bit, through any number of commits and in either direction."""
+    codes = [{**NOW, "model": name} for name in "abcde"]
+    same = [{"code": codes[1], "its_code": codes[0]}, {"code": codes[2], "its_code": codes[1]}]
+    same.append({"code": codes[4], "its_code": codes[3]})
+    assert alike(codes[2], same) == [codes[2], codes[1], codes[0]]
+    assert alike(codes[0], same) == codes[:3] and alike(codes[3], same) == codes[3:]
+    assert "†" not in readme([line(code=codes[0])], alike(codes[2], same))
+
+
+def test_a_replay_is_the_same_again_and_another_with_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--preset", "sqair-script", "--train.stages", "1x2x8", "3x2x4", "--train.price-steps", "2")
+    digest = replay._digest(words)
+    assert replay._digest(words) == digest
+    monkeypatch.setattr(sqair.fixate, "_JUMP", 2.9)
+    assert replay._digest(words) != digest
 
 
 def test_what_is_between_the_marks_is_replaced() -> None:
@@ -80,21 +95,21 @@ def test_what_is_between_the_marks_is_replaced() -> None:
 
 def test_the_tables_of_the_pages_are_those_of_the_results(now: dict[str, str]) -> None:
     """After a change of the model: sqair experiments bars --publish, which marks what was not measured again."""
-    current = {part: now[part] for part in provenance.GENERATED}
-    for name, text in pages(lines_of(RESULTS), current).items():
+    valid = alike({part: now[part] for part in provenance.GENERATED}, read_lines(SAME))
+    for name, text in pages(read_lines(RESULTS), valid).items():
         page = (CHECKOUT / name).read_text()
         assert between(page, text) == page, f"{name} is not what docs/results/bars.jsonl says"
 
 
 def test_every_row_names_its_commit_and_its_code() -> None:
-    for row in lines_of(RESULTS):
+    for row in read_lines(RESULTS):
         assert row["commit"] and set(row["code"]) == set(provenance.GENERATED), row["setting"]
         assert row["setting"].split(" x")[0] in bars.SETTINGS
 
 
 def test_the_small_trainings_have_been_run_with_this_code(now: dict[str, str]) -> None:
     """After a change of the model: sqair experiments canary --publish, some minutes."""
-    lines = lines_of(canary.RESULTS)
+    lines = read_lines(canary.RESULTS)
     assert canary.stale(lines, now) == []
     assert canary.failures(lines) == []
     assert set(canary.LEAST) == set(canary.CANARIES)

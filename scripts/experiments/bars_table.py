@@ -14,6 +14,10 @@ from typing import Any
 Line = Mapping[str, Any]
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 RESULTS = "docs/results/bars.jsonl"
+SAME = "docs/results/same.jsonl"
+"""Which code did bit for bit what other code did (replay.py)."""
+Code = Mapping[str, str]
+"""Fingerprints of the parts of the code (provenance.py)."""
 
 _TRACKED, _FLOOR = ("refined", "amortised"), ("refined", "amortised", "floor")
 _README: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -57,22 +61,24 @@ def table(lines: Iterable[Line], split: str) -> str:
     return _markdown(head, rows)
 
 
-def readme(lines: Iterable[Line], now: Mapping[str, str]) -> str:
-    """The table of README.md, and which code it is of; ``now`` is provenance.fingerprints()."""
+def readme(lines: Iterable[Line], valid: Sequence[Code]) -> str:
+    """The table of README.md, and which code it is of; ``valid`` is that whose results are today's."""
     groups = _groups(line for line in lines if line["split"] == "test")
     rows: list[Sequence[str]] = []
     for label, setting, ways in _README:
         for way in ways:
             if group := groups.get((setting, way)):
-                key = ("count_accuracy", "mota", "idf1")[: 2 if setting == "static-air" else 3]
-                switches = "" if setting == "static-air" else _switches(group)
-                cells = (*_seeds(group), *_means(group, key), *[""] * (3 - len(key)), switches, _commits(group, now))
-                rows.append((label if way == ways[0] else "", way, *cells))
+                seeds, means = _seeds(group), _means(group, ("count_accuracy", "mota", "idf1"))
+                if way == "floor":
+                    seeds, means = ("", ""), [mean.split()[0] for mean in means]
+                last = (means[2], _switches(group)) if setting != "static-air" else ("", "")
+                name = label if way == ways[0] else ""
+                rows.append((name, way, *seeds, *means[:2], *last, _commits(group, valid)))
     head = ("data", "tracked", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "id switches", "commit")
-    return _markdown(head, rows) + _changed(groups, now)
+    return _markdown(head, rows) + _changed(groups, valid)
 
 
-def backgrounds(lines: Iterable[Line], now: Mapping[str, str]) -> str:
+def backgrounds(lines: Iterable[Line], valid: Sequence[Code]) -> str:
     """The table of docs/backgrounds.md, scores of refined tracks."""
     groups = _groups(line for line in lines if line["split"] == "test")
     rows: list[Sequence[str]] = []
@@ -81,30 +87,44 @@ def backgrounds(lines: Iterable[Line], now: Mapping[str, str]) -> str:
             floor = groups[setting, "floor"][0]
             floors = (f"{floor['count_accuracy']:.3f}", f"{floor['mota']:.3f}")
             means = _means(group, ("count_accuracy", "mota", "idf1"))
-            rows.append((data, model, *_seeds(group), *means, *floors, _commits(group, now)))
+            rows.append((data, model, *_seeds(group), *means, *floors, _commits(group, valid)))
     head = ("data", "model", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: count", "MOTA", "commit")
-    return _markdown(head, rows) + _changed(groups, now)
+    return _markdown(head, rows) + _changed(groups, valid)
 
 
-def pages(lines: Sequence[Line], now: Mapping[str, str]) -> dict[str, str]:
+def alike(now: Code, same: Iterable[Line]) -> list[Code]:
+    """The code of ``now``, and all that is known to do the same by the lines of docs/results/same.jsonl."""
+    pairs, found = [(line["code"], line["its_code"]) for line in same], [now]
+    for code in found:
+        found += [b for pair in pairs for a, b in (pair, pair[::-1]) if a == code and b not in found]
+    return found
+
+
+def pages(lines: Sequence[Line], valid: Sequence[Code]) -> dict[str, str]:
     """What README.md and docs/backgrounds.md say between their marks, by path in the checkout."""
-    return {"README.md": readme(lines, now), "docs/backgrounds.md": backgrounds(lines, now)}
+    return {"README.md": readme(lines, valid), "docs/backgrounds.md": backgrounds(lines, valid)}
 
 
 def publish(found: Path) -> None:
-    """Adds the lines of a results.jsonl to those of the checkout, and makes the tables anew.
-
-    Of a setting and seed that was measured again the newer lines stay.
-    """
+    """Puts the lines of a results.jsonl in the place of those that the checkout has of these settings, and makes the
+    tables anew. Of each setting only lines of the latest code count."""
     from sqair.scripts.experiments.provenance import fingerprints
 
-    path = CHECKOUT / RESULTS
-    lines = [json.loads(line) for file in (path, found) for line in file.read_text().splitlines()]
+    lines = [*read_lines(RESULTS), *read_lines(str(found.resolve()))]
+    latest = {line["setting"]: line["code"] for line in lines}
+    lines = [line for line in lines if line["code"] == latest[line["setting"]]]
     kept = {(line["setting"], line["tracked"], line["seed"], line["split"]): line for line in lines}
-    path.write_text("".join(json.dumps(line) + "\n" for _, line in sorted(kept.items(), key=lambda item: item[0])))
-    for name, text in pages(list(kept.values()), fingerprints()).items():
+    lines = [line for _, line in sorted(kept.items(), key=lambda item: item[0])]
+    (CHECKOUT / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for name, text in pages(lines, alike(fingerprints(), read_lines(SAME))).items():
         page = CHECKOUT / name
         page.write_text(between(page.read_text(), text))
+
+
+def read_lines(name: str) -> list[Line]:
+    """The lines of a file of the checkout; none without it."""
+    path = CHECKOUT / name
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def between(page: str, text: str) -> str:
@@ -136,19 +156,17 @@ def _switches(group: Sequence[Line]) -> str:
     return f"{sum(line['switches'] for line in group) / len(group):.0f}"
 
 
-def _commits(group: Sequence[Line], now: Mapping[str, str]) -> str:
-    """The commits of the lines, with a dagger if their code is not that of ``now``."""
+def _commits(group: Sequence[Line], valid: Sequence[Code]) -> str:
+    """The commits of the lines, with a dagger if their code does not do what today's does."""
     commits = sorted({line["commit"] for line in group})
-    return ", ".join(commits) + ("" if all(line["code"] == now for line in group) else " †")
+    return ", ".join(commits) + ("" if all(line["code"] in valid for line in group) else " †")
 
 
-def _changed(groups: Mapping[tuple[str, str], Sequence[Line]], now: Mapping[str, str]) -> str:
-    """A line on what has changed since some rows were measured; nothing if nothing has."""
-    lines = [line for group in groups.values() for line in group]
-    parts = [part for part in now if any(line["code"].get(part) != now[part] for line in lines)]
-    if not parts:
+def _changed(groups: Mapping[tuple[str, str], Sequence[Line]], valid: Sequence[Code]) -> str:
+    """A line on rows of code that does not do what today's does; nothing if there are none."""
+    if all(line["code"] in valid for group in groups.values() for line in group):
         return ""
-    return f"\n\n† Since then code has changed ({', '.join(parts)}); `sqair experiments canary` tries today's."
+    return "\n\n† Since then code has changed; `sqair experiments canary` tries today's."
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
