@@ -60,11 +60,14 @@ def main(args: Args) -> None:
 
     from sqair.memory import keep_freed_memory
     from sqair.mot_io import write_text
-    from sqair.pretrained import load_weights
+    from sqair.pretrained import load_weights, weights_files
+    from sqair.spare import spare
 
     for name in ("steps", "threads"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}: it must be at least 1")
+    if args.output is not None:
+        spare(weights_files(args.model), [args.output])
     if args.output is not None and args.output.exists() and not args.overwrite:
         raise UserError(f"{args.output} exists: choose another --output, or add --overwrite")
     keep_freed_memory()

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.overlay import colour, overlay
-from sqair.datasets.staging import staged
+from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
@@ -26,7 +26,7 @@ from sqair.eval.timeline import timeline
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import list_mot, read_mot
-from sqair.pretrained import load_weights
+from sqair.pretrained import load_weights, weights_files
 from sqair.scripts.report import Args
 from sqair.scripts.tracking import check_sizes, open_clip
 from sqair.scripts.witness import Moment, Witness, framed, scaled
@@ -56,10 +56,13 @@ def write_pages(args: Args) -> None:
     keep_freed_memory()
     torch.set_num_threads(1)
     clips = read_source(args.source)
+    pages = [f"{clip.name}.html" for clip in clips]
+    gt = list_mot(args.gt).values() if args.gt else ()
+    reads = (*source_files(args.source), *weights_files(args.model), *gt)
+    claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _read_truth(args.gt, clips) if args.gt else {}
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
-    pages = [f"{clip.name}.html" for clip in clips]
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
         for clip, page in zip(clips, pages, strict=True):

@@ -19,6 +19,7 @@ from sqair.datasets.generate import Clips, make_clips
 from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
+from sqair.spare import files_in
 
 CHUNK = 32
 
@@ -40,7 +41,8 @@ class Args:
     format: Literal["mot", "npz", "both"] = "both"
     """MOTChallenge folders, one .npz, or both."""
     overwrite: bool = False
-    """Replace clips of the same recipe and split in the output folder; other files in it stay."""
+    """Replace clips of the same recipe and split in the output folder; other files in it stay, and so does whatever is
+    read."""
     height: int | None = None
     """Height of the canvas in pixels, instead of the recipe's."""
     width: int | None = None
@@ -84,7 +86,8 @@ def main(args: Args) -> None:
     mot, npz = args.format in ("mot", "both"), args.format in ("npz", "both")
     entries = (mot_entries(name) if mot else []) + ([f"{name}.npz"] if npz else [])
     kept: list[Clips] = []
-    with staged(args.output, entries, overwrite=args.overwrite) as stage:
+    reads = [file for folder in (args.idx_path, args.texture_path) if folder for file in files_in(folder)]
+    with staged(args.output, entries, overwrite=args.overwrite, reads=reads) as stage:
         chunks = _generate(recipe, args)
         if mot:
             write_mot_folder(stage, name, _remember(chunks, kept) if npz else chunks, source)

@@ -11,6 +11,7 @@ import numpy as np
 
 from sqair.errors import UserError
 from sqair.mot_io import list_mot, read_length, read_mot, write_text
+from sqair.spare import spare
 from sqair.tracks import Tracks
 
 MOST_PIXELS = 10**9
@@ -44,6 +45,7 @@ def main(args: Args) -> None:
     if not 0 < args.iou <= 1:
         raise UserError(f"--iou is {args.iou:g}: an overlap is more than 0 and at most 1")
     truth_files, pred_files = pair_files(args)
+    spare_inputs(args, [*truth_files.values(), *pred_files.values()])
     prepare_output(args.output, args.overwrite)
     gt = {name: read_mot(path) for name, path in truth_files.items()}
     pred = {name: read_mot(pred_files[name]) if name in pred_files else Tracks.empty() for name in gt}
@@ -61,6 +63,15 @@ def main(args: Args) -> None:
     guessed = sum(length is None for length in lengths.values())
     known = {name: last_frame(gt[name], pred[name]) if n is None else n for name, n in lengths.items()}
     report(args, gt, contenders, known, guessed)
+
+
+def spare_inputs(args: Args, files: list[Path]) -> None:
+    """Raises UserError if the scores would replace one of the ``files``, or a frame that is read."""
+    from sqair.datasets.staging import source_files
+
+    if args.output is not None:
+        frames = source_files(args.frames_from) if args.frames_from else ()
+        spare([*files, *frames], [args.output / name for name in ("scores.csv", "scores.json")])
 
 
 def prepare_output(output: Path | None, overwrite: bool) -> None:

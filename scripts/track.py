@@ -44,7 +44,7 @@ class Args:
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
     overwrite: bool = False
-    """Replace files of the same names in the output folder; other files in it stay."""
+    """Replace files of the same names in the output folder; other files in it stay, and so does whatever is read."""
     show: bool = False
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] | None = None
@@ -70,8 +70,6 @@ def main(args: Args) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
-    if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
-        raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
     track(args)
 
 

@@ -19,7 +19,7 @@ from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
-from sqair.datasets.staging import staged
+from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
@@ -27,7 +27,7 @@ from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
-from sqair.pretrained import load_weights
+from sqair.pretrained import load_weights, weights_files
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
@@ -52,10 +52,11 @@ def track(args: Args) -> float:
     if args.show and not _has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source)
-    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    check_sizes(clips, model.config)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
+    claim_output(args, entries)
+    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_sizes(clips, model.config)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
@@ -79,6 +80,14 @@ def track(args: Args) -> float:
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks up to there are in {args.output}") from truncated
     return rate
+
+
+def claim_output(args: Args, entries: Sequence[str]) -> None:
+    """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
+    if args.gif and Path(args.source).is_dir() and args.output.exists() and args.output.samefile(args.source):
+        raise UserError(f"--gif: it would lie among the images of {args.source}: choose another --output")
+    reads = (*source_files(args.source), *weights_files(args.model))
+    claim(args.output, entries, overwrite=args.overwrite, reads=reads)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:

@@ -22,7 +22,7 @@ from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.run_folder import RunFolder
-from sqair.scripts.train import Args, recipe_of, settings
+from sqair.scripts.train import Args, inputs, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
 from sqair.trainer import ClipSource, Trainer, TrainingError
 
@@ -66,9 +66,9 @@ class Session:
     def begin(self) -> None:
         """Makes the run's folder, or goes back to its checkpoint."""
         if not self.args.resume:
-            self.run.create(self.args.overwrite)
+            self.run.create(self.args.overwrite, inputs(self.args))
             return
-        state = self.run.load()
+        state = self.run.load(inputs(self.args))
         self.trainer.load_state_dict(state["trainer"])
         self.cpu, self.bound, self.count = state["cpu_seconds"], state["bound"], state["count"]
         self.run.rewind(self.trainer.step)

@@ -53,8 +53,11 @@ def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any]) -> None
 
     Raises:
         TypeError: ``info`` holds what JSON cannot.
-        UserError: the folder cannot be written, or holds other files, which would be lost.
+        UserError: the folder cannot be written, holds other files, which would be lost, or is that of a model which
+            ships with the package.
     """
+    if BUILT_IN.resolve() in Path(folder).resolve().parents:
+        raise UserError(f"{folder} is the folder of a model that ships with sqair: choose another folder")
     tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
     data = safetensors.torch.save(tensors)
     card = _Card(FORMAT, model.config, float(model.price), hashlib.sha256(data).hexdigest(), info)
@@ -87,6 +90,12 @@ def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAI
     _fill(model, data, found / TENSORS)
     model.price = card.price
     return model.to(device).eval()
+
+
+def weights_files(folder: str | Path) -> list[Path]:
+    """The files that ``load_weights`` reads. Raises UserError where there are none."""
+    found = _locate(folder)
+    return [found / CONFIG, found / TENSORS]
 
 
 def pretrained(name: str) -> Path:
