@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice, tee
@@ -22,7 +23,8 @@ from sqair.eval.mot import score
 from sqair.eval.report import Picture, Report, line_chart
 from sqair.eval.sampled import sampled
 from sqair.eval.scores import COLUMNS
-from sqair.eval.timeline import timeline
+from sqair.eval.timeline import NARROW, WIDTH, timeline
+from sqair.eval.words import MEANINGS
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import list_mot, read_mot
@@ -32,9 +34,14 @@ from sqair.scripts.tracking import check_sizes, open_clip
 from sqair.scripts.witness import Moment, Witness, framed, scaled
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
+from sqair.words import count
 
-VIDEO_SIDE = 960
+VIDEO_SIDE = 640
 """Longest side of the video, pixels, unless its frames are enlarged to be seen at all."""
+VIDEO_BYTES = 1.5e6
+"""The video of a page, at most, about: a page is small enough to be sent in a message."""
+SHORT_LIVED = 10
+"""Frames: an id that was seen in fewer may be a part of another's track."""
 SHOWN_IDS = 60
 """Ids in the timeline and in the table, at most: those that were seen longest."""
 POINTS = 1000
@@ -67,7 +74,7 @@ def write_pages(args: Args) -> None:
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
         for clip, page in zip(clips, pages, strict=True):
             watched, error = _watch(model, clip, args.video_frames, stage)
-            _page(watched, args.model, args.video_frames, truth.get(clip.name)).save(stage / page)
+            _page(watched, args, truth.get(clip.name)).save(stage / page)
             truncated = truncated or error
     print("\n".join(str(args.output / page) for page in pages))
     if truncated is not None:
@@ -102,7 +109,9 @@ def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watc
         pairs = _follow(tracker, clip, witness, bar)
         frames, rows = tee(scaled(*pair, canvas) for pair in islice(pairs, most))
         try:
-            write_video(path, overlay((frame for frame, _ in frames), (row for _, row in rows)), clip.fps)
+            shown = min(most, clip.length or most)
+            pictures = overlay((frame for frame, _ in frames), (row for _, row in rows))
+            write_video(path, pictures, clip.fps, rate=VIDEO_BYTES * clip.fps / shown)
             deque(pairs, maxlen=0)
         except TruncatedClip as error:
             if tracker.frame == 0:
@@ -125,25 +134,46 @@ def _follow(
         yield frame, tracks
 
 
-def _page(watched: Watched, model: str, most: int, truth: Tracks | None) -> Report:
-    """The page of a clip whose video shows ``most`` frames."""
+def _page(watched: Watched, args: Args, truth: Tracks | None) -> Report:
+    """The page of a clip, with scores where there is ground truth."""
     clip, tracks, length = watched.clip, watched.tracks, watched.length
-    ids = len(np.unique(tracks.id))
+    ids, most = len(np.unique(tracks.id)), args.video_frames
+    scored = None if truth is None else _score(watched, truth)
     report = Report(clip.name)
+    report.lead(headline(tracks, length, None if scored is None else scored[0]))
     report.text(
-        f"What the model `{model}` finds in `{clip.path}`: {length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
-        f"It followed **{ids} object{'s' * (ids != 1)}**, {len(tracks) / length:.1f} in a frame on average.\n\n"
-        "Frames and ids count from 1, as in MOTChallenge files."
+        f"This is what the model `{args.model}` finds in `{clip.path}`, {count(length, 'frame')} of "
+        f"{clip.size[1]}x{clip.size[0]} pixels. Nobody told it what to look for: an object is what it has learned to "
+        "explain as one. Each has a number, its id, which it should keep as long as it lives. Frames and ids count "
+        "from 1."
     )
     whole = "All frames" if length <= most else f"The first {most} of {length} frames"
-    report.video(watched.video, f"{whole}, with ids and trails.")
+    report.video(watched.video, f"{whole}: a box for each object, its id, and the trail of where it was.")
     if truth is not None:
-        _scores(report, watched, truth)
+        _scores(report, watched, scored)
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
     _moments(report, watched.witness.moments())
     _objects(report, watched, chosen)
+    _next(report, watched, args)
     return report
+
+
+def headline(tracks: Tracks, length: int, scores: Mapping[str, float] | None = None) -> str:
+    """What was found in the ``length`` frames of a clip, and how good it is by its ``scores``."""
+    if not len(tracks):
+        found = f"**Nothing** was found in {count(length, 'frame')}."
+    else:
+        ids, each = len(np.unique(tracks.id)), len(tracks) / length
+        were = "was" if ids == 1 else "were"
+        through = f"{were} followed through {count(length, 'frame')}"
+        found = f"**{count(ids, 'object')}** {through}, {each:.1f} in a frame on average."
+    if scores is None:
+        return found
+    good = f" {scores['recall']:.0%} of the objects in the ground truth were found"
+    if scores["precision"] == scores["precision"]:
+        good += f", and {scores['precision']:.0%} of the boxes are right"
+    return f"{found}{good}: MOTA {scores['mota']:.3f}, IDF1 {scores['idf1']:.3f}, where 1 is perfect."
 
 
 def longest_seen(tracks: Tracks, most: int) -> list[int]:
@@ -158,16 +188,15 @@ def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> Non
     if chosen:
         which = f"The {len(chosen)} of {ids} ids that were seen longest" if len(chosen) < ids else "A bar for each id"
         colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in chosen}
-        report.figure(timeline(watched.tracks, watched.length, colours), f"{which}, in its colour in the video.")
+        wide, narrow = (timeline(watched.tracks, watched.length, colours, width) for width in (WIDTH, NARROW))
+        report.figure(wide, f"{which}, in its colour in the video. A gap is where it was not seen.", narrow)
     else:
         report.text("Nothing was found.")
     counts, each = count_over_time(watched.tracks, watched.length)
     report.text("## How many there were")
     places = 1 + np.arange(len(counts)) * each
-    report.figure(
-        line_chart({"objects": (places, counts)}, "frame", "objects"),
-        f"Means over {each} frames" if each > 1 else "",
-    )
+    means = f", in the mean of {each} frames at a time" if each > 1 else ""
+    report.figure(line_chart({"objects": (places, counts)}, "frame", "objects"), f"Objects in a frame{means}.")
 
 
 def count_over_time(tracks: Tracks, length: int) -> tuple[np.ndarray, int]:
@@ -189,9 +218,11 @@ def _moments(report: Report, moments: list[Moment]) -> None:
     header = ["frame", "input", "model", *(["background"] if has_background else []), "difference"]
     rows = []
     for moment in moments:
-        pictures = zip(header[1:], (picture for picture in moment[1:] if picture is not None), strict=True)
-        number = moment.frame + 1
-        rows.append([str(number), *(Picture(image, f"{what} {number}") for what, image in pictures)])
+        number, width, seen, *others = moment
+        frame = str(number + 1)
+        pictures = zip(header[2:], (picture for picture in others if picture is not None), strict=True)
+        enlarged = (Picture(image, f"{what} {frame}", width) for what, image in pictures)
+        rows.append([frame, Picture(seen, f"input {frame}"), *enlarged])
     report.table(rows, header)
 
 
@@ -213,18 +244,45 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
     )
 
 
-def _scores(report: Report, watched: Watched, truth: Tracks) -> None:
-    gt, found, count = sampled(truth, watched.tracks, last=watched.length - 1)
-    report.text("## Scores")
-    if count == 0:
+def _score(watched: Watched, truth: Tracks) -> tuple[Mapping[str, float], int] | None:
+    """Scores, and the number of frames that they are of; None if no frame that was read has ground truth."""
+    gt, found, frames = sampled(truth, watched.tracks, last=watched.length - 1)
+    name = watched.clip.name
+    return (score({name: gt}, {name: found}, {name: frames}).overall, frames) if frames else None
+
+
+def _scores(report: Report, watched: Watched, scored: tuple[Mapping[str, float], int] | None) -> None:
+    report.text("## How good it is")
+    if scored is None:
         report.text("The ground truth has no rows in the frames that could be read.")
         return
-    name = watched.clip.name
-    scores: Mapping[str, float] = score({name: gt}, {name: found}, {name: count}).overall
+    scores, frames = scored
     report.table(
-        [(name, *(scores[key] for key in COLUMNS))],
-        ["", *COLUMNS.values()],
-        caption=f"On the {count} of {watched.length} frames that have rows in the ground truth. A box matches from "
-        "IoU 0.5; ground truth of confidence 0 is ignored, with the tracks that match it. FN are misses, FP false "
-        "positives, IDs identity switches.",
+        [(name, scores[key], MEANINGS.get(key, "")) for key, name in COLUMNS.items()],
+        ["score", "value", "what it says"],
+        caption=f"On the {frames} of {count(watched.length, 'frame')} that have rows in the ground truth. A box "
+        "matches an object if the area that both share is at least half of what they cover together (IoU 0.5). Ground "
+        "truth of confidence 0 is ignored, with the boxes that match it.",
     )
+
+
+def _next(report: Report, watched: Watched, args: Args) -> None:
+    """What to do with this, by what came of it."""
+    source, model = shlex.quote(args.source), shlex.quote(args.model)
+    _, times = np.unique(watched.tracks.id, return_counts=True)
+    report.text("## What next")
+    if not len(times):
+        report.text("If there is something to be found, train a model on this very video; it takes no labels:")
+        report.code(f"sqair train --data {source} --output runs/mine")
+        return
+    if 2 * (times < SHORT_LIVED).sum() > len(times) > 1:
+        report.text(
+            f"Most ids were seen in fewer than {SHORT_LIVED} frames. If these are no objects, train a model that asks "
+            "more of an object, with `--train.tracking-price 0.2`; if they are objects that get new ids after they "
+            "were hidden, track with a larger `--memory`."
+        )
+    report.text("The rows, for programs of your own, a video in full size, and a line of JSON for each frame:")
+    report.code(f"sqair track --model {model} --source {source} --output tracks --overlay --json")
+    if args.gt is None:
+        report.text("How good it is, if there is ground truth, of some of the frames at least:")
+        report.code(f"sqair report {source} --model {model} --gt gt.txt --output scored")
