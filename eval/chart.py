@@ -66,6 +66,6 @@ def _count_by_ones(axes: Any, values: Sequence[Sequence[float] | np.ndarray]) ->
 
     every = np.concatenate([np.ravel(np.asarray(y, dtype=float)) for y in values]) if values else np.zeros(0)
     every = every[np.isfinite(every)]
-    if every.size and (every >= 0).all() and (every == every.round()).all() and every.max() > 0:
+    if every.size and (every >= 0).all() and (every == every.round()).all():
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, max(1.0, axes.get_ylim()[1]))

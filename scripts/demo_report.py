@@ -181,9 +181,10 @@ def _frame_by_frame(clip: Explained, times: Sequence[int]) -> np.ndarray:
 def _learning(report: Report, demo: Demo, steps: Sequence[dict], looks: Sequence[dict]) -> None:
     report.text(
         "## Learning\n\n"
-        "The first chart shows how well the model explains the video that it is trained on, higher is better: a bound on the logarithm "
-        "of its probability (in nats, the natural unit of that), smoothed. It jumps where training goes on to longer "
-        "clips. The second shows the share of frames of other clips in which the number of objects is right at first glance."
+        "The first chart shows how well the model explains the video that it is trained on, higher is better: a bound "
+        "on the logarithm of its probability (in nats, the natural unit of that), smoothed. It jumps where training "
+        "goes on to longer clips. The second shows the share of frames of other clips in which the number of objects "
+        "is right at first glance."
     )
     bound = (_column(steps, "cpu_seconds"), _smooth(_column(steps, "elbo")))
     report.figure(line_chart({"bound": bound}, "seconds of one core", "bound, nats per frame"))
