@@ -13,12 +13,16 @@ from pathlib import Path
 from sqair.errors import UserError
 from sqair.spare import files_in, spare
 
-MADE = {".txt", ".jsonl", ".mp4", ".html"}
-"""Kinds of files that tracking may put beside the images of a folder, where nothing reads them."""
+MADE = {".txt", ".jsonl", ".html"}
+"""Kinds of files that may lie beside the images or videos of a folder, where no source reads them."""
 
 
-def source_files(source: str | Path) -> Iterator[Path]:
-    """The files that reading ``source`` opens: itself, the images in a folder, those of its sequences, or of a glob."""
+def source_files(source: str | Path | Sequence[str | Path]) -> Iterator[Path]:
+    """The files that reading ``source``, or several, opens: a file, those of a folder and its sequences, of a glob."""
+    if not isinstance(source, str | Path):
+        for one in source:
+            yield from source_files(one)
+        return
     path = Path(source)
     if path.is_dir():
         yield from (file for file in files_in(path) if file.suffix.lower() not in MADE)

@@ -20,6 +20,7 @@ from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
 from sqair.spare import files_in
+from sqair.words import count
 
 CHUNK = 32
 
@@ -53,6 +54,8 @@ class Args:
     """Fewest digits in a clip, instead of the recipe's."""
     max_objects: int | None = None
     """Most digits in a clip (at a time), instead of the recipe's."""
+    max_digits: int | None = None
+    """Most digits in the whole of a clip in which they come and go, instead of the recipe's."""
     digit_size: int | None = None
     """Side in pixels to which the 28x28 digits are scaled, instead of the recipe's."""
     speed: float | None = None
@@ -94,7 +97,8 @@ def main(args: Args) -> None:
         if npz:
             write_npz(stage / f"{name}.npz", kept if mot else chunks, source)
     written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
-    print(f"{args.count} clips of {recipe.length} frames, {recipe.width}x{recipe.height}: {written}")
+    clips = f"{count(args.count, 'clip')} of {count(recipe.length, 'frame')}"
+    print(f"{clips}, {recipe.width}x{recipe.height}: {written}")
 
 
 def _recipe(args: Args) -> Recipe:

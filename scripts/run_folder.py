@@ -44,11 +44,10 @@ class RunFolder:
         folder = self.folder
         spare(reads, (folder / entry for entry in ENTRIES))
         try:
-            if not overwrite and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise UserError(
-                    f"{folder} exists: choose another --output, or add --resume to go on with the run in it "
-                    "or --overwrite to replace it"
-                )
+            if folder.exists() and not folder.is_dir():
+                raise UserError(f"{folder} is a file: choose a folder as --output")
+            if not overwrite and folder.exists() and any(folder.iterdir()):
+                raise UserError(self._taken())
             folder.mkdir(parents=True, exist_ok=True)
             self._hold()
             for path in (folder / entry for entry in ENTRIES):
@@ -88,9 +87,20 @@ class RunFolder:
                 raise UserError(f"{self.checkpoint} is of a sqair of other settings, such as {key}: train anew")
             if saved[key] != wanted[key]:
                 raise UserError(
-                    f"{self.checkpoint} is of another configuration: its {key} is {saved[key]}, not {wanted[key]}"
+                    f"{self.checkpoint} is of another configuration: its {key} is {saved[key]}, not {wanted[key]}; "
+                    "go on with the run's own settings, or train anew in another --output"
                 )
         return state
+
+    def _taken(self) -> str:
+        there = [entry for entry in ENTRIES if (self.folder / entry).exists()]
+        if self.checkpoint.exists() and (self.folder / "config.yaml").exists():
+            what = "add --resume to go on with the run in it, or --overwrite to replace it"
+        elif there:
+            what = f"add --overwrite to replace {', '.join(there)} in it"
+        else:
+            what = "add --overwrite: what is in it stays"
+        return f"{self.folder} is not empty: choose another --output, or {what}"
 
     def _hold(self) -> None:
         """Keeps other processes from the run. Raises UserError if one of them is at it."""

@@ -3,7 +3,9 @@
     sqair track --source clip.mp4 --output tracks --overlay
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
-writes ``NAME.txt``, MOTChallenge rows, for each clip, and with ``--overlay`` the video ``NAME.mp4``.
+writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, and with ``--overlay`` the
+video ``NAME.mp4``. Frames and ids count from 1 in all of them. Pixels do so in ``NAME.txt`` alone, as MOTChallenge has
+it: a box in the top left corner begins at x = y = 1 there, and at 0 in ``NAME.jsonl``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Args:
     """A video, a folder of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the number of a
     camera, such as 0: that is tracked until Ctrl-C."""
     output: Path
-    """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
+    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
+    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids and
+    pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "moving-mnist"
     """A run's folder, a folder of weights, or the name of a model that ships with the package."""
     box: Literal["ink", "patch"] = "ink"
@@ -33,7 +37,8 @@ class Args:
     gif: bool = False
     """Also write the first 100 frames of that as a small GIF."""
     json: bool = False
-    """Also write NAME.jsonl, a line for each frame: its objects with id, box, confidence and appearance (z_what)."""
+    """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
+    appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""
     stride: int = 1
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
     max_frames: int | None = None

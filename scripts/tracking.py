@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -33,6 +34,7 @@ from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
+from sqair.words import count
 
 BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
@@ -72,8 +74,9 @@ def track(args: Args) -> float:
                     if interrupts.caught is not None:
                         break
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
+        objects = sum(map(_objects, stage.glob("*.txt")))
     rate = done / (time.monotonic() - began)
-    print(f"{_count(begun, 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    print(_summary(args.output, entries, begun, objects, done, rate))
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
@@ -84,10 +87,16 @@ def track(args: Args) -> float:
 
 def claim_output(args: Args, entries: Sequence[str]) -> None:
     """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
-    if args.gif and Path(args.source).is_dir() and args.output.exists() and args.output.samefile(args.source):
-        raise UserError(f"--gif: it would lie among the images of {args.source}: choose another --output")
+    if (args.overlay or args.gif) and _is_within(args.output, args.source):
+        what = "--overlay" if args.overlay else "--gif"
+        raise UserError(f"{what}: it would lie among what is read from {args.source}: choose another --output")
     reads = (*source_files(args.source), *weights_files(args.model))
     claim(args.output, entries, overwrite=args.overwrite, reads=reads)
+
+
+def _is_within(output: Path, source: str) -> bool:
+    """Whether ``output`` is the folder ``source``."""
+    return Path(source).is_dir() and output.exists() and output.samefile(source)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
@@ -96,8 +105,8 @@ def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
         if not config.fit and clip.size != (config.height, config.width):
             has, takes = f"{clip.size[1]}x{clip.size[0]}", f"{config.width}x{config.height}"
             raise UserError(
-                f"{clip.path}: frames are {has} pixels, the model takes {takes}: scale the video, "
-                "or train a model with --data.width and --data.height"
+                f"{clip.path}: frames are {has} pixels, the model takes {takes}: train one on such frames, "
+                f"sqair train --data {shlex.quote(str(clip.path))} --output runs/mine"
             )
 
 
@@ -263,10 +272,21 @@ def _show(pictures: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
         cv2.destroyWindow(name)
 
 
+def _objects(rows: Path) -> int:
+    """How many ids there are in a file of MOTChallenge rows."""
+    with rows.open() as lines:
+        return len({line.split(",", 2)[1] for line in lines})
+
+
+def _summary(output: Path, entries: Sequence[str], clips: int, objects: int, frames: int, rate: float) -> str:
+    """What was found in how many clips, how fast, and where it is."""
+    found = f"{count(objects, 'object')} in" if objects else "nothing in"
+    of = f" of {count(clips, 'clip')}" if clips > 1 else ""
+    speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    files = [str(output / entry) for entry in entries] if clips == 1 else [str(output)]
+    return f"found {found} {count(frames, 'frame')}{of}, {speed} frames a second: {', '.join(files)}"
+
+
 def _has_display() -> bool:
     """Whether a window can be opened: OpenCV kills the process where there is no display."""
     return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

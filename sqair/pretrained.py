@@ -93,9 +93,9 @@ def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAI
 
 
 def weights_files(folder: str | Path) -> list[Path]:
-    """The files that ``load_weights`` reads. Raises UserError where there are none."""
-    found = _locate(folder)
-    return [found / CONFIG, found / TENSORS]
+    """The files that ``load_weights`` may read, whether they are there or not."""
+    places = [standing(Path(folder) / "weights"), standing(Path(folder)), BUILT_IN / Path(folder).name]
+    return [Path(folder) / "checkpoint.pt", *(place / name for place in places for name in (CONFIG, TENSORS))]
 
 
 def pretrained(name: str) -> Path:

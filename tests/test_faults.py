@@ -20,9 +20,8 @@ from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.scripts import cli
 from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos, faults
-from sqair.scripts.experiments.fault_commands import Ended
+from sqair.scripts.experiments.fault_commands import Ended, start
 from sqair.scripts.experiments.fault_commands import run as run_process
-from sqair.scripts.experiments.fault_commands import start
 from sqair.scripts.run_folder import read_metrics
 from sqair.trainer import Trainer
 

@@ -102,7 +102,8 @@ def test_the_files_of_a_source(tmp_path: Path) -> None:
         return {str(file.relative_to(tmp_path)) for file in source_files(tmp_path / source) if file.exists()}
 
     assert found("walk") == {"walk/1.png"} and found("mot") == found("mot/A") == {"mot/A/img1/1.jpg"}
-    assert found("a.mp4") == {"a.mp4"} and found("*.mp4") == {"a.mp4", "b.mp4"} and found("none") == set()
+    assert found("a.mp4") == {"a.mp4"} and found("*.mp4") == found("") == {"a.mp4", "b.mp4"} and found("none") == set()
+    assert list(source_files([tmp_path / "a.mp4", str(tmp_path / "b*")])) == [tmp_path / "a.mp4", tmp_path / "b.mp4"]
 
 
 def clip() -> np.ndarray:
@@ -146,6 +147,7 @@ CLASHES: dict[str, tuple[str, ...]] = {
     "track, by a link": ("track", "--source", "links/clip.mp4", "--output", "v", "--overlay", *MODEL),
     "track, glob": ("track", "--source", "v/*.mp4", "--output", "./v/../v", "--overlay", *MODEL),
     "track, among images": ("track", "--source", "walk", "--output", "walk", "--gif", *MODEL),
+    "track, video among images": ("track", "--source", "walk/", "--output", "v/../walk", "--overlay", *MODEL),
     "report, truth": ("report", "v/clip.mp4", "--output", ".", "--gt", "clip.html", *MODEL),
     "generate, textures": (
         "generate", "--output", ".", "--count", "2", "--background", "texture", "--texture-path", "moving-mnist-test",
@@ -193,10 +195,10 @@ def test_the_advice_works(place: Path, capfd: pytest.CaptureFixture[str]) -> Non
     assert "add --overwrite to replace clip.txt in it" in refused(words, capfd)
     assert cli.run("track", [*words[1:], "--overwrite"]) == 0
     assert cli.run("track", [*CLASHES["track"][1:4], "elsewhere", "--overlay", *MODEL]) == 0
-    walk = ["--source", "walk", "--output", "walk", *MODEL, "--overlay", "--json", "--overwrite"]
+    walk = ["--source", "walk", "--output", "walk", *MODEL, "--json", "--overwrite"]
     assert cli.run("track", walk) == cli.run("track", walk) == 0
     assert (place / "v" / "clip.mp4").read_bytes() == read
-    assert sorted(p.name for p in (place / "walk").glob("walk.*")) == ["walk.jsonl", "walk.mp4", "walk.txt"]
+    assert sorted(p.name for p in (place / "walk").glob("walk.*")) == ["walk.jsonl", "walk.txt"]
     assert [p.name for p in (place / "elsewhere").iterdir()] and len(list((place / "walk").glob("*.png"))) == 12
 
 
