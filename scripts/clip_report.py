@@ -94,7 +94,7 @@ def _read_truth(path: Path, clips: list[ClipSource]) -> dict[str, Tracks]:
         if len(tracks) == 0:
             raise UserError(f"{files[clip.name]} has no rows, so there is nothing to score")
         if clip.length is not None and tracks.frame[-1] >= clip.length:
-            has = f"{clip.path} has {clip.length} frames"
+            has = f"{clip.path} has {count(clip.length, 'frame')}"
             raise UserError(f"{files[clip.name]} has a row in frame {tracks.frame[-1] + 1}, but {has}")
     return truth
 
@@ -147,7 +147,7 @@ def _page(watched: Watched, args: Args, truth: Tracks | None) -> Report:
         "explain as one. Each has a number, its id, which it should keep as long as it lives. Frames and ids count "
         "from 1."
     )
-    whole = "All frames" if length <= most else f"The first {most} of {length} frames"
+    whole = "All frames" if length <= most else f"The first {count(most, 'frame')} of {length}"
     report.video(watched.video, f"{whole}: a box for each object, its id, and the trail of where it was.")
     if truth is not None:
         _scores(report, watched, scored)

@@ -26,8 +26,8 @@ class Args:
     camera, such as 0: that is tracked until Ctrl-C."""
     output: Path
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
-    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids and
-    pixels count from 1: a box in the top left corner has left 1 and top 1."""
+    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
+    and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "moving-mnist"
     """A run's folder, a folder of weights, or the name of a model that ships with the package."""
     box: Literal["ink", "patch"] = "ink"

@@ -94,7 +94,7 @@ def test_a_model_of_footage_in_colour_shows_its_background(tmp_path: Path) -> No
     assert run(tmp_path / "clips.npz", tmp_path / "model", tmp_path / "out", "--video-frames", 3) == 0
     page = (tmp_path / "out" / "000000.html").read_text()
     assert len(re.findall(r'alt="background \d+"', page)) == 5
-    assert "The first 3 of 5 frames" in page
+    assert "The first 3 frames of 5" in page
 
 
 def test_headlines() -> None:
