@@ -16,6 +16,7 @@ from sqair.datasets.draws import Draws, pick
 from sqair.datasets.images import opencv, read_image
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
+from sqair.words import count
 
 OCTAVES = (3, 6, 12, 24)
 """Cells of random values across the canvas, of each octave of a texture; each has half the weight of the one before."""
@@ -149,7 +150,7 @@ def load_images(folder: str, split: str, colour: bool, least: tuple[int, int]) -
         raise UserError(f"no such folder of images: {folder}")
     paths = sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGES)
     if len(paths) < 10:
-        raise UserError(f"{folder} has {len(paths)} images: 10 are needed, so that training and test differ")
+        raise UserError(f"{folder} has {count(len(paths), 'image')}: 10 are needed, so that training and test differ")
     low, high = SHARES[split]
     return [_load(path, colour, least) for i, path in enumerate(paths) if low <= i % 10 < high]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sqair.errors import UserError
+from sqair.words import count
 
 SPLITS = ("train", "val", "test")
 SIDE = 28
@@ -128,11 +129,12 @@ def _load_mnist(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     if images.shape[1:] != (SIDE, SIDE):
         raise UserError(f"{folder}: {stem} images are {images.shape[1]}x{images.shape[2]}, MNIST's are 28x28")
     if len(images) != len(labels):
-        raise UserError(f"{folder}: {len(images)} {stem} images, {len(labels)} labels: download them again")
+        has = f"{count(len(images), f'{stem} image')}, {count(len(labels), 'label')}"
+        raise UserError(f"{folder}: {has}: download them again")
     if split != "test":
         if len(images) <= _MNIST_VALIDATION:
             raise UserError(
-                f"{folder}: {len(images)} training digits, and the last {_MNIST_VALIDATION} of them are for "
+                f"{folder}: {count(len(images), 'training digit')}, and the last {_MNIST_VALIDATION} of them are for "
                 "validation: none is left to train on"
             )
         part = slice(None, -_MNIST_VALIDATION) if split == "train" else slice(-_MNIST_VALIDATION, None)
@@ -158,5 +160,5 @@ def _read_idx(folder: Path, name: str, n_dim: int) -> np.ndarray:
     shape = struct.unpack(f">{n_dim}I", data[4:header])
     expected = header + int(np.prod(shape, dtype=object))
     if len(data) != expected:
-        raise UserError(f"{path} has {len(data)} bytes where its header says {expected}: download it again")
+        raise UserError(f"{path} has {count(len(data), 'byte')} where its header says {expected}: download it again")
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)

@@ -105,4 +105,7 @@ def to_channels(frame: np.ndarray, channels: int | None) -> np.ndarray:
 def enlarge(frame: np.ndarray, scale: int) -> np.ndarray:
     """``frame`` as RGB ``[H * scale, W * scale, 3]``, every pixel a square; always a copy."""
     check_frame(frame)
-    return to_channels(frame, 3).repeat(scale, axis=0).repeat(scale, axis=1)
+    if scale > 1:
+        frame = opencv().resize(frame, None, fx=scale, fy=scale, interpolation=0)  # the nearest pixel
+        return to_channels(frame, 3)
+    return to_channels(frame, 3) if frame.ndim == 2 else frame.copy()

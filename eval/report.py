@@ -10,7 +10,7 @@ import base64
 import html
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
@@ -18,15 +18,20 @@ from typing import NamedTuple
 
 from sqair.errors import UserError
 from sqair.eval.chart import line_chart
+from sqair.eval.page import PAGE, POLICY, STYLE
 
 __all__ = ["Report", "line_chart"]
 
 
 class Picture(NamedTuple):
-    """A cell of a table: the bytes of a picture, as ``Report.figure`` takes them, and what it shows in words."""
+    """A cell of a table: the bytes of a picture, as ``Report.figure`` takes them, and what it shows in words.
+
+    With a ``width`` in pixels of the page its pixels are enlarged to that, and stay square.
+    """
 
     image: bytes
     alt: str
+    width: int | None = None
 
 
 Cell = str | float | Real | None | Picture
@@ -47,17 +52,36 @@ class Report:
         self.title = title
         self._blocks: list[_Block] = []
 
+    def lead(self, text: str) -> Report:
+        """The sentence that says it all, in larger letters; ``**bold**`` and `` `code` `` work."""
+        self._blocks.append(_Block(f'<p class="lead">{_inline(text)}</p>'))
+        return self
+
     def text(self, text: str) -> Report:
         """Paragraphs apart by an empty line; ``## Heading``, ``- item``, ``**bold**``, `` `code` `` work."""
         for paragraph in re.split(r"\n\s*\n", text.strip()):
             self._blocks.append(_Block(_paragraph(paragraph)))
         return self
 
-    def table(self, rows: Iterable[Sequence[Cell]], header: Sequence[str], *, caption: str = "") -> Report:
-        """The first column names the rows, and one named OVERALL stands out.
+    def code(self, *lines: str) -> Report:
+        """Lines to be typed."""
+        self._blocks.append(_Block(f"<pre><code>{html.escape(chr(10).join(lines))}</code></pre>"))
+        return self
+
+    def table(
+        self,
+        rows: Iterable[Sequence[Cell]],
+        header: Sequence[str],
+        *,
+        caption: str = "",
+        better: Mapping[str, bool] | None = None,
+        terms: Mapping[str, str] | None = None,
+    ) -> Report:
+        """The first column names the rows, and one named OVERALL stands out. On a phone each row is a card of its own.
 
         Real numbers have three decimals, None and NaN are a dash, columns of numbers are right-aligned. A cell may
-        be a ``Picture``.
+        be a ``Picture``. ``better`` says of columns, by heading, whether more is better: the best of several rows is
+        marked. ``terms`` are words and what they mean, listed below the table.
         """
         rows = [tuple(row) for row in rows]
         for row in rows:
@@ -72,19 +96,28 @@ class Report:
             for name, kind in zip(header, kinds, strict=True)
         )
         below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
-        body = "".join(_row(row, kinds) for row in rows)
+        better = better or {}
+        columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
+        best = [_best(columns[name], better.get(name)) for name in header]
+        body = "".join(_row(row, header, kinds, [i in cells for cells in best]) for i, row in enumerate(rows))
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        self._blocks.append(_Block(f'<figure class="table"><div class="scroll">{table}</div>{below}</figure>'))
+        self._blocks.append(
+            _Block(f'<figure class="table"><div class="scroll">{table}</div>{below}{_terms(terms or {})}</figure>')
+        )
         return self
 
-    def figure(self, image: str | bytes, caption: str = "") -> Report:
-        """A picture: SVG text, or the bytes of a PNG, GIF, JPEG or SVG file.
+    def figure(self, image: str | bytes, caption: str = "", narrow: str | bytes | None = None) -> Report:
+        """A picture: SVG text, or the bytes of a PNG, GIF, JPEG or SVG file; on a phone ``narrow``, where it is given.
 
         Raises:
             ValueError: it is none of these.
         """
-        data = image.encode() if isinstance(image, str) else image
-        self._media(_image(data, caption), caption)
+        element = _image(_bytes(image), caption)
+        if narrow is not None:
+            data = _bytes(narrow)
+            source = _data_address(_image_type(data), data)
+            element = f'<picture><source media="(max-width: 40rem)" srcset="{source}">{element}</picture>'
+        self._media(element, caption)
         return self
 
     def video(self, video: bytes, caption: str = "") -> Report:
@@ -106,9 +139,7 @@ class Report:
             parts.append(block.html)
             if block.is_media and (i + 1 == len(self._blocks) or not self._blocks[i + 1].is_media):
                 parts.append("</div>")
-        return _PAGE.format(
-            title=html.escape(self.title), policy=_POLICY, style=_STYLE, body="\n".join(parts)
-        )
+        return PAGE.format(title=html.escape(self.title), policy=POLICY, style=STYLE, body="\n".join(parts))
 
     def save(self, path: str | Path) -> None:
         """Write the page, whole or not at all.
@@ -154,16 +185,34 @@ def _inline(text: str) -> str:
     )
 
 
-def _row(row: Sequence[Cell], kinds: Sequence[str]) -> str:
+def _row(row: Sequence[Cell], header: Sequence[str], kinds: Sequence[str], best: Sequence[bool]) -> str:
     name, *rest = map(_show, row)
-    cells = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(rest, kinds[1:], strict=True))
+    labels = [f' data-name="{html.escape(label, quote=True)}"' for label in header]
+    shown = (f"<strong>{text}</strong>" if is_best else text for text, is_best in zip(rest, best[1:], strict=True))
+    kinds = [' class="picture"' if isinstance(cell, Picture) else kind for cell, kind in zip(row, kinds, strict=True)]
+    columns = zip(shown, kinds[1:], labels[1:], strict=True)
+    cells = "".join(f"<td{kind}{label}>{text}</td>" for text, kind, label in columns)
     total = ' class="total"' if name == "OVERALL" else ""
-    return f'<tr{total}><th scope="row">{name}</th>{cells}</tr>'
+    return f'<tr{total}><th scope="row"{labels[0]}>{name}</th>{cells}</tr>'
+
+
+def _best(column: Sequence[Cell], more: bool | None) -> list[int]:
+    """The rows whose number is the best as it is shown, if there are several and they differ."""
+    values = {i: float(_show(v)) for i, v in enumerate(column) if isinstance(v, Real) and v == v}
+    if more is None or len(set(values.values())) < 2:
+        return []
+    top = (max if more else min)(values.values())
+    return [i for i, value in values.items() if value == top]
+
+
+def _terms(terms: Mapping[str, str]) -> str:
+    items = "".join(f"<dt>{html.escape(word)}</dt><dd>{_inline(meaning)}</dd>" for word, meaning in terms.items())
+    return f"<dl>{items}</dl>" if terms else ""
 
 
 def _show(value: Cell) -> str:
     if isinstance(value, Picture):
-        return _image(value.image, value.alt)
+        return _image(value.image, value.alt, value.width)
     if value is None or value != value:
         return "\N{EN DASH}"
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -171,8 +220,13 @@ def _show(value: Cell) -> str:
     return _inline(str(value))
 
 
-def _image(data: bytes, alt: str) -> str:
-    return f'<img src="{_data_address(_image_type(data), data)}" alt="{html.escape(alt, quote=True)}">'
+def _bytes(image: str | bytes) -> bytes:
+    return image.encode() if isinstance(image, str) else image
+
+
+def _image(data: bytes, alt: str, width: int | None = None) -> str:
+    large = "" if width is None else f' width="{width}" class="pixels"'
+    return f'<img src="{_data_address(_image_type(data), data)}" alt="{html.escape(alt, quote=True)}"{large}>'
 
 
 def _is_number(value: Cell) -> bool:
@@ -193,58 +247,3 @@ def _image_type(data: bytes) -> str:
 
 def _data_address(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-_POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-<h1>{title}</h1>
-{body}
-</main>
-</body>
-</html>
-"""
-
-_STYLE = """
-:root { --ground: #ffffff; --ink: #24292f; --soft: #57606a; --line: #d0d7de; --tint: #f3f5f7 }
-@media (prefers-color-scheme: dark) {
-  :root { --ground: #111418; --ink: #d4dae1; --soft: #97a1ac; --line: #333b44; --tint: #1b2026 }
-}
-* { box-sizing: border-box }
-body { margin: 0; background: var(--ground); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif }
-main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1rem 4rem }
-h1 { font-size: 1.8rem; line-height: 1.2; margin: 0.5rem 0 1rem }
-h2 { font-size: 1.25rem; margin: 2.2rem 0 0.5rem; padding-top: 0.6rem; border-top: 1px solid var(--line) }
-h3, h4 { font-size: 1rem; margin: 1.4rem 0 0.3rem }
-p, ul { max-width: 44rem; margin: 0.6rem 0; overflow-wrap: anywhere }
-code { font: 0.88em ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace; background: var(--tint);
-  padding: 0.1em 0.3em; border-radius: 4px }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums }
-th, td { padding: 0.35rem 0.6rem; text-align: left; white-space: nowrap;
-  border-bottom: 1px solid var(--line) }
-th:first-child { padding-left: 0 }
-thead th { color: var(--soft); font-weight: 600 }
-tbody th { font-weight: 500 }
-td img { max-width: 12.5rem }
-.number { text-align: right }
-.total > * { font-weight: 700; border-top: 2px solid var(--line) }
-.media { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: 1rem;
-  margin: 1rem 0; align-items: start }
-figure { margin: 0 }
-.table { margin: 1rem 0 }
-img, video { display: block; max-width: 100%; height: auto; border-radius: 6px }
-figcaption { max-width: 44rem; color: var(--soft); font-size: 0.88rem; margin-top: 0.4rem; overflow-wrap: anywhere }
-"""

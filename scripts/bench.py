@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqair.config import Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
+from sqair.words import count
 
 if TYPE_CHECKING:
     from sqair.scripts.measuring import Setting
@@ -60,18 +61,23 @@ def main(args: Args) -> None:
 
     from sqair.memory import keep_freed_memory
     from sqair.mot_io import write_text
-    from sqair.pretrained import load_weights
+    from sqair.pretrained import load_weights, weights_files
+    from sqair.spare import spare
 
     for name in ("steps", "threads"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name} is {getattr(args, name)}: it must be at least 1")
+    if args.output is not None:
+        spare(weights_files(args.model), [args.output])
+    if args.output is not None and args.output.is_dir():
+        raise UserError(f"{args.output} is a folder: choose a file as --output")
     if args.output is not None and args.output.exists() and not args.overwrite:
         raise UserError(f"{args.output} exists: choose another --output, or add --overwrite")
     keep_freed_memory()
     torch.set_num_threads(args.threads)
     load_weights(args.model)
     results: dict[str, Any] = {"machine": machine(), "threads": args.threads, "steps": args.steps}
-    print(f"{results['machine']}, {args.threads} thread(s); times are CPU-seconds")
+    print(f"{results['machine']}, {count(args.threads, 'thread')}; times are CPU-seconds")
     results["matmul"] = matmul(args)
     results["training"] = training(args, max(results["matmul"].values()))
     if args.growth:
@@ -117,7 +123,7 @@ def growths(tiny: bool) -> list[Setting]:
     return [
         base,
         *changed,
-        *(replace(base, name=f"{r.max_objects} digit(s) in every clip", recipe=r) for r in objects),
+        *(replace(base, name=f"{count(r.max_objects, 'digit')} in every clip", recipe=r) for r in objects),
         replace(base, name="20 frames", stage=Stage(20, 1, 32), recipe=Recipe("moving-mnist", length=20)),
         replace(base, name="64 clips", stage=Stage(10, 1, 64)),
         replace(base, name="5 particles", particles=5),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from array import array
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice, tee
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.overlay import colour, overlay
-from sqair.datasets.staging import staged
+from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
@@ -23,13 +24,14 @@ from sqair.eval.benchmarks import TITLES, roles, rule_of
 from sqair.eval.hints import hints
 from sqair.eval.mot import score
 from sqair.eval.report import Picture, Report, line_chart
-from sqair.eval.scores import COLUMNS
-from sqair.eval.timeline import timeline
+from sqair.eval.scores import COLUMNS, Scores
+from sqair.eval.timeline import NARROW, WIDTH, timeline
+from sqair.eval.words import MEANINGS
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_rows import Rows
-from sqair.pretrained import load_weights
-from sqair.scripts.ground_truth import has_truth, read_truth
+from sqair.pretrained import load_weights, weights_files
+from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.report import Args
 from sqair.scripts.track_rows import numbered
 from sqair.scripts.tracking import check_sizes, open_clip, say_other_range, say_unfinished
@@ -37,9 +39,14 @@ from sqair.scripts.witness import Moment, Witness, framed, scaled
 from sqair.threads import set_threads
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
+from sqair.words import count
 
-VIDEO_SIDE = 960
+VIDEO_SIDE = 640
 """Longest side of the video, pixels, unless its frames are enlarged to be seen at all."""
+VIDEO_BYTES = 1.5e6
+"""The video of a page, at most, about: a page is small enough to be sent in a message."""
+SHORT_LIVED = 10
+"""Frames: an id that was seen in fewer may be a part of another's track."""
 SHOWN_IDS = 60
 """Ids in the timeline and in the table, at most: those that were seen longest."""
 POINTS = 1000
@@ -69,12 +76,15 @@ def write_pages(args: Args) -> None:
     keep_freed_memory()
     set_threads(1)
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    truth = _read_truth(args, clips)
+    pages = [f"{clip.name}.html" for clip in clips]
+    truths = _truths(args, clips)
+    reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
+    claim(args.output, pages, overwrite=args.overwrite, reads=reads)
+    truth = _check_truth(args, clips, truths)
     model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
     say_other_range(clips, model)
-    pages = [f"{clip.name}.html" for clip in clips]
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
         for clip, page in zip(clips, pages, strict=True):
@@ -86,28 +96,34 @@ def write_pages(args: Args) -> None:
         raise UserError(f"{truncated}; the page about these is in {args.output}") from truncated
 
 
-def _read_truth(args: Args, clips: list[ClipSource]) -> dict[str, Rows]:
-    """The ground truth of every clip by its name; that of a single clip goes with a single clip whatever their names.
+def _truths(args: Args, clips: list[ClipSource]) -> dict[str, Truth]:
+    """The ground truth by name; that of a single clip goes with a single clip whatever their names.
 
     Without ``--gt`` it is that of an ``.npz`` which has its own, or there is none.
     """
     if args.gt is None and not has_truth(Path(args.source)):
         return {}
-    path = args.gt or Path(args.source)
-    truths = read_truth(path)
+    truths = read_truth(args.gt or Path(args.source))
     if len(clips) == 1 and len(truths) == 1:
-        truths = {clips[0].name: next(iter(truths.values()))}
-    rows = {}
+        return {clips[0].name: next(iter(truths.values()))}
+    return truths
+
+
+def _check_truth(args: Args, clips: list[ClipSource], truths: Mapping[str, Truth]) -> dict[str, Rows]:
+    """The rows of every clip; none without ground truth. Raises UserError if they do not go with the clips."""
+    rows: dict[str, Rows] = {}
+    if not truths:
+        return rows
     for clip in clips:
         if clip.name not in truths:
-            raise UserError(f"{path} has no ground truth for clip {clip.name}")
+            raise UserError(f"{args.gt or args.source} has no ground truth for clip {clip.name}")
         file, rows[clip.name] = truths[clip.name].path, truths[clip.name].rows
         if len(rows[clip.name]) == 0 and args.gt:
             raise UserError(f"{file} has no rows, so there is nothing to score")
         roles(rows[clip.name], rule_of(args.benchmark, clip.name, rows[clip.name]))
         last = rows[clip.name].frame.max(initial=0)
         if clip.length is not None and last > clip.length:
-            raise UserError(f"{file} has a row in frame {last}, but {clip.path} has {clip.length} frames")
+            raise UserError(f"{file} has a row in frame {last}, but {clip.path} has {count(clip.length, 'frame')}")
     return rows
 
 
@@ -122,7 +138,9 @@ def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watc
         pairs = _follow(tracker, clip, witness, numbers, bar)
         frames, rows = tee(scaled(*pair, canvas) for pair in islice(pairs, most))
         try:
-            write_video(path, overlay((frame for frame, _ in frames), (row for _, row in rows)), playable(clip.fps))
+            shown = min(most, clip.length or most)
+            pictures, fps = overlay((frame for frame, _ in frames), (row for _, row in rows)), playable(clip.fps)
+            write_video(path, pictures, fps, rate=VIDEO_BYTES * fps / shown)
             deque(pairs, maxlen=0)
         except TruncatedClip as error:
             if tracker.frame == 0:
@@ -147,25 +165,45 @@ def _follow(
 
 
 def _page(watched: Watched, args: Args, truth: Rows | None) -> Report:
-    """The page of a clip, with scores if there is ``truth``."""
-    clip, tracks, length, most = watched.clip, watched.tracks, len(watched.numbers), args.video_frames
-    ids = len(np.unique(tracks.id))
+    """The page of a clip, with scores where there is ground truth."""
+    clip, tracks, length = watched.clip, watched.tracks, len(watched.numbers)
+    ids, most = len(np.unique(tracks.id)), args.video_frames
+    scored = None if truth is None else _score(watched, args, truth)
     report = Report(clip.name)
+    report.lead(headline(tracks, length, None if scored is None else scored.scores.overall))
     report.text(
-        f"What the model `{args.model}` finds in `{clip.path}`: "
-        f"{length} frames of {clip.size[1]}x{clip.size[0]} pixels. "
-        f"It followed **{ids} object{'s' * (ids != 1)}**, {len(tracks) / length:.1f} in a frame on average.\n\n"
-        "Frames and ids count from 1, as in MOTChallenge files."
+        f"This is what the model `{args.model}` finds in `{clip.path}`, {count(length, 'frame')} of "
+        f"{clip.size[1]}x{clip.size[0]} pixels. Nobody told it what to look for: an object is what it has learned to "
+        "explain as one. Each has a number, its id, which it should keep as long as it lives. Frames and ids count "
+        "from 1."
     )
-    whole = "All frames" if length <= most else f"The first {most} of {length} frames"
-    report.video(watched.video, f"{whole}, with ids and trails.")
+    whole = "All frames" if length <= most else f"The first {count(most, 'frame')} of {length}"
+    report.video(watched.video, f"{whole}: a box for each object, its id, and the trail of where it was.")
     if truth is not None:
-        _scores(report, watched, args, truth)
+        _scores(report, watched, scored)
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
     _moments(report, watched.witness.moments())
     _objects(report, watched, chosen)
+    _next(report, watched, args)
     return report
+
+
+def headline(tracks: Tracks, length: int, scores: Mapping[str, float] | None = None) -> str:
+    """What was found in the ``length`` frames of a clip, and how good it is by its ``scores``."""
+    if not len(tracks):
+        found = f"**Nothing** was found in {count(length, 'frame')}."
+    else:
+        ids, each = len(np.unique(tracks.id)), len(tracks) / length
+        were = "was" if ids == 1 else "were"
+        through = f"{were} followed through {count(length, 'frame')}"
+        found = f"**{count(ids, 'object')}** {through}, {each:.1f} in a frame on average."
+    if scores is None:
+        return found
+    good = f" {scores['recall']:.0%} of the objects in the ground truth were found"
+    if scores["precision"] == scores["precision"]:
+        good += f", and {scores['precision']:.0%} of the boxes are right"
+    return f"{found}{good}: MOTA {scores['mota']:.3f}, IDF1 {scores['idf1']:.3f}, where 1 is perfect."
 
 
 def longest_seen(tracks: Tracks, most: int) -> list[int]:
@@ -180,16 +218,15 @@ def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> Non
     if chosen:
         which = f"The {len(chosen)} of {ids} ids that were seen longest" if len(chosen) < ids else "A bar for each id"
         colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in chosen}
-        report.figure(timeline(watched.tracks, watched.length, colours), f"{which}, in its colour in the video.")
+        wide, narrow = (timeline(watched.tracks, watched.length, colours, width) for width in (WIDTH, NARROW))
+        report.figure(wide, f"{which}, in its colour in the video. A gap is where it was not seen.", narrow)
     else:
         report.text("Nothing was found.")
     counts, each = count_over_time(watched.tracks, watched.numbers)
     report.text("## How many there were")
     places = 1 + watched.numbers[::each]
-    report.figure(
-        line_chart({"objects": (places, counts)}, "frame", "objects"),
-        f"Means over {each} frames" if each > 1 else "",
-    )
+    means = f", in the mean of {each} frames at a time" if each > 1 else ""
+    report.figure(line_chart({"objects": (places, counts)}, "frame", "objects"), f"Objects in a frame{means}.")
 
 
 def count_over_time(tracks: Tracks, numbers: np.ndarray) -> tuple[np.ndarray, int]:
@@ -212,9 +249,11 @@ def _moments(report: Report, moments: list[Moment]) -> None:
     header = ["frame", "input", "model", *(["background"] if has_background else []), "difference"]
     rows = []
     for moment in moments:
-        pictures = zip(header[1:], (picture for picture in moment[1:] if picture is not None), strict=True)
-        number = moment.frame + 1
-        rows.append([str(number), *(Picture(image, f"{what} {number}") for what, image in pictures)])
+        number, width, seen, *others = moment
+        frame = str(number + 1)
+        pictures = zip(header[2:], (picture for picture in others if picture is not None), strict=True)
+        enlarged = (Picture(image, f"{what} {frame}", width) for what, image in pictures)
+        rows.append([frame, Picture(seen, f"input {frame}"), *enlarged])
     report.table(rows, header)
 
 
@@ -236,23 +275,60 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
     )
 
 
-def _scores(report: Report, watched: Watched, args: Args, truth: Rows) -> None:
+class Scored(NamedTuple):
+    """Scores of a clip, the name of the rule that they follow, and hints at what may be wrong with its ground truth."""
+
+    scores: Scores
+    rule: str
+    hints: list[str]
+
+
+def _score(watched: Watched, args: Args, truth: Rows) -> Scored | None:
+    """Scores of the frames that were read; None if none of them has ground truth."""
     truth, name = truth.where(np.isin(truth.frame - 1, watched.numbers)), watched.clip.name
-    report.text("## Scores")
     if not len(truth):
-        report.text("The ground truth has no rows in the frames that could be read.")
-        return
+        return None
     gt, found, lengths = {name: truth}, {name: watched.tracks}, {name: watched.length}
     scores = score(gt, found, lengths, benchmark=args.benchmark, frames=args.frames)
-    count = scores.overall["frames"]
-    which = f"all {count} frames"
-    if scores.sampled:
-        which = f"the {count} of {watched.length} frames that have ground truth"
+    return Scored(scores, TITLES[scores.rules[name]], hints(gt, found, scores))
+
+
+def _scores(report: Report, watched: Watched, scored: Scored | None) -> None:
+    report.text("## How good it is")
+    if scored is None:
+        report.text("The ground truth has no rows in the frames that could be read.")
+        return
+    overall = scored.scores.overall
+    which = f"all {count(int(overall['frames']), 'frame')}"
+    if scored.scores.sampled:
+        which = f"the {overall['frames']} of {count(watched.length, 'frame')} that have ground truth"
     report.table(
-        [(name, *(scores.overall[key] for key in COLUMNS))],
-        ["", *COLUMNS.values()],
-        caption=f"On {which}, by the rule of {TITLES[scores.rules[name]]}. A box matches from IoU 0.5. FN are misses, "
-        "FP false positives, IDs identity switches.",
+        [(name, overall[key], MEANINGS.get(key, "")) for key, name in COLUMNS.items()],
+        ["score", "value", "what it says"],
+        caption=f"On {which}, by the rule of {scored.rule}. A box matches an object if the area that both share "
+        "is at least half of what they cover together (IoU 0.5).",
     )
-    for line in hints(gt, found, scores):
+    for line in scored.hints:
         report.text(line)
+
+
+def _next(report: Report, watched: Watched, args: Args) -> None:
+    """What to do with this, by what came of it."""
+    source, model = shlex.quote(args.source), shlex.quote(args.model)
+    _, times = np.unique(watched.tracks.id, return_counts=True)
+    report.text("## What next")
+    if not len(times):
+        report.text("If there is something to be found, train a model on this very video; it takes no labels:")
+        report.code(f"sqair train --data {source} --output runs/mine")
+        return
+    if 2 * (times < SHORT_LIVED).sum() > len(times) > 1:
+        report.text(
+            f"Most ids were seen in fewer than {SHORT_LIVED} frames. If these are no objects, train a model that asks "
+            "more of an object, with `--train.tracking-price 0.2`; if they are objects that get new ids after they "
+            "were hidden, track with a larger `--memory`."
+        )
+    report.text("The rows, for programs of your own, a video in full size, and a line of JSON for each frame:")
+    report.code(f"sqair track --model {model} --source {source} --output tracks --overlay --json")
+    if args.gt is None:
+        report.text("How good it is, if there is ground truth, of some of the frames at least:")
+        report.code(f"sqair report {source} --model {model} --gt gt.txt --output scored")

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from sqair.datasets.recipes import Recipe, get_recipe
 from sqair.errors import UserError
+from sqair.words import count
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def score_all(demo: Demo) -> Mapping[str, Any]:
     lengths = {name: length for name in names}
     scores = {name: score(truth, found, lengths) for name, found in tracks.items()}
     overall = {name: of.overall for name, of in scores.items()}
-    print(f"\n{len(names)} test clips, {sum(lengths.values())} frames; boxes match from IoU 0.5")
+    print(f"\n{count(len(names), 'test clip')}, {count(sum(lengths.values()), 'frame')}; boxes match from IoU 0.5")
     print(format_table(list(overall.items())))
     text = json.dumps({name: without_nan(row) for name, row in overall.items()}, indent=1, allow_nan=False)
     write_text(demo.output / "scores.json", text + "\n")
@@ -162,8 +163,10 @@ def _prepare(args: Args) -> None:
     """Raises UserError if the output folder is taken or cannot be made."""
     out = args.output
     try:
-        if not args.overwrite and out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise UserError(f"{out} exists: choose another --output, or add --overwrite")
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file: choose a folder as --output")
+        if not args.overwrite and out.exists() and any(out.iterdir()):
+            raise UserError(f"{out} is not empty: choose another --output, or add --overwrite")
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,12 +21,14 @@ from sqair.datasets.staging import staged
 from sqair.datasets.video_out import write_video
 from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
+from sqair.eval.words import better, terms
 from sqair.pretrained import load_weights
 from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.scripts.run_folder import read_metrics
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
+from sqair.words import count
 
 EACH = 2
 """Clips shown of a kind."""
@@ -66,9 +69,9 @@ def _choose(objects: np.ndarray, scores: Scores) -> dict[str, list[int]]:
     """Clips to show by their kind; ``objects [N]`` is the most objects of each clip at a time."""
     most = int(objects.max())
     kinds = {}
-    for count in range(most, max(most - 2, 0), -1):
-        kind = f"The first clips with {count} object{'s' * (count > 1)}:"
-        kinds[kind] = np.flatnonzero(objects == count)[:EACH].tolist()
+    for at_a_time in range(most, max(most - 2, 0), -1):
+        kind = f"The first clips with {count(at_a_time, 'object')} at a time:"
+        kinds[kind] = np.flatnonzero(objects == at_a_time)[:EACH].tolist()
     taken = {i for chosen in kinds.values() for i in chosen}
     kinds["Of all others, the clips with the most errors:"] = [i for i in _ranked(scores) if i not in taken][:EACH]
     return {kind: chosen for kind, chosen in kinds.items() if chosen}
@@ -103,17 +106,29 @@ def write_report(demo: Demo, scores: Mapping[str, Scores], rates: Mapping[str, f
     steps = [line for line in metrics if line["kind"] == "train"]
     looks = [line for line in metrics if line["kind"] == "validation"]
     cpu = metrics[-1]["cpu_seconds"]
-    clips = len(scores[MODEL].clips)
     report = Report(f"sqair demo: {demo.recipe.name}")
+    report.lead(_headline(scores[MODEL], cpu))
     report.text(
-        f"A sequential AIR tracker was trained from scratch on generated video, without labels, for "
-        f"**{cpu:.0f} CPU-seconds**. It then tracked {clips} clips of digits that it had never seen."
+        "A model learned to explain generated video as objects on a background: what they look like, where they are, "
+        "and which of them is which from frame to frame. Then it tracked clips of digits that it had never seen, and "
+        "their truth, which it was never shown, is what it is scored by."
     )
     _scores(report, scores)
     _clips(report, scores[MODEL], videos)
     _learning(report, demo, steps, looks)
+    _next(report, demo)
     _circumstances(report, demo, cpu, rates)
     report.save(demo.output / "report.html")
+
+
+def _headline(scores: Scores, cpu: float) -> str:
+    of, clips = scores.overall, count(len(scores.clips), "clip")
+    minutes = f"{cpu / 60:.1f} minutes" if cpu >= 60 else count(round(cpu), "second")
+    return (
+        f"After {minutes} of training on one processor core, without any labels, it found **{of['recall']:.0%} of the "
+        f"objects** in {clips} that it had never seen, got their number right in {of['count_accuracy']:.0%} of the "
+        f"frames, and changed an id {count(int(of['switches']), 'time')}."
+    )
 
 
 def _scores(report: Report, scores: Mapping[str, Scores]) -> None:
@@ -122,53 +137,79 @@ def _scores(report: Report, scores: Mapping[str, Scores]) -> None:
     report.table(
         rows,
         ["", *(COLUMNS[key] for key in SHOWN)],
-        caption="All test clips pooled. A box matches from IoU 0.5 with the box around an object's visible ink. "
-        "Count is the share of frames with the right number of objects, FN are misses, FP false positives, IDs "
-        "identity switches.",
+        caption="All test clips together; the best of a column is marked. A box matches an object if the area that "
+        "both share is at least half of what they cover together (IoU 0.5); an object's box is around its visible ink.",
+        better=better(SHOWN),
+        terms=terms(SHOWN),
     )
     refined, amortised, raw = (name for name, _ in TRACKINGS.values())
     report.text(
-        f"- **{refined}**: refined at test time: the first frame is explained in several ways, of which the best "
-        "bound is kept; presence is checked against what each object explains of the frame; and objects that are "
-        "not seen are remembered for 30 frames. Boxes are tight around the ink that the model explains\n"
-        f"- **{amortised}**: the modes of the learned posteriors, nothing else\n"
-        f"- **{raw}**: as the first, but with the boxes of z_where as they are\n"
-        f"- **{FLOOR}**: no model: connected components, linked by overlap at constant velocity"
+        "What the rows are:\n\n"
+        f"- **{refined}**: what `sqair track` does: the first frame is explained in several ways, of which the best is "
+        "kept; each object has to explain enough of the frame to count; and objects that are not seen are remembered "
+        "for 30 frames. Boxes are tight around the ink that the model explains\n"
+        f"- **{amortised}**: what the network says at first glance, nothing else (`--no-refine`)\n"
+        f"- **{raw}**: as the first, but with the boxes that the model looks through (`--box patch`)\n"
+        f"- **{FLOOR}**: no model, to compare with: bright pixels that touch are an object, which goes on as it moved"
     )
 
 
 def _clips(report: Report, scores: Scores, videos: Videos) -> None:
-    report.text("## Clips\n\nFrom the left: the input, what the model renders from its latents, and the tracks.")
+    report.text(
+        "## Clips\n\nFrom the left: the input, the picture that the model makes of it from the objects that it found, "
+        "and the tracks: a box and an id for each object, with the trail of where it was."
+    )
     for kind, films in videos.items():
         report.text(kind)
         for path, clip in films.items():
             row = scores.clips[clip.name]
             errors = [f"{row[key]:.0f} {what}" for key, what in ERRORS.items() if row[key]]
-            boxes = f"{row['objects']:.0f} boxes, {', '.join(errors) or 'all right'}"
+            boxes = f"{count(int(row['objects']), 'box', 'boxes')}, {', '.join(errors) or 'all right'}"
             report.video(path.read_bytes(), f"Clip {clip.name}: {boxes}")
     for clip in next(iter(videos.values()), {}).values():
-        times = spread(len(clip.frames), 10)
-        frames, canvases = [clip.frames[t] for t in times], [clip.canvases[t] for t in times]
-        tracks = strip(frames, [clip.tracks[t] for t in times])
-        report.text(f"Clip {clip.name} frame by frame: input, model, tracks.")
-        report.figure(encode_png(stack([strip(frames), strip(canvases), tracks])))
+        wide, narrow = (encode_png(_frame_by_frame(clip, spread(len(clip.frames), most))) for most in (10, 4))
+        report.text(f"Clip {clip.name} in time, from left to right: the input, above the model, above the tracks.")
+        report.figure(wide, narrow=narrow)
+
+
+def _frame_by_frame(clip: Explained, times: Sequence[int]) -> np.ndarray:
+    """The frames ``times`` of a clip side by side: input, over the model's canvases, over tracks. RGB."""
+    frames, canvases = [clip.frames[t] for t in times], [clip.canvases[t] for t in times]
+    return stack([strip(frames), strip(canvases), strip(frames, [clip.tracks[t] for t in times])])
 
 
 def _learning(report: Report, demo: Demo, steps: Sequence[dict], looks: Sequence[dict]) -> None:
     report.text(
         "## Learning\n\n"
-        "The bound is the training objective, smoothed; it jumps where the curriculum goes on to longer clips. "
-        "The count is that of the learned posteriors, not refined, on validation clips."
+        "The first chart shows how well the model explains the video that it is trained on, higher is better: a bound "
+        "on the logarithm of its probability (in nats, the natural unit of that), smoothed. It jumps where training "
+        "goes on to longer clips. The second shows the share of frames of other clips in which the number of objects "
+        "is right at first glance."
     )
     bound = (_column(steps, "cpu_seconds"), _smooth(_column(steps, "elbo")))
-    report.figure(line_chart({"bound": bound}, "CPU-seconds of training", "bound, nats per frame"))
+    report.figure(line_chart({"bound": bound}, "seconds of one core", "bound, nats per frame"))
     names = {"all frames": "count_accuracy", "first frames": "count_accuracy_first"}
-    count = {name: (_column(looks, "cpu_seconds"), _column(looks, key)) for name, key in names.items()}
-    report.figure(line_chart(count, "CPU-seconds of training", "count accuracy"))
+    right = {name: (_column(looks, "cpu_seconds"), _column(looks, key)) for name, key in names.items()}
+    report.figure(line_chart(right, "seconds of one core", "share with the right number"))
     pictures = sorted((demo.run / "pictures").glob("*.png"))
     for path in [pictures[0], pictures[-1]][-len(pictures) :]:
-        report.text(f"Validation clips after {int(path.stem)} steps: tracks over what the model renders.")
+        steps_done = count(int(path.stem), "step")
+        report.text(f"After {steps_done} of training: tracks, over the picture that the model makes.")
         report.figure(path.read_bytes())
+
+
+def _next(report: Report, demo: Demo) -> None:
+    report.text(
+        "## What next\n\nTrack a video of your own, of a camera that does not move. It takes no labels, and ten "
+        "minutes or so of training:"
+    )
+    report.code(
+        "sqair train --data clip.mp4 --output runs/mine",
+        "sqair track --model runs/mine --source clip.mp4 --output tracks --overlay",
+        "sqair report clip.mp4 --model runs/mine --output report",
+    )
+    report.text("Or see a page like this about the clips of this demo, one by one:")
+    report.code(f"sqair report {shlex.quote(str(demo.archive))} --model {shlex.quote(str(demo.run))} --output pages")
 
 
 def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, float]) -> None:
@@ -178,8 +219,9 @@ def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, f
         "## How it was made\n\n"
         f"- seed {demo.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}, NumPy {np.__version__}\n"
-        f"- {_processor()}, {os.cpu_count()} cores, {platform.system()}; {_device()}\n"
-        f"- {cpu:.0f} CPU-seconds of training; the demo took {wall:.0f} seconds, {process:.0f} of a CPU\n"
+        f"- {_processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {_device()}\n"
+        f"- the demo took {count(round(wall), 'second')}, {cpu:.0f} seconds of a core for training and {process:.0f} "
+        "in all\n"
         f"- frames tracked per second: {speed}"
     )
     report.text("\n".join(f"- `{command}`" for command in demo.commands))

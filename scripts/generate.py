@@ -19,6 +19,8 @@ from sqair.datasets.generate import Clips, make_clips
 from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
+from sqair.spare import files_in
+from sqair.words import count
 
 CHUNK = 32
 
@@ -40,7 +42,8 @@ class Args:
     format: Literal["mot", "npz", "both"] = "both"
     """MOTChallenge folders, one .npz, or both."""
     overwrite: bool = False
-    """Replace clips of the same recipe and split in the output folder; other files in it stay."""
+    """Replace clips of the same recipe and split in the output folder; other files in it stay, and so does whatever is
+    read."""
     height: int | None = None
     """Height of the canvas in pixels, instead of the recipe's."""
     width: int | None = None
@@ -51,6 +54,8 @@ class Args:
     """Fewest digits in a clip, instead of the recipe's."""
     max_objects: int | None = None
     """Most digits in a clip (at a time), instead of the recipe's."""
+    max_digits: int | None = None
+    """Most digits in the whole of a clip in which they come and go, instead of the recipe's."""
     digit_size: int | None = None
     """Side in pixels to which the 28x28 digits are scaled, instead of the recipe's."""
     speed: float | None = None
@@ -84,14 +89,16 @@ def main(args: Args) -> None:
     mot, npz = args.format in ("mot", "both"), args.format in ("npz", "both")
     entries = (mot_entries(name) if mot else []) + ([f"{name}.npz"] if npz else [])
     kept: list[Clips] = []
-    with staged(args.output, entries, overwrite=args.overwrite) as stage:
+    reads = [file for folder in (args.idx_path, args.texture_path) if folder for file in files_in(folder)]
+    with staged(args.output, entries, overwrite=args.overwrite, reads=reads) as stage:
         chunks = _generate(recipe, args)
         if mot:
             write_mot_folder(stage, name, _remember(chunks, kept) if npz else chunks, source)
         if npz:
             write_npz(stage / f"{name}.npz", kept if mot else chunks, source)
     written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
-    print(f"{args.count} clips of {recipe.length} frames, {recipe.width}x{recipe.height}: {written}")
+    clips = f"{count(args.count, 'clip')} of {count(recipe.length, 'frame')}"
+    print(f"{clips}, {recipe.width}x{recipe.height}: {written}")
 
 
 def _recipe(args: Args) -> Recipe:

@@ -44,7 +44,7 @@ class Args:
     video_frames: int = 500
     """Frames of a clip that the video on its page shows, at most; everything else on the page is about all frames."""
     overwrite: bool = False
-    """Replace pages of the same names in the output folder; other files in it stay."""
+    """Replace pages of the same names in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] | None = None
     """Where to compute; by default on a GPU if there is one."""
 
@@ -63,8 +63,6 @@ def main(args: Args) -> None:
     check_fps(args.fps)
     if args.video_frames < 1:
         raise UserError(f"--video-frames is {args.video_frames}: it must be at least 1")
-    if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
-        raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
     write_pages(args)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from sqair.errors import UserError
 from sqair.mot_io import list_mot, write_text
 from sqair.mot_rows import Rows, read_rows
+from sqair.spare import spare
 from sqair.tracks import Tracks
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def main(args: Args) -> None:
         raise UserError(f"--iou is {args.iou:g}: an overlap is more than 0 and at most 1")
     truths = read_truth(args.truth)
     pred_files = pair_files(args, truths)
+    spare_inputs(args, [*(truth.path for truth in truths.values()), *pred_files.values()])
     prepare_output(args.output, args.overwrite)
     gt = {name: truth.rows for name, truth in truths.items()}
     pred = {name: read_rows(pred_files[name]) if name in pred_files else Rows.of(Tracks.empty()) for name in gt}
@@ -80,6 +82,15 @@ def main(args: Args) -> None:
     guessed = sum(length is None for length in lengths.values())
     known = {name: last_frame(gt[name], pred[name]) if n is None else n for name, n in lengths.items()}
     report(args, gt, contenders, known, guessed)
+
+
+def spare_inputs(args: Args, files: list[Path]) -> None:
+    """Raises UserError if the scores would replace one of the ``files``, or a frame that is read."""
+    from sqair.datasets.staging import source_files
+
+    if args.output is not None:
+        frames = source_files(args.frames_from) if args.frames_from else ()
+        spare([*files, *frames], [args.output / name for name in ("scores.csv", "scores.json")])
 
 
 def prepare_output(output: Path | None, overwrite: bool) -> None:

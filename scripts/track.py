@@ -3,7 +3,9 @@
     sqair track --source clip.mp4 --output tracks --overlay
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
-writes ``NAME.txt``, MOTChallenge rows, for each clip, and with ``--overlay`` the video ``NAME.mp4``.
+writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, and with ``--overlay`` the
+video ``NAME.mp4``. Frames and ids count from 1 in all of them. Pixels do so in ``NAME.txt`` alone, as MOTChallenge has
+it: a box in the top left corner begins at x = y = 1 there, and at 0 in ``NAME.jsonl``.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ class Args:
     of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until they end, or
     Ctrl-C."""
     output: Path
-    """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
+    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
+    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
+    and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "moving-mnist"
     """A run's folder, a folder of weights, or the name of a model that ships with the package."""
     box: Literal["ink", "patch"] = "ink"
@@ -34,7 +38,8 @@ class Args:
     gif: bool = False
     """Also write the first 100 frames of that as a small GIF."""
     json: bool = False
-    """Also write NAME.jsonl, a line for each frame: its objects with id, box, confidence and appearance (z_what)."""
+    """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
+    appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""
     stride: int = 1
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
     fps: float | None = None
@@ -50,7 +55,7 @@ class Args:
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
     overwrite: bool = False
-    """Replace files of the same names in the output folder; other files in it stay."""
+    """Replace files of the same names in the output folder; other files in it stay, and so does whatever is read."""
     show: bool = False
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] | None = None
@@ -77,8 +82,6 @@ def main(args: Args) -> None:
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")
     check_fps(args.fps)
-    if not args.overwrite and args.output.is_dir() and any(args.output.iterdir()):
-        raise UserError(f"{args.output} is not empty: choose another --output, or add --overwrite")
     track(args)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections import deque
@@ -21,7 +22,7 @@ from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import opencv, to_channels
 from sqair.datasets.overlay import overlay
-from sqair.datasets.staging import staged
+from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_gif, write_video
 from sqair.errors import UserError
@@ -29,13 +30,14 @@ from sqair.fit import Fit
 from sqair.memory import keep_freed_memory
 from sqair.model import SQAIR
 from sqair.mot_io import write_mot
-from sqair.pretrained import is_unfinished, load_weights
+from sqair.pretrained import is_unfinished, load_weights, weights_files
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
 from sqair.threads import set_threads
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
+from sqair.words import count
 
 BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
@@ -58,12 +60,11 @@ def track(args: Args) -> float:
     if args.show and not _has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    check_sizes(clips, model.config)
-    say_unfinished(args.model, model)
-    say_other_range(clips, model)
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
+    claim_output(args, entries)
+    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_sizes(clips, model.config)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
@@ -79,8 +80,9 @@ def track(args: Args) -> float:
                     if interrupts.caught is not None:
                         break
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
+        objects = sum(map(_objects, stage.glob("*.txt")))
     rate = done / (time.monotonic() - began)
-    print(f"{_count(begun, 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    print(_summary(args.output, entries, begun, objects, done, rate))
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
@@ -109,14 +111,28 @@ def say_other_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
         print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
 
 
+def claim_output(args: Args, entries: Sequence[str]) -> None:
+    """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
+    if (args.overlay or args.gif) and _is_within(args.output, args.source):
+        what = "--overlay" if args.overlay else "--gif"
+        raise UserError(f"{what}: it would lie among what is read from {args.source}: choose another --output")
+    reads = (*source_files(args.source), *weights_files(args.model))
+    claim(args.output, entries, overwrite=args.overwrite, reads=reads)
+
+
+def _is_within(output: Path, source: str) -> bool:
+    """Whether ``output`` is the folder ``source``."""
+    return Path(source).is_dir() and output.exists() and output.samefile(source)
+
+
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
     """Raises UserError, which names the sizes, if the frames of a clip are not of the model's size."""
     for clip in clips:
         if not config.fit and clip.size != (config.height, config.width):
             has, takes = f"{clip.size[1]}x{clip.size[0]}", f"{config.width}x{config.height}"
             raise UserError(
-                f"{clip.path}: frames are {has} pixels, the model takes {takes}: scale the video, "
-                "or train a model with --data.width and --data.height"
+                f"{clip.path}: frames are {has} pixels, the model takes {takes}: train one on such frames, "
+                f"sqair train --data {shlex.quote(str(clip.path))} --output runs/mine"
             )
 
 
@@ -304,10 +320,21 @@ def _show(pictures: Iterator[np.ndarray], name: str) -> Iterator[np.ndarray]:
         cv2.destroyWindow(name)
 
 
+def _objects(rows: Path) -> int:
+    """How many ids there are in a file of MOTChallenge rows."""
+    with rows.open() as lines:
+        return len({line.split(",", 2)[1] for line in lines})
+
+
+def _summary(output: Path, entries: Sequence[str], clips: int, objects: int, frames: int, rate: float) -> str:
+    """What was found in how many clips, how fast, and where it is."""
+    found = f"{count(objects, 'object')} in" if objects else "nothing in"
+    of = f" of {count(clips, 'clip')}" if clips > 1 else ""
+    speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
+    files = [str(output / entry) for entry in entries] if clips == 1 else [str(output)]
+    return f"found {found} {count(frames, 'frame')}{of}, {speed} frames a second: {', '.join(files)}"
+
+
 def _has_display() -> bool:
     """Whether a window can be opened: OpenCV kills the process where there is no display."""
     return sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -21,8 +21,10 @@ import tyro
 
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
+from sqair.datasets.staging import source_files
 from sqair.errors import UserError
 from sqair.scripts.presets import with_presets
+from sqair.spare import files_in
 
 
 def _read_stages(words: list[str]) -> tuple[Stage, ...]:
@@ -89,7 +91,7 @@ class Args:
     resume: bool = False
     """Go on from the checkpoint in the output folder, bit for bit as if the run had not been stopped."""
     overwrite: bool = False
-    """Replace the run in the output folder."""
+    """Replace the run in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] | None = None
     """Where to compute; by default on a GPU if there is one."""
     threads: int = 1
@@ -161,6 +163,14 @@ def main(args: Args) -> None:
 def recipe_of(args: Args) -> Recipe:
     """What video the model is trained on."""
     return Recipe(**{**asdict(args.data), "name": args.recipe})
+
+
+def inputs(args: Args) -> list[Path]:
+    """The files that training reads."""
+    folders = [folder for folder in (args.data.idx_path, args.data.texture_path) if folder is not None]
+    files = [file for folder in folders for file in files_in(folder)]
+    footage = [] if args.footage is None else source_files(args.footage)
+    return [*files, *footage, *([] if args.config is None else [args.config])]
 
 
 def settings(args: Args) -> dict:

@@ -22,7 +22,7 @@ from sqair.scripts.footage import contents, training_clips
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
-from sqair.scripts.train import Args, recipe_of, settings
+from sqair.scripts.train import Args, inputs, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
 from sqair.threads import set_threads
 from sqair.trainer import ClipSource, Trainer, TrainingError
@@ -69,9 +69,9 @@ class Session:
     def begin(self) -> None:
         """Makes the run's folder, or goes back to its checkpoint."""
         if not self.args.resume:
-            self.run.create(self.args.overwrite)
+            self.run.create(self.args.overwrite, inputs(self.args))
             return
-        state = self.run.load()
+        state = self.run.load(inputs(self.args))
         if (of := state.get("footage", self.footage)) != self.footage:
             raise UserError(f"{self.run.checkpoint} is of other footage: {of}; there is now: {self.footage}")
         self.trainer.load_state_dict(state["trainer"])

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sqair.datasets.images import encode_png, enlarge, to_channels
+from sqair.datasets.images import to_channels
 from sqair.datasets.overlay import auto_scale, colour, draw_tracks
 from sqair.fit import Fit
 from sqair.model import Step
-from sqair.scripts.pictures import spread, to_image
+from sqair.scripts.pictures import encode_small, spread, to_image
 from sqair.tracks import Tracks
 
 MOMENTS = 6
@@ -27,9 +27,13 @@ MARGIN = 3
 
 
 class Moment(NamedTuple):
-    """PNGs of one frame: with its boxes, as the model renders it, the background (if it has one), the difference."""
+    """Pictures of one frame: with its boxes, as the model renders it, the background (if it has one), the difference.
+
+    The first is ``width`` pixels wide; in the others a pixel is one of the model's.
+    """
 
     frame: int
+    width: int
     seen: bytes
     model: bytes
     background: bytes | None
@@ -117,12 +121,9 @@ def _moment(frame: np.ndarray, tracks: Tracks, step: Step, number: int) -> Momen
     difference = np.abs(seen.astype(np.int16) - model).astype(np.uint8)
     difference = difference.max(2) if difference.ndim == 3 else difference
     behind = None if step.behind is None else to_image(step.behind.image[0])[:height, :width]
-
-    def png(image: np.ndarray) -> bytes:
-        return encode_png(enlarge(image, scale))
-
-    drawn = encode_png(draw_tracks(seen, tracks, scale=scale))
-    return Moment(number, drawn, png(model), None if behind is None else png(behind), png(difference))
+    drawn = encode_small(draw_tracks(seen, tracks, scale=scale))
+    pictures = (encode_small(model), None if behind is None else encode_small(behind), encode_small(difference))
+    return Moment(number, width * scale, drawn, *pictures)
 
 
 def _cut(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
@@ -137,8 +138,8 @@ def _cut(frame: np.ndarray, box: np.ndarray) -> np.ndarray | None:
 
 
 def framed(image: np.ndarray, name: int) -> bytes:
-    """A PNG of an object's look with a margin in the colour of its id."""
+    """A picture of an object's look with a margin in the colour of its id."""
     height, width = image.shape[:2]
     ground = np.full((height + 2 * MARGIN, width + 2 * MARGIN, 3), colour(name), dtype=np.uint8)
     ground[MARGIN:-MARGIN, MARGIN:-MARGIN] = image
-    return encode_png(ground)
+    return encode_small(ground)

@@ -19,10 +19,12 @@ from torch import Tensor
 
 from sqair.durable import write_file
 from sqair.errors import UserError
+from sqair.words import count
 
 MAGIC = b"\x89SQAIR\r\n"
 VERSION = 1
 _HEADER = struct.Struct("<8sIQ32s")
+_ADVICE = "put back a copy of it, or train anew"
 
 
 def save_checkpoint(path: str | Path, payload: dict[str, Any]) -> None:
@@ -85,15 +87,15 @@ def _read_payload(path: Path) -> bytes:
         if not head.startswith(MAGIC[: len(head)]):
             raise UserError(f"{path} is not a checkpoint of sqair")
         if size < 0:
-            raise UserError(f"{path} is cut short: {len(head)} bytes; use an earlier checkpoint")
+            raise UserError(f"{path} is cut short: {count(len(head), 'byte')}; {_ADVICE}")
         _, version, length, digest = _HEADER.unpack(head)
         if version > VERSION:
             raise UserError(f"{path} has format {version}, newer than {VERSION} of this sqair: update sqair")
         if size < length:
-            raise UserError(f"{path} is cut short: {size} of {length} bytes; use an earlier checkpoint")
+            raise UserError(f"{path} is cut short: {size} of {length} bytes; {_ADVICE}")
         data = file.read(length) if size == length else b""
     if version < 1 or hashlib.sha256(data).digest() != digest:
-        raise UserError(f"{path} is damaged, its checksum does not match: use an earlier checkpoint")
+        raise UserError(f"{path} is damaged, its checksum does not match; {_ADVICE}")
     return data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -78,6 +79,33 @@ def standing(folder: Path) -> Path:
     """``folder``, or where a killed ``write_folder`` set it aside."""
     aside = _aside(folder.resolve())
     return aside if not folder.exists() and aside.exists() else folder
+
+
+class Hold:
+    """A claim of this process on the file ``path``, as long as this lives and the process does, however it ends.
+
+    It claims nothing where there is no such file, or the system has no locks.
+
+    Raises:
+        BlockingIOError: another process holds the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = -1
+        if fcntl is None:
+            return
+        with suppress(FileNotFoundError, PermissionError):
+            self._handle = os.open(path, os.O_RDWR)
+        if self._handle >= 0:
+            try:
+                fcntl.lockf(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EACCES, errno.EAGAIN):  # which of the two is up to the system
+                    raise BlockingIOError(error.errno, error.strerror) from error
+
+    def __del__(self) -> None:
+        if self._handle >= 0:
+            os.close(self._handle)
 
 
 def _swap(new: Path, target: Path, aside: Path) -> None:

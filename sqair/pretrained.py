@@ -56,8 +56,11 @@ def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any], *, pric
 
     Raises:
         TypeError: ``info`` holds what JSON cannot.
-        UserError: the folder cannot be written, or holds other files, which would be lost.
+        UserError: the folder cannot be written, holds other files, which would be lost, or is that of a model which
+            ships with the package.
     """
+    if BUILT_IN.resolve() in Path(folder).resolve().parents:
+        raise UserError(f"{folder} is the folder of a model that ships with sqair: choose another folder")
     tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
     data = safetensors.torch.save(tensors)
     price = model.price if price is None else price
@@ -102,6 +105,12 @@ def is_finished(run: str | Path) -> bool:
     """Whether the run in the folder ``run`` has come to its end, so that its weights are its last."""
     folder = Path(run)
     return _weights_in(folder) is not None and not is_unfinished(_load_replaced(folder))
+
+
+def weights_files(folder: str | Path) -> list[Path]:
+    """The files that ``load_weights`` may read, whether they are there or not."""
+    places = [standing(Path(folder) / "weights"), standing(Path(folder)), BUILT_IN / Path(folder).name]
+    return [Path(folder) / "checkpoint.pt", *(place / name for place in places for name in (CONFIG, TENSORS))]
 
 
 def pretrained(name: str) -> Path:

@@ -27,6 +27,7 @@ from sqair.pretrained import load_weights
 from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
 from sqair.trainer import to_frames
+from sqair.words import count
 
 BoxKind = Literal["ink", "patch"]
 
@@ -251,7 +252,7 @@ def check_frames(clips: np.ndarray, config: ModelConfig) -> None:
         raise UserError(f"frames must be uint8, not {clips.dtype}")
     channels = clips.shape[4] if clips.ndim == 5 else 1
     if clips.ndim not in (4, 5) or channels != config.channels:
-        raise UserError(f"the model takes frames of {config.channels} channel(s), these have {channels}")
+        raise UserError(f"the model takes frames of {count(config.channels, 'channel')}, these have {channels}")
     if clips.shape[2:4] != (config.height, config.width):
         height, width = clips.shape[2:4]
         raise UserError(f"the model takes frames of {config.width}x{config.height} pixels, these have {width}x{height}")

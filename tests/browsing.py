@@ -19,7 +19,7 @@ BROWSER_FLAGS = (
     " --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required --remote-debugging-port=0"
 )
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-PROBE = """<iframe src="/report" width="900" height="600"></iframe>
+PROBE = """<iframe src="/report" width="WIDTH" height="600"></iframe>
 <script>
 const frame = document.querySelector("iframe");
 const seen = new Set();
@@ -30,6 +30,10 @@ setInterval(() => {
   const images = [...frame.contentDocument.images];
   if (images.every(image => image.complete && image.naturalWidth)) seen.add(images.length + " images");
   if (video && video.currentTime > 0.1) seen.add("video plays");
+  const wide = frame.contentDocument.documentElement.scrollWidth;
+  if (video && wide <= frame.clientWidth) seen.add("as wide as the screen");
+  const cells = [...frame.contentDocument.querySelectorAll("td")].map(cell => cell.getBoundingClientRect());
+  seen.add(cells.filter(cell => cell.width && cell.left >= 0 && cell.right <= wide).length + " cells in sight");
   fetch("/seen?" + encodeURIComponent([...seen].join(",")));
 }, 100);
 function colour(source) {
@@ -42,11 +46,12 @@ function colour(source) {
 }
 </script>"""
 """A page around the report that tells the server what it has seen so far: colours of its first image and its video,
-how many images there are once all are shown, and whether the video plays."""
+how many images there are once all are shown, whether the video plays, and what lies within its width."""
 
 
-def browse(page: str, wanted: set[str], folder: Path) -> None:
-    """Opens ``page`` until all that is ``wanted`` was seen of it, see ``PROBE``; it must have asked for nothing."""
+def browse(page: str, wanted: set[str], folder: Path, width: int = 900) -> None:
+    """Opens ``page``, ``width`` pixels wide, until all that is ``wanted`` was seen of it, see ``PROBE``; it must have
+    asked for nothing."""
     asked: list[str] = []
     good = threading.Event()
 
@@ -58,7 +63,7 @@ def browse(page: str, wanted: set[str], folder: Path) -> None:
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
-            self.wfile.write({"/": PROBE, "/report": page}.get(self.path, "").encode())
+            self.wfile.write({"/": PROBE.replace("WIDTH", str(width)), "/report": page}.get(self.path, "").encode())
 
         def log_message(self, *args: object) -> None:
             pass

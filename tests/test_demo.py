@@ -27,7 +27,13 @@ def test_the_page_holds_scores_and_videos_and_needs_nothing_else(out: Path) -> N
     scores = json.loads((out / "scores.json").read_text())
     assert list(scores) == [*(name for name, _ in TRACKINGS.values()), "floor"]
     for name, row in scores.items():
-        assert re.search(rf'<th scope="row">{name}</th><td class="number">{row["mota"]:.3f}</td>', page)
+        assert re.search(rf'<th scope="row"[^>]*>{name}</th><td[^>]*>(<strong>)?{row["mota"]:.3f}<', page)
+    best = max(row["mota"] for row in scores.values())
+    assert re.findall(r'data-name="MOTA"><strong>([^<]*)<', page) == [f"{best:.3f}"]
+    assert all(f"<dt>{word}</dt><dd>" in page for word in ("MOTA", "IDF1", "HOTA", "Count", "FN", "FP", "IDs"))
+    lead = re.search(r'<p class="lead">(.*?)</p>', page)
+    assert lead and f"{scores['model']['recall']:.0%} of the objects" in lead[1] and "in 6 clips" in lead[1]
+    assert "What next" in page and "sqair train --data clip.mp4" in page and len(page) < 3e6
     videos = list((out / "videos").glob("*.mp4"))
     assert 3 <= len(videos) <= 6
     for video in videos:

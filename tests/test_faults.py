@@ -20,7 +20,7 @@ from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.scripts import cli
 from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos, faults
-from sqair.scripts.experiments.fault_commands import Ended
+from sqair.scripts.experiments.fault_commands import Ended, start
 from sqair.scripts.experiments.fault_commands import run as run_process
 from sqair.scripts.run_folder import read_metrics
 from sqair.trainer import Trainer
@@ -45,13 +45,29 @@ def test_how_a_command_ended() -> None:
     assert Ended(2, "", "error: no file /a/b/c\n").said(Path("/a/b")) == "error: no file c"
 
 
+STOPS = """
+import os, signal
+fsync, saves = os.fsync, 0
+def stop(handle):
+    global saves
+    saves += "checkpoint.pt" in os.readlink(f"/proc/self/fd/{handle}")
+    if saves == 8:
+        print("in a save", flush=True)
+        signal.pause()
+    fsync(handle)
+os.fsync = stop
+"""
+"""Has a process of sqair train wait in the middle of its eighth save of the checkpoint, to be killed there."""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks up names of open files in /proc")
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    whole, killed, words = tmp_path / "whole", tmp_path / "killed", ("--train.stages", "1x60x4", "--overwrite")
+    whole, killed, words = tmp_path / "whole", tmp_path / "killed", ("--train.stages", "1x20x4", "--overwrite")
     assert here(fault_kills.train(whole, *words)).outcome == "works"
-    with fault_kills.start(fault_kills.train(killed, *words)) as process:
-        fault_kills.wait(process, killed / "checkpoint.pt", early=False)
+    with start(fault_kills.train(killed, *words), STOPS) as process:
+        assert process.stdout is not None and process.stdout.readline() == "in a save\n", process.communicate()
         process.kill()
-    assert not (killed / "weights").exists() and 1 <= fault_kills.saved_step(killed / "checkpoint.pt") < 60
+    assert not (killed / "weights").exists() and fault_kills.saved_step(killed / "checkpoint.pt") == 7
     assert here(fault_kills.resume(killed)).outcome == "works"
     assert fault_kills.same(whole, killed)
 

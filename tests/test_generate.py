@@ -154,13 +154,19 @@ def test_only_digits_of_the_split_are_shown():
 
 
 def test_fast_enough_to_feed_training():
-    """Over 100000 frames per second were measured; this guards the order of magnitude on a busy machine."""
+    """A frame takes a few times what adding one more picture to it does, by turns, whatever else the machine does."""
     recipe = get_recipe("moving-mnist")
-    make_clips(recipe, "train", 0, 0, 32, truth=False)
-    start = time.process_time()
-    for i in range(10):
+    frames = make_clips(recipe, "train", 0, 0, 32, truth=False).frames.reshape(-1, 50, 50)
+    made, added = [], []
+    for i in range(20):
+        start = time.process_time()
         make_clips(recipe, "train", 0, 32 * i, 32, truth=False)
-    assert 3200 / (time.process_time() - start) > 20000
+        between = time.process_time()
+        for frame in frames:
+            np.maximum(frame, frames[0], out=frame)
+        made.append(between - start)
+        added.append(time.process_time() - between)
+    assert min(made) < 40 * min(added)
 
 
 @pytest.mark.parametrize(

@@ -230,3 +230,18 @@ def test_speeds_that_can_be_watched(tmp_path):
     write_gif(tmp_path / "a.gif", waves(4), fps=4000)
     (clip,) = read_source(tmp_path / "a.gif")
     assert np.allclose(np.diff([frame.seconds for frame in clip.stamped()]), 1 / 50)
+
+
+def test_a_video_takes_no_more_bytes_than_it_may(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 128, 128, 3), dtype=np.uint8)
+    for rate in (None, 20_000):
+        write_video(tmp_path / f"{rate}.mp4", noise, fps=10, rate=rate)
+    assert (tmp_path / "20000.mp4").stat().st_size < 1.3 * 6 * 20_000 < (tmp_path / "None.mp4").stat().st_size
+    assert len(list(read_source(tmp_path / "20000.mp4")[0].frames())) == 60
+
+
+def test_trails_that_leave_the_frame_are_drawn_as_far_as_they_go():
+    trail = [at(t, _3=(50 - 12 * t, 20, 10, 10)) for t in range(12)]
+    drawn = draw_tracks(np.zeros((48, 64), np.uint8), at(12, _3=(-90, 20, 10, 10)), trail, scale=2)
+    line = drawn[50].astype(int).sum(-1) > 0
+    assert line[:108].all() and not line[-10:].any() and not (drawn[:40] > 0).any()

@@ -12,9 +12,11 @@ from sqair.datasets.images import encode_png
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
 from sqair.eval.report import Report, line_chart
+from sqair.eval.scores import COLUMNS
+from sqair.eval.words import MEANINGS, better, terms
 
 NASTY = "</title><script>alert('x')</script>\" onload=\"x & y"
-VOID = {"meta", "img", "br", "hr", "link", "input"}
+VOID = {"meta", "img", "br", "hr", "link", "input", "source"}
 
 
 class Page(html.parser.HTMLParser):
@@ -89,10 +91,10 @@ def test_table():
         ["OVERALL", float("nan"), 1.0, np.int64(12), 3, None, "more"],
     ]
     text = Report("t").table(rows, ["name", "a", "b", "c", "d", "e", "f"]).to_html()
-    assert (
-        '<tr><th scope="row">floor</th>' in text and '<tr class="total"><th scope="row">OVERALL</th>' in text
-    )
-    cells = re.findall(r"<td( class=\"number\")?>([^<]*)</td>", text)
+    assert re.search(r'<tr><th scope="row"[^>]*>floor</th>', text)
+    assert re.search(r'<tr class="total"><th scope="row"[^>]*>OVERALL</th>', text)
+    cells = re.findall(r"<td( class=\"number\")?[^>]*>([^<]*)</td>", text)
+    assert re.findall(r'<t[dh][^>]* data-name="(\w+)"', text) == 2 * ["name", *"abcdef"]
     assert [cell for _, cell in cells] == [
         *("0.123", "0.500", "7", "–", "0.9 ± 0.1", "words"),
         *("–", "1.000", "12", "3", "–", "more"),
@@ -101,6 +103,44 @@ def test_table():
     assert Report("t").table([], ["name", "a"]).to_html().count("<th scope") == 2
     with pytest.raises(ValueError, match="a row of 1 cells under a header of 2"):
         Report("t").table([["a"]], ["name", "a"])
+
+
+def best(rows, better, header=("name", "a", "b")):
+    text = Report("t").table(rows, header, better=better).to_html()
+    return re.findall(r'data-name="(\w)"><strong>([^<]*)</strong>', text)
+
+
+def test_the_best_is_marked():
+    rows = [["x", 0.5, 7], ["y", 0.9, 3], ["z", 0.9000001, None]]
+    assert best(rows, {"a": True, "b": False}) == [("a", "0.900"), ("b", "3"), ("a", "0.900")]
+    assert best(rows, {"a": False}) == [("a", "0.500")] and best(rows, {}) == []
+    assert best(rows[:1], {"a": True}) == best([["x", 1.0, 2], ["y", 1.0, 2]], {"a": True, "b": True}) == []
+    assert best([["x", float("nan"), 2], ["y", "word", 3]], {"a": True, "b": True}) == [("b", "3")]
+
+
+def test_words_are_explained_where_they_stand():
+    report = Report("t").lead("Found **3** <things>").table([["x", 1]], ["name", "FN"], terms={"FN": "missed & gone"})
+    text = report.code("sqair track", "--source 'a<b'").to_html()
+    assert '<p class="lead">Found <strong>3</strong> &lt;things&gt;</p>' in text
+    assert "<dl><dt>FN</dt><dd>missed &amp; gone</dd></dl>" in text
+    assert "<pre><code>sqair track\n--source &#x27;a&lt;b&#x27;</code></pre>" in text
+    Page(text)
+
+
+def test_every_score_has_a_meaning_and_a_side():
+    assert MEANINGS.keys() >= COLUMNS.keys()
+    assert terms(["mota", "other"]).keys() == {"MOTA"} and better(["mota", "misses", "objects", "other"]) == {
+        COLUMNS["mota"]: True,
+        COLUMNS["misses"]: False,
+    }
+
+
+def test_a_phone_gets_another_picture():
+    png, svg = encode_png(solid(1, 2, 3)), "<svg/>"
+    page = Page(Report("t").figure(png, "words", svg).figure(png).to_html())
+    (source,) = page.all("source")
+    assert source["srcset"].startswith("data:image/svg") and source["media"] == "(max-width: 40rem)"
+    assert [image["alt"] for image in page.all("img")] == ["words", ""]
 
 
 def test_pictures_in_a_row_share_the_width():
@@ -159,6 +199,18 @@ def test_chart_is_the_same_every_time_and_follows_the_colour_scheme():
 )
 def test_chart_of_odd_data(series):
     assert "</svg>" in line_chart(series, "x", "y")
+
+
+def test_chart_of_whole_numbers_counts_by_ones_from_nothing(monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn, add = [], Figure.add_subplot
+    monkeypatch.setattr(Figure, "add_subplot", lambda self: drawn.append(add(self)) or drawn[-1])
+    for values in ([1, 2, 3], [0, 0, 0], [1.0, 2.5, 3.0], [-1, 2, 3]):
+        line_chart({"a": ([1, 2, 3], values)}, "x", "y")
+    ticks = [axes.get_yticks().tolist() for axes in drawn]
+    assert ticks[0][:4] == [0, 1, 2, 3] and drawn[0].get_ylim()[0] == 0 and ticks[1] == [0, 1]
+    assert any(tick % 1 for tick in ticks[2]) and drawn[3].get_ylim()[0] < -1
 
 
 def test_chart_leaves_matplotlib_alone():

@@ -15,7 +15,7 @@ from sqair.eval.timeline import spans, timeline
 from sqair.mot_io import write_mot
 from sqair.pretrained import save_weights
 from sqair.scripts import cli, witness
-from sqair.scripts.clip_report import POINTS, count_over_time, longest_seen
+from sqair.scripts.clip_report import POINTS, count_over_time, headline, longest_seen
 from sqair.scripts.witness import Witness
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -64,11 +64,14 @@ def test_the_table_says_what_was_tracked(model: Path, source: Path, tmp_path: Pa
     for name in (0, 1):
         mine = tracks.where(tracks.id == name)
         cells = (mine.frame[0] + 1, mine.frame[-1] + 1, len(mine), f"{mine.score.mean():.3f}")
-        numbers = "".join(f'<td class="number">{cell}</td>' for cell in cells)
-        assert re.search(rf'<th scope="row">{name + 1}</th><td><img src="data:[^>]*></td>{numbers}', page)
+        numbers = "".join(f'<td class="number"[^>]*>{cell}</td>' for cell in cells)
+        picture = '<td class="picture"[^>]*><img src="data:[^>]*></td>'
+        assert re.search(rf'<th scope="row"[^>]*>{name + 1}</th>{picture}{numbers}', page)
+    assert f"<strong>2 objects</strong> were followed through {LENGTH} frames" in page
+    assert f"sqair report {source} --model {model} --gt gt.txt" in page
     assert "All frames" in page and "background" not in page.split("</style>")[1]
     assert len(re.findall(r'alt="model \d+"', page)) == witness.MOMENTS
-    assert "Scores" not in page
+    assert "How good it is</h2>" not in page and len(page) < 1e6
 
 
 def test_scores_are_those_of_frames_with_ground_truth(model: Path, source: Path, tmp_path: Path) -> None:
@@ -80,10 +83,12 @@ def test_scores_are_those_of_frames_with_ground_truth(model: Path, source: Path,
         assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt", "--overwrite", *words) == 0
         page = (tmp_path / "out" / "000000.html").read_text()
         assert f"On the {len(frames)} of {LENGTH} frames" in page
-        assert '<th scope="row">000000</th><td class="number">1.000</td>' in page
+        assert re.search(r'<th scope="row"[^>]*>MOTA</th><td[^>]*>1.000</td><td[^>]*>1 less the errors', page)
+        assert "100% of the objects in the ground truth were found, and 100% of the boxes are right: MOTA 1.000" in page
     assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt", "--overwrite", "--frames", "all") == 0
     page = (tmp_path / "out" / "000000.html").read_text()
     assert f"On all {LENGTH} frames" in page and "score with --frames truth" in page
+    assert re.search(r'<th scope="row"[^>]*>MOTA</th>', page) and "--gt gt.txt" not in page
 
 
 def test_an_archive_with_its_own_truth_is_scored_by_it(model: Path, tmp_path: Path) -> None:
@@ -105,7 +110,48 @@ def test_a_model_of_footage_in_colour_shows_its_background(tmp_path: Path) -> No
     assert run(tmp_path / "clips.npz", tmp_path / "model", tmp_path / "out", "--video-frames", 3) == 0
     page = (tmp_path / "out" / "000000.html").read_text()
     assert len(re.findall(r'alt="background \d+"', page)) == 5
-    assert "The first 3 of 5 frames" in page
+    assert "The first 3 frames of 5" in page
+
+
+def test_headlines() -> None:
+    one, two = of([0, 1], [3, 3]), of([0, 0, 1], [3, 4, 3])
+    assert headline(Tracks.empty(), 1) == "**Nothing** was found in 1 frame."
+    assert headline(one, 1).startswith("**1 object** was followed through 1 frame, 2.0 in a frame")
+    scores = {"recall": 0.5, "precision": 0.25, "mota": -1.0, "idf1": 0.333333}
+    assert headline(two, 2, scores) == (
+        "**2 objects** were followed through 2 frames, 1.5 in a frame on average. 50% of the objects in the ground "
+        "truth were found, and 25% of the boxes are right: MOTA -1.000, IDF1 0.333, where 1 is perfect."
+    )
+    nothing = {**scores, "precision": float("nan")}
+    assert "were found: MOTA" in headline(Tracks.empty(), 2, nothing)
+
+
+def test_a_page_where_nothing_is_found_says_what_to_do(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "dark.npz", frames=np.zeros_like(clip())[None, :3])
+    assert run(tmp_path / "dark.npz", model, tmp_path / "out") == 0
+    page = (tmp_path / "out" / "000000.html").read_text()
+    assert "<strong>Nothing</strong> was found in 3 frames." in page
+    assert f"sqair train --data {tmp_path / 'dark.npz'} --output runs/mine" in page
+
+
+def test_what_a_page_holds_of_noise_is_small(tmp_path: Path) -> None:
+    """The most that a frame can take: noise, of colour."""
+    config = replace(TINY, height=112, width=150, channels=3, background="still", objects="opaque", fit=True)
+    save_weights(tmp_path / "model", tiny_model(config, price=-2.0), {})
+    frames = np.random.default_rng(0).integers(0, 256, (1, 12, 240, 320, 3), dtype=np.uint8)
+    np.savez(tmp_path / "noise.npz", frames=frames)
+    assert run(tmp_path / "noise.npz", tmp_path / "model", tmp_path / "out", "--video-frames", 12) == 0
+    size = (tmp_path / "out" / "000000.html").stat().st_size
+    assert size < 3e6, size
+
+
+@needs_chromium
+def test_a_phone_shows_the_page(model: Path, source: Path, tmp_path: Path) -> None:
+    write_mot(tmp_path / "gt.txt", tracked(model), truth=True)
+    assert run(source, model, tmp_path / "out", "--gt", tmp_path / "gt.txt") == 0
+    page = (tmp_path / "out" / "000000.html").read_text()
+    cells = page.count("<td")
+    browse(page, {"as wide as the screen", f"{cells} cells in sight"}, tmp_path, width=390)
 
 
 @needs_chromium

@@ -175,9 +175,24 @@ def test_a_signal_leaves_no_file_of_clips_that_were_not_begun(
         return update(self, frame)
 
     monkeypatch.setattr(Tracker, "update", interrupted)
-    np.savez(tmp_path / "two.npz", frames=np.stack([clip, clip]))
+    np.savez(tmp_path / "two.npz", frames=np.stack([clip, clip[:, ::-1]]))
     words = ["--source", str(tmp_path / "two.npz"), "--model", str(model), "--output", str(tmp_path / "two")]
     with pytest.raises(SystemExit) as ended:
         cli.run("track", [*words, "--overlay", "--json"])
     assert ended.value.code == 130
     assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["000000.jsonl", "000000.mp4", "000000.txt"]
+
+
+def test_pixels_count_from_one_in_rows_and_from_nothing_in_lines(
+    clip: np.ndarray, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert track(clip, model, tmp_path, "--json") == 0
+    rows = [line.split(",") for line in (tmp_path / "out" / "walk.txt").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "out" / "walk.jsonl").read_text().splitlines()]
+    objects = [(line["frame"], o["id"], *o["box"]) for line in lines for o in line["objects"]]
+    for row, (frame, name, x, y, w, h) in zip(rows, objects, strict=True):
+        assert_allclose([float(word) for word in row[:6]], [frame, name, x + 1, y + 1, w, h], atol=0.01)
+    with pytest.raises(SystemExit):
+        cli.run("track", ["--help"])
+    said = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "has left 1 and top 1" in said and "has x 0 and y 0" in said

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqair.scripts.experiments.running import Line, Store, publish, train_and_track
+from sqair.spare import spare
 
 if TYPE_CHECKING:
     from sqair.tracks import Tracks
@@ -39,6 +40,7 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
+    spare([args.clip, args.gt], [args.output / name for name in ("results.jsonl", "table.md")])
     args.output.mkdir(parents=True, exist_ok=True)
     store = Store(args.output / "results.jsonl")
     for seed in range(args.seeds):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import product
+from itertools import count, product
 
 import torch
 from torch import Tensor
@@ -52,13 +52,15 @@ class Enumeration(Estimator):
     """
 
     def particles(self, wanted: int, length: int) -> int:
-        count = count_outcomes(self.config, length)
-        if count > MOST_OUTCOMES:
+        found = count_outcomes(self.config, length)
+        if found > MOST_OUTCOMES:
+            alone = replace(self.config, slots=1, first_steps=1)
             raise UserError(
-                f"the enumeration estimator would enumerate {count:.3g} outcomes in clips of {length} frames, and does "
-                f"{MOST_OUTCOMES} at most: set --model.slots 1 --model.first-steps 1, or --train.stages to short clips"
+                f"the enumeration estimator would enumerate {found:.3g} outcomes in clips of {length} frames, and does "
+                f"{MOST_OUTCOMES} at most: set --train.stages to clips of {longest(self.config)} at most, or of "
+                f"{longest(alone)} with --model.slots 1 --model.first-steps 1"
             )
-        return count
+        return found
 
     def inference(self, sampled: Sampled, length: int) -> Sampled:
         table = torch.tensor(outcomes(self.config, length))
@@ -96,12 +98,17 @@ def count_outcomes(config: ModelConfig, length: int) -> int:
     ways = {0: 1}  # by the number of objects
     for t in range(length):
         after: dict[int, int] = {}
-        for carried, count in ways.items():
+        for carried, number in ways.items():
             for stay, found in frame_outcomes(config, carried, t == 0):
                 n = sum(stay) + found
-                after[n] = after.get(n, 0) + count
+                after[n] = after.get(n, 0) + number
         ways = after
     return sum(ways.values())
+
+
+def longest(config: ModelConfig) -> int:
+    """The most frames of a clip whose outcomes can be enumerated."""
+    return next(length for length in count(0) if count_outcomes(config, length + 1) > MOST_OUTCOMES)
 
 
 @lru_cache
