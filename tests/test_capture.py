@@ -17,6 +17,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 
 from conftest import TINY, tiny_model
 from sqair.datasets import decoding
@@ -61,7 +62,7 @@ def encode(
     """Writes a video whose frame t is shown at ``times[t]`` ticks; packets of the numbers ``dropped`` are left out."""
     frames = [grey(t) for t in range(len(times))] if frames is None else frames
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=1 / tick)
+        stream: Any = container.add_stream(codec, rate=1 / tick)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels or stream.codec.video_formats[0].name
         stream.time_base = stream.codec_context.time_base = tick
@@ -248,7 +249,7 @@ def test_video_that_begins_between_key_frames(tmp_path: Path, kind: str, rate: s
 def erase(path: Path, packets: Sequence[int]) -> None:
     """Overwrites these packets of a file by zeros."""
     with av.open(str(path)) as container:
-        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+        places = [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
     data = bytearray(path.read_bytes())
     for number in packets:
         start, size = places[number]
@@ -284,8 +285,8 @@ def test_fillers_of_an_encoders_lag_are_no_loss(tmp_path: Path) -> None:
     with av.open(str(path)) as old, av.open(str(tmp_path / "a.avi"), "w") as new:
         stream = new.add_stream_from_template(old.streams.video[0])
         for packet in old.demux(video=0):
+            number = packet.dts or 0
             if packet.size:
-                number = packet.dts
                 packet.stream, packet.pts, packet.dts = stream, number + 2 * (number > 0), number + 2 * (number > 0)
                 new.mux(packet)
             if packet.size and packet.dts == 0:
@@ -404,7 +405,7 @@ def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "song.mp4"), "w") as container:
         sound, cover = container.add_stream("aac", rate=44100), container.add_stream("mjpeg", rate=1)
         cover.height, cover.width, cover.pix_fmt = HEIGHT, WIDTH, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = Disposition.attached_pic
         quiet = av.AudioFrame.from_ndarray(np.zeros((2, 44100), np.float32), "fltp", "stereo")
         quiet.rate = 44100
         frame = av.VideoFrame.from_ndarray(grey(1), format="rgb24")

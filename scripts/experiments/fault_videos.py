@@ -35,11 +35,13 @@ def film() -> np.ndarray:
     return noisy[..., None].repeat(3, -1)
 
 
-def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", times: Sequence[int] = ()) -> None:
+def encode(
+    path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", times: Sequence[int] = (), skip: int = 0
+) -> None:
     """Writes a video of the kind of the path's suffix.
 
     Frame t is shown at ``times[t]``, or at t, of 1 / RATE seconds. Where frames change their size, so they do in the
-    file.
+    file. With ``skip`` so many frames are left out at the start of a video that has a key frame every 8.
     """
     sizes = [frame.shape[:2] for frame in frames]
     starts = [t for t in range(len(frames)) if t == 0 or sizes[t] != sizes[t - 1]]
@@ -49,13 +51,15 @@ def encode(path: Path, frames: Sequence[np.ndarray], codec: str = "libx264", tim
         for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
             encoder = stream if start == 0 else av.CodecContext.create(codec, "w")
             encoder.height, encoder.width = sizes[start]
-            encoder.pix_fmt, encoder.time_base = stream.codec.video_formats[0].name, Fraction(1, RATE)
+            formats = stream.codec.video_formats
+            encoder.pix_fmt, encoder.time_base = formats[0].name if formats else "bgr24", Fraction(1, RATE)
+            encoder.options = {"g": "8", "bf": "0"} if skip else {}
             packets = []
             for t in range(start, end):
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frames[t]), format="rgb24")
                 frame.pts, frame.time_base = times[t] if times else t, Fraction(1, RATE)
                 packets += encoder.encode(frame)
-            for packet in packets + encoder.encode(None):
+            for packet in (packets + encoder.encode(None))[skip:]:
                 packet.stream = stream
                 container.mux(packet)
 
@@ -124,12 +128,16 @@ def _sound(folder: Path) -> Sources:
     for kind in ("mp4", "mkv"):
         encode(folder / f"variable-rate.{kind}", frames, times=uneven)
     encode(folder / "one-frame.mp4", frames[:1])
+    encode(folder / "raw.avi", frames, "rawvideo")
     encode(folder / "other-size.mp4", [frame[:48, :40] for frame in frames])
     return {path.name: (REFUSED,) if path.stem == "other-size" else (WHOLE,) for path in folder.iterdir()}
 
 
 def _damaged(folder: Path) -> Sources:
     """Those videos with a part missing or changed."""
+    between = [folder / f"begins-between-key-frames.{kind}" for kind in ("mp4", "mkv", "ts")]
+    for path in between:
+        encode(path, film(), skip=3)
     mp4, mkv, webm, ts, h264, gif, avi = (
         (folder / f"sound.{kind}").read_bytes() for kind in ("mp4", "mkv", "webm", "ts", "h264", "gif", "avi")
     )
@@ -155,7 +163,7 @@ def _damaged(folder: Path) -> Sources:
         contents[f"cut.{kind}"] = cut(data, 0.6), UNSEEN if kind == "h264" else (TOLD,)
         contents[f"erased.{kind}"] = erased(data, 0.6, len(data) // 8), damaged
         contents |= {f"flipped-{seed}.{kind}": (flipped(data, seed), damaged) for seed in range(3)}
-    return _write(folder, contents)
+    return {**_write(folder, contents), **{path.name: (TOLD,) for path in between}}
 
 
 def _other_things(folder: Path) -> Sources:
