@@ -22,7 +22,7 @@ class Args:
     """Show what a model finds in a video, or in many clips: one page for each."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """A video, a folder of images, a glob, or an .npz of frames [N, T, H, W] or [N, T, H, W, 3]."""
+    """A video, a folder of videos or of images, a glob, or an .npz of frames [N, T, H, W] or [N, T, H, W, 3]."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
