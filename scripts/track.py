@@ -20,14 +20,14 @@ class Args:
     """Follow the objects of a video, or of many clips."""
 
     source: str
-    """A video, a folder of videos or of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the number
-    of a camera, such as 0: that is tracked until Ctrl-C. Files are named by the clips; clips of one name by their folders
-    too, as a-clip and b-clip."""
+    """A video, a folder of videos or of images, a glob, an .npz of frames [N, T, H, W] or [N, T, H, W, 3], or the
+    number of a camera, such as 0: that is tracked until Ctrl-C. Files are named by the clips; clips of one name by
+    their folders too, as a-clip and b-clip."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package. The run may be stopped, or
-    still training: what it has saved last is taken."""
+    """A run's folder, a folder of weights, or the name of a model that ships with the package. The run may be
+    stopped, or still training: what it has saved last is taken."""
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around the object's visible ink as the model explains it, or those of its glimpse."""
     overlay: bool = False
