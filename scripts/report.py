@@ -22,8 +22,8 @@ class Args:
     """Show what a model finds in a video, or in many clips: one page for each."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), or the
-    address of a stream that ends."""
+    """A video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr),
+    or the address of a stream that ends."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "moving-mnist"

@@ -22,15 +22,16 @@ class Args:
     """Follow the objects of a video, or of many clips."""
 
     source: str
-    """A video, a folder of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr), the address
-    of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until they end, or
-    Ctrl-C."""
+    """A video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr),
+    the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until
+    they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders too, as a-clip and b-clip."""
     output: Path
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
     given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
     and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "moving-mnist"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package."""
+    """A run's folder, a folder of weights, or the name of a model that ships with the package. The run may be
+    stopped, or still training: what it has saved last is taken."""
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around the object's visible ink as the model explains it, or those of its glimpse."""
     overlay: bool = False

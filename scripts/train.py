@@ -74,7 +74,8 @@ class Args:
     """Train a model on generated video or on footage, from scratch or from a checkpoint."""
 
     output: Path
-    """Folder of the run: config.yaml, metrics.jsonl, pictures/, checkpoint.pt and, at the end, weights/."""
+    """Folder of the run: config.yaml, metrics.jsonl, pictures/, checkpoint.pt and weights/, which are those of the last
+    look at the validation clips until the end."""
     preset: str = "moving-mnist"
     """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
     recipe: str = "moving-mnist"

@@ -168,7 +168,8 @@ def _loop(session: Session, interrupts: Interrupts) -> None:
             if session.due(args.validate_every):
                 _log(session.run, board, "validation", session.validate())
                 display.say(session.status(), f"{session.cpu:.0f} CPU-seconds")
-                display.warn(crowded(session.seen, args.model))
+                if trainer.step < trainer.total_steps:  # _finish says it of the end
+                    display.warn(crowded(session.seen, args.model))
             if time.monotonic() - saved > args.save_seconds:
                 session.save()
                 saved = time.monotonic()

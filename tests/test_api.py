@@ -196,7 +196,12 @@ def test_training_and_tracking_use_few_threads_and_leave_them_as_they_were(
         return step(self, *arguments)
 
     monkeypatch.setattr(SQAIR, "step", watched)
-    for given, expected in (({}, (1, 1)), ({"threads": 2}, (2, 2)), ({"threads": None}, many_threads)):
+    cases: tuple[tuple[dict[str, Any], tuple[int, int]], ...] = (
+        ({}, (1, 1)),
+        ({"threads": 2}, (2, 2)),
+        ({"threads": None}, many_threads),
+    )
+    for given, expected in cases:
         model = train((TINY, SHORT), CLIPS, **given)
         Tracker(model, **given).update(CLIPS[0, 0])
         track_clips(model, CLIPS, **given)

@@ -20,6 +20,8 @@ from packaging.version import Version
 
 import sqair
 from sqair.scripts.cli import COMMANDS
+from test_footage import film
+from test_train_footage import video
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -139,7 +141,12 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_the_commands_of_the_readme_have_these_options(line: str) -> None:
+def test_the_commands_of_the_readme_have_these_options(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "--data " in line:  # footage is looked at before the words are read
+        monkeypatch.chdir(tmp_path)
+        video(tmp_path / "clip.mp4", film(8))
     name, *words = shlex.split(line, comments=True)
     assert name in COMMANDS
     module = importlib.import_module(f"sqair.scripts.{'.'.join([name, words.pop(0)]) if name == EXPERIMENT else name}")

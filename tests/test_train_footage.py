@@ -184,3 +184,22 @@ def test_every_background_and_kind_of_object_trains_on_footage_and_tracks_it(
         assert cli.run("track", ["--source", str(source), "--model", str(run), "--output", str(found)]) == 0
         (rows,) = found.glob("*.txt")
         assert rows.stat().st_size == 0 or len(read_mot(rows))
+
+
+def test_a_run_does_not_go_on_with_other_footage(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A glob may match more files another day: that would be another training."""
+    for name in ("a", "b"):
+        video(tmp_path / "clips" / f"{name}.avi", film(12))
+    run = tmp_path / "run"
+    words = ["--output", str(run), "--data", f"{tmp_path}/clips/*.avi", *SMALL, *SHORT, "--validate-every", "0"]
+    assert cli.run("train", words) == 0
+    weights = (run / "weights" / "model.safetensors").read_bytes()
+    video(tmp_path / "clips" / "c.avi", film(13))
+    assert cli.run("train", ["--resume", "--output", str(run)]) == 2
+    said = capsys.readouterr().err
+    assert "is of other footage: a of 12 frames, b of 12 frames; there is now: a of 12 frames, b of 12" in said
+    assert (run / "weights" / "model.safetensors").read_bytes() == weights
+    (tmp_path / "clips" / "c.avi").unlink()
+    assert cli.run("train", ["--resume", "--output", str(run)]) == 0
