@@ -3,6 +3,7 @@
 import io
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,8 @@ def test_alpha_is_composed_over_black(tmp_path, kind, colour):
         pytest.skip("WebP has no grey images")
     image = Image.fromarray(colour)
     image.putalpha(Image.fromarray(ALPHA))
-    image.save(tmp_path / f"a.{kind}", **({"lossless": True, "exact": True} if kind == "webp" else {}))
+    more: dict[str, Any] = {"lossless": True, "exact": True} if kind == "webp" else {}
+    image.save(tmp_path / f"a.{kind}", **more)
     np.testing.assert_array_equal(read_still(tmp_path / f"a.{kind}"), over_black(colour, ALPHA))
 
 
@@ -178,7 +180,7 @@ def test_unsupported_is_called_unsupported(tmp_path):
 def test_animations_are_whole_with_their_times(tmp_path, kind):
     frames = [Image.fromarray(np.roll(GREY[:5, :6], t, 1)).resize((48, 40), 0) for t in range(6)]
     times = [100, 200, 100, 100, 50, 300]
-    more = {"lossless": True} if kind == "webp" else {}
+    more: dict[str, Any] = {"lossless": True} if kind == "webp" else {}
     frames[0].save(tmp_path / f"a.{kind}", save_all=True, append_images=frames[1:], duration=times, **more)
     still = open_still(tmp_path / f"a.{kind}")
     assert (still.count, still.fps) == (6, 10)
