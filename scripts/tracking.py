@@ -155,15 +155,20 @@ def _is_grey(clip: ClipSource) -> bool:
 
 
 def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Frame]:
-    """The first there is of every ``stride`` frames of the source, which end after ``most`` of them."""
-    due = 0
+    """The first there is of every ``stride`` frames of the source, which end after ``most`` of them.
+
+    They are counted from the first that there is: images may be numbered from any number on.
+    """
+    first, due = None, 0
     for frame in frames:
-        if most is not None and frame.number >= most:
+        first = frame.number if first is None else first
+        place = frame.number - first
+        if most is not None and place >= most:
             return
-        if frame.number >= due:
-            due = (frame.number // stride + 1) * stride
+        if place >= due:
+            due = (place // stride + 1) * stride
             yield frame
-        if most is not None and max(due, frame.number + 1) >= most:
+        if most is not None and max(due, place + 1) >= most:
             return
 
 

@@ -110,5 +110,5 @@ def test_names_are_always_different() -> None:
         paths = ["/" + "/".join(random.choice(parts, d + 1)) + str(random.choice([".mp4", ".avi"])) for d in depths]
         found = told_apart(clips(*paths))
         assert len({clip.name for clip in found}) == len(found) == len(set(paths))
-        alone = [clip for clip in found if sum(Path(path).stem == clip.path.stem for path in set(paths)) == 1]
-        assert all(clip.name == clip.path.stem for clip in alone)
+        alone = [clip for clip in found if sum(Path(path).stem == Path(clip.path).stem for path in set(paths)) == 1]
+        assert all(clip.name == Path(clip.path).stem for clip in alone)

@@ -12,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from conftest import TINY, spots, tiny_model
+from sqair.datasets.clip import Frame
 from sqair.datasets.images import opencv, write_png
 from sqair.mot_io import read_mot
 from sqair.pretrained import save_weights
@@ -196,3 +197,11 @@ def test_pixels_count_from_one_in_rows_and_from_nothing_in_lines(
         cli.run("track", ["--help"])
     said = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "has left 1 and top 1" in said and "has x 0 and y 0" in said
+
+
+def test_frames_are_thinned_from_the_first_number_on() -> None:
+    """A folder of images may begin at 301: --max-frames and --stride count from there, rows keep the numbers."""
+    frames = [Frame(np.zeros((2, 2), np.uint8), number, 0.0) for number in (300, 301, 303, 304, 305, 309)]
+    assert [f.number for f in tracking.thin(iter(frames), 1, 5)] == [300, 301, 303, 304]
+    assert [f.number for f in tracking.thin(iter(frames), 2, None)] == [300, 303, 304, 309]
+    assert [f.number for f in tracking.thin(iter(frames), 3, 6)] == [300, 303]

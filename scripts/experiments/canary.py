@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqair.scripts.experiments.bars_table import CHECKOUT
+from sqair.scripts.experiments.bars_table import CHECKOUT, Line
 from sqair.scripts.experiments.provenance import PARTS, commit, fingerprints
-from sqair.scripts.experiments.running import Line, Store, check_names, markdown, spread, work
+from sqair.scripts.experiments.running import Store, check_names, markdown, spread, work
 
 RESULTS = "docs/results/canary.jsonl"
 WALKERS = "walkers"
@@ -83,7 +83,7 @@ def main(args: Args) -> None:
         (CHECKOUT / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def run(output: str, name: str, seed: int, origin: str, code: dict[str, str]) -> list[Line]:
+def run(output: str, name: str, seed: int, origin: str, code: dict[str, str]) -> list[dict[str, Any]]:
     """Trains and scores one of them."""
     folder = Path(output) / f"{name}-{seed}-{code['model']}"
     scores = _walkers(folder, seed) if name == WALKERS else _digits(folder, name, seed)
