@@ -106,17 +106,20 @@ def pages(lines: Sequence[Line], valid: Sequence[Code]) -> dict[str, str]:
 
 
 def publish(found: Path) -> None:
-    """Puts the lines of a results.jsonl in the place of those that the checkout has of these settings, and makes the
-    tables anew. Of each setting only lines of the latest code count."""
+    """Adds the lines of a results.jsonl to those of the checkout, and makes the tables anew.
+
+    Of a setting of which there are lines of code that does what today's does, the others go.
+    """
     from sqair.scripts.experiments.provenance import fingerprints
 
     lines = [*read_lines(RESULTS), *read_lines(str(found.resolve()))]
-    latest = {line["setting"]: line["code"] for line in lines}
-    lines = [line for line in lines if line["code"] == latest[line["setting"]]]
+    valid = alike(fingerprints(), read_lines(SAME))
+    current = {line["setting"] for line in lines if line["code"] in valid}
+    lines = [line for line in lines if line["code"] in valid or line["setting"] not in current]
     kept = {(line["setting"], line["tracked"], line["seed"], line["split"]): line for line in lines}
     lines = [line for _, line in sorted(kept.items(), key=lambda item: item[0])]
     (CHECKOUT / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for name, text in pages(lines, alike(fingerprints(), read_lines(SAME))).items():
+    for name, text in pages(lines, valid).items():
         page = CHECKOUT / name
         page.write_text(between(page.read_text(), text))
 

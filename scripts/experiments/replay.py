@@ -34,7 +34,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "colour": ("--data.colour", "--model.objects", "opaque", "--data.background", "texture", *_STILL, *STEPS),
 }
 """Words of ``sqair train`` by name."""
-CLIPS = 6
+CLIPS = 20
 
 
 @dataclass(frozen=True)
