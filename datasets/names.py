@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from sqair.datasets.clip import ClipSource
 
@@ -16,7 +17,7 @@ def told_apart(clips: Sequence[ClipSource]) -> list[ClipSource]:
     ``monday/cam.mp4`` and ``tuesday/cam.mp4`` are ``monday-cam`` and ``tuesday-cam``. Clips of an archive have the
     archive's name before theirs, and files that differ in nothing but their endings have these behind.
     """
-    clips = list({(clip.path.absolute(), clip.name): clip for clip in clips}.values())
+    clips = list({(Path(clip.path).absolute(), clip.name): clip for clip in clips}.values())
     ways = [_ways(clip) for clip in clips]
     deep = [0] * len(clips)
     while True:
@@ -33,7 +34,7 @@ def told_apart(clips: Sequence[ClipSource]) -> list[ClipSource]:
 
 def _ways(clip: ClipSource) -> list[str]:
     """What a clip may be called, shortest first."""
-    path = clip.path.absolute()
+    path = Path(clip.path).absolute()
     inside = clip.name not in (path.stem, path.name, path.parent.name)  # one clip of many in a file
     own = [path.stem, clip.name] if inside else [clip.name]
     folder = path.parent if inside or clip.name != path.parent.name else path.parent.parent
