@@ -1,14 +1,14 @@
 """How far a camera has moved, frame by frame: each frame is aligned with the scene, and can be put back to it.
 
 A camera on a mast trembles in the wind, and everything in its picture moves. That is measured here to a few hundredths
-of a pixel, whatever else moves: phase correlation says about where a frame lies, and least squares over points of the
-scene that have detail, with little weight for those that do not agree, says exactly where. Shifts only: turns and
-zooms are measured and left as they are.
+of a pixel, whatever else moves: a search says about where a frame lies, and least squares over points of the scene that
+have detail, with little weight for those that do not agree, says exactly where. Shifts only: turns and zooms are
+measured and left as they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import cv2
@@ -16,15 +16,13 @@ import numpy as np
 
 SIDE = 320
 """Pixels of the longer side of a frame as it is aligned, at most."""
-TREMBLES = 0.1
-"""Standard deviation of shifts, in pixels of frames as they are aligned, from which a camera trembles."""
 FAR = 0.1
-"""Share of a side beyond which a camera is not said to tremble, but to pan."""
+"""Share of the longer side by which a frame may be shifted."""
 POINTS = 4096
 """Points of the scene that are compared with a frame, about."""
 _BLOCK = 16
 """Points are the best of blocks of so many pixels each way."""
-_MARGIN = 4
+MARGIN = 4
 """Pixels at the border that are not compared."""
 _UNSURE = 0.05
 """Standard error, in pixels, from which the shift along a direction cannot be told."""
@@ -32,18 +30,18 @@ _CORRELATED = 12.0
 """Pixels that share their noise after smoothing."""
 _AGREE = 0.35
 """Share of points that have to agree with the scene, or else it is not known where a frame lies."""
-_PAYS = 0.1
-"""Share of the difference from the scene, at least, that has to go away with the shifts of a camera that trembles."""
-_LEAST = 0.3
+LEAST = 0.3
 """Grey levels of noise that there are at least."""
 _PLAIN = 0.75
-"""Share of points from which there is no doubt about that."""
+"""Share of points that agree from which no other guesses are made."""
 _USUAL = 1.3
 """By what factor a frame may differ more from the scene than most before other guesses are made."""
 _BETTER = 0.9
 """Share of the difference from the scene that another guess has to leave at most."""
 _OTHER = 30.0
 """Grey levels by which a point differs from the scene, at most, as it is counted."""
+_CELLS, _COVERED = 8, 0.2
+"""Parts of a picture each way, and the share of them that have to show detail."""
 _DOUBT = 16.0
 """Times by which the square of a slope has to exceed what noise makes of it."""
 _FLAT = 0.02
@@ -57,9 +55,9 @@ _FINE = 32
 class Placed(NamedTuple):
     """Where a frame lies: by how much it is shifted against the scene, ``[2]`` (x, y) in pixels of the scene.
 
-    ``away`` is how much points differ from the scene, grey levels, ``agree`` the share of those that do not differ by more
-    than noise; ``turn [2]`` says how much farther the frame has
-    moved at the ends of its half diagonal by turning and by zooming, pixels.
+    ``away`` is how much points differ from the scene, grey levels; ``agree`` the share of those that do not differ by
+    more than noise; ``turn [2]`` how much farther the frame has moved at the ends of its half diagonal by turning and
+    by zooming, pixels.
     """
 
     shift: np.ndarray
@@ -70,42 +68,6 @@ class Placed(NamedTuple):
     @property
     def sure(self) -> bool:
         return self.agree >= _AGREE
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How a camera moved over some frames, in pixels of frames of ``size`` (H, W).
-
-    Attributes:
-        told: whether the scene has the detail that it takes to tell.
-        tremble: standard deviation of the shifts, root mean square of both axes.
-        reach: largest distance between two shifts.
-        turn: standard deviation of what turning and zooming add at the corners.
-        lost: share of the frames that show nothing of the scene.
-        pays: share of the difference from the scene that the shifts take away.
-    """
-
-    size: tuple[int, int]
-    told: bool
-    tremble: float = 0.0
-    reach: float = 0.0
-    turn: float = 0.0
-    lost: float = 0.0
-    pays: float = 0.0
-
-    @property
-    def pixel(self) -> float:
-        """Pixels of a frame to one of frames as they are aligned."""
-        return max(1.0, max(self.size) / SIDE)
-
-    @property
-    def pans(self) -> bool:
-        return self.told and self.reach > 2 * FAR * min(self.size)
-
-    @property
-    def trembles(self) -> bool:
-        """Whether it moves by more than what can be told and does harm, and aligning the frames does good."""
-        return self.told and not self.pans and self.tremble >= TREMBLES * self.pixel and self.pays >= _PAYS
 
 
 @dataclass
@@ -139,9 +101,15 @@ class Steady:
         """By how much a point that shows the scene differs from it at most, grey levels."""
         energy, directions = np.linalg.eigh(self.worth * self.slopes @ self.slopes.T)
         error = self.noise * np.sqrt(_CORRELATED / np.maximum(energy, 1e-9))
-        kept = directions[:, error < _UNSURE]
+        kept = directions[:, (error < _UNSURE) & self._spread_out()]
         self.axes = kept @ kept.T
         """Projects onto the directions in which the standard error of a shift is small, ``[2, 2]``."""
+
+    def _spread_out(self) -> bool:
+        """Whether there is detail all over the scene: what is in few places may be a thing that moves."""
+        height, width = self.size
+        cell = _CELLS * (_CELLS * self.points[1] // height) + _CELLS * self.points[0] // width
+        return len(np.unique(cell[self.worth > 0.5])) >= _COVERED * _CELLS**2
 
     @property
     def told(self) -> bool:
@@ -183,7 +151,7 @@ class Steady:
         shift = start
         for _ in range(steps):
             at = np.round(shift * _FINE) / _FINE
-            weight, error = self._differ(seen, at)
+            weight, error = self.differ(seen, at)
             jacobian = self.slopes * weight
             change = np.linalg.pinv(jacobian @ self.slopes.T, _FLAT, hermitian=True) @ (jacobian @ error)
             before, shift = shift, at - np.clip(change, -2, 2)
@@ -197,7 +165,7 @@ class Steady:
         away = float(self.worth @ np.abs(error).clip(max=_OTHER)) / total
         return away, float(self.worth @ (np.abs(error) < self.tolerance)) / total
 
-    def _differ(self, seen: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def differ(self, seen: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Weights and differences ``[P]`` of the points of a frame so shifted, in the scene's light."""
         x, y = self.points[0] + np.float32(shift[0]), self.points[1] + np.float32(shift[1])
         found = cv2.remap(seen, x.astype(np.float32)[None], y.astype(np.float32)[None], cv2.INTER_CUBIC)[0]
@@ -216,7 +184,7 @@ class Steady:
 
 
 def detail(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What of a frame, uint8 ``[H, W]`` or ``[H, W, C]``, is neither noise nor slow shade, float ``[h, w]`` of a size."""
+    """What of a frame, uint8 ``[H, W]`` or ``[H, W, C]``, is neither noise nor slow shade, float ``[h, w]``."""
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) if frame.ndim == 3 and frame.shape[2] == 3 else frame
     small = cv2.resize(grey, (size[1], size[0]), interpolation=cv2.INTER_AREA).astype(np.float32)
     smooth = cv2.GaussianBlur(small, (7, 7), 1.0)
@@ -236,7 +204,7 @@ def _points(scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where a scene has most detail, block by block: ``[2, P]`` (x, y), and its slopes there, ``[2, P]``."""
     dx, dy = (cv2.Sobel(scene, cv2.CV_32F, i, 1 - i, ksize=3, scale=1 / 8) for i in (1, 0))
     strength = dx**2 + dy**2
-    strength[:_MARGIN] = strength[-_MARGIN:] = strength[:, :_MARGIN] = strength[:, -_MARGIN:] = -1
+    strength[:MARGIN] = strength[-MARGIN:] = strength[:, :MARGIN] = strength[:, -MARGIN:] = -1
     height, width = scene.shape
     each = max(1, round(POINTS * _BLOCK**2 / scene.size))
     x, y = [], []
@@ -249,52 +217,3 @@ def _points(scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             x.append(left + best % block.shape[1])
     points = np.stack([np.concatenate(x), np.concatenate(y)])
     return points, np.stack([dx, dy])[:, points[1], points[0]]
-
-
-def learn(frames: np.ndarray) -> tuple[Steady, np.ndarray, Motion]:
-    """What to align frames with, from frames uint8 ``[T, H, W]`` or ``[T, H, W, C]`` spread over a clip.
-
-    Returns:
-        It, the shifts of these frames ``[T, 2]`` (x, y) in their pixels, and how the camera moved.
-    """
-    size = (frames.shape[1], frames.shape[2])
-    scale = min(1.0, SIDE / max(size))
-    small = (max(1, round(scale * size[0])), max(1, round(scale * size[1])))
-    seen = np.stack([detail(frame, small) for frame in frames])
-    first = int(np.abs(seen - np.median(seen, 0)).mean((1, 2)).argmin())
-    steady = Steady(seen[first], _LEAST, 10**6)
-    placed = [steady.place(s, np.zeros(2)) for s in seen]
-    for _ in range(2):
-        agree = np.array([p.agree for p in placed])
-        good = np.flatnonzero(agree >= 0.5 * np.percentile(agree, 90))
-        middle = np.median([placed[i].shift for i in good], 0)
-        aligned = np.stack([put_back(seen[i], placed[i].shift - middle) for i in good])
-        scene = np.median(aligned, 0)
-        steady = Steady(scene, _spread(aligned - scene), len(good))
-        placed = [steady.place(s, p.shift - middle) for s, p in zip(seen, placed, strict=True)]
-    placed = [p._replace(shift=steady.axes @ p.shift) for p in placed]
-    steady.usual = float(np.median([p.away for p in placed]))
-    pixels = np.array([size[1] / small[1], size[0] / small[0]])
-    shifts = pixels * np.stack([p.shift if p.sure else np.zeros(2) for p in placed])
-    return steady, shifts, _motion(steady, seen, placed, size)
-
-
-def _spread(away: np.ndarray) -> float:
-    """By how much most of what is ``away [T, h, w]`` from a scene differs from it: a standard deviation without tails."""
-    return max(1.4826 * float(np.median(np.abs(away[..., _MARGIN:-_MARGIN:2, _MARGIN:-_MARGIN:2]))), _LEAST)
-
-
-def _motion(steady: Steady, seen: np.ndarray, placed: list[Placed], size: tuple[int, int]) -> Motion:
-    sure = [i for i, p in enumerate(placed) if p.sure]
-    lost = 1 - len(sure) / len(placed)
-    if not steady.told or len(sure) < 3:
-        return Motion(size, False, lost=lost)
-    pixel = max(size) / max(steady.size)
-    shifts = pixel * np.stack([placed[i].shift for i in sure])
-    turns = pixel * np.stack([placed[i].turn for i in sure])
-    away = sum(steady.compare(steady._differ(seen[i], np.zeros(2))[1])[0] for i in sure)
-    aligned = sum(placed[i].away for i in sure)
-    return Motion(
-        size, True, float(np.sqrt(shifts.var(0).mean())), float(np.hypot(*np.ptp(shifts, axis=0))),
-        float(np.sqrt(turns.var(0).sum())), lost, 1 - aligned / max(away, 1e-9),
-    )  # fmt: skip
