@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from sqair.camera import Stabilise
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
@@ -61,8 +62,8 @@ def train(
     """
     if isinstance(data, np.ndarray):
         _check_array(data)
-    model, schedule = config or _suggested(data)
-    trainer = Trainer(model, schedule, _source(data, model, schedule), device)
+    model, schedule, stabilise = (*config, "auto") if config else _suggested(data)
+    trainer = Trainer(model, schedule, _source(data, model, schedule, stabilise), device)
     with tqdm(total=trainer.total_steps, desc="training", unit="step") as bar:
         for metrics in trainer.run():
             bar.set_postfix_str(f"bound {metrics['elbo']:.1f}", refresh=False)
@@ -70,13 +71,13 @@ def train(
     return trainer.model.eval()
 
 
-def _suggested(data: str | Path | Recipe | np.ndarray) -> tuple[ModelConfig, TrainConfig]:
+def _suggested(data: str | Path | Recipe | np.ndarray) -> tuple[ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if isinstance(data, str | Path):
         args = parse(["--output", "unused", "--data", str(data)])
-        return args.model, args.train
+        return args.model, args.train, args.stabilise
     height, width, channels = _canvas(data)
-    return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig()
+    return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
 
 
 def _check_array(clips: np.ndarray) -> None:
@@ -91,12 +92,14 @@ def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:
     return data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
 
 
-def _source(data: str | Path | Recipe | np.ndarray, model: ModelConfig, schedule: TrainConfig) -> ClipSource:
+def _source(
+    data: str | Path | Recipe | np.ndarray, model: ModelConfig, schedule: TrainConfig, stabilise: Stabilise
+) -> ClipSource:
     if isinstance(data, str | Path):
         clips = read_source(data)
         check_sizes(clips, model)
         length = max(stage.length for stage in schedule.stages)
-        return Footage(clips, (model.height, model.width), model.channels, length, schedule.seed)
+        return Footage(clips, (model.height, model.width), model.channels, length, schedule.seed, stabilise)
     has, takes = _canvas(data), (model.height, model.width, model.channels)
     if has != takes:
         raise UserError(f"the data have [H, W, C] {list(has)}, the model takes {list(takes)}: let them agree")

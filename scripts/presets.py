@@ -56,7 +56,7 @@ def with_presets(words: Sequence[str], args_type: type) -> list[str]:
         config = _run_config(_value(words, "--output"))
     words = [*(read_flags(config, args_type) if config else []), *words]
     if footage is not None and Path(footage).exists():
-        words = [*flag_words(_footage(footage), args_type, footage), *words]
+        words = [*flag_words(_footage(footage, words), args_type, footage), *words]
     if preset := _value(words, "--preset"):
         words = [*flag_words(get_preset(preset), args_type, f"preset {preset}"), *words]
     if recipe := _value(words, "--recipe"):
@@ -64,12 +64,14 @@ def with_presets(words: Sequence[str], args_type: type) -> list[str]:
     return words
 
 
-def _footage(source: str) -> Mapping[str, Any]:
+def _footage(source: str, words: Sequence[str]) -> Mapping[str, Any]:
     """What follows from footage, which is printed. Raises UserError if it is no good."""
     from sqair.datasets.survey import describe, suggest, survey
     from sqair.datasets.video import read_source
+    from sqair.scripts.stabilise import read_stabilise
 
-    seen = survey(read_source(source))
+    word = _value(words, "--stabilise") or "auto"
+    seen = survey(read_source(source), read_stabilise([] if word.startswith("-") else [word]))
     settings = suggest(seen)
     print(describe(seen, settings))
     return settings

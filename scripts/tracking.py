@@ -29,6 +29,7 @@ from sqair.model import SQAIR
 from sqair.mot_io import write_mot
 from sqair.pretrained import load_weights
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.notes import Notes
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, track_clips
@@ -59,20 +60,22 @@ def track(args: Args) -> float:
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
+    notes = Notes(model.config.slots)
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=total, unit="frame", disable=None) as bar:
             if _fit_together(clips, args, model.config):
-                begun, done = _track_archive(args, model, clips, stage, bar, interrupts)
+                begun, done = _track_archive(args, model, clips, stage, bar, interrupts, notes)
             else:
                 for clip in clips:
-                    frames, error = _track_stream(args, model, clip, stage, bar, interrupts)
+                    frames, error = _track_stream(args, model, clip, stage, bar, interrupts, notes)
                     begun, done, truncated = begun + 1, done + frames, truncated or error
                     if interrupts.caught is not None:
                         break
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
     rate = done / (time.monotonic() - began)
     print(f"{_count(begun, 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
+    print(*notes.lines(), sep="\n", end="\n" if notes.lines() else "")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
@@ -117,7 +120,7 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
 
 
 def _track_archive(
-    args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts
+    args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts, notes: Notes
 ) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     keep_freed_memory()
@@ -131,6 +134,7 @@ def _track_archive(
         found = track_clips(model, frames, box=args.box, refine=args.refine, memory=args.memory, batch=size)
         for clip, images, tracks in zip(batch, frames, found, strict=True):
             write_mot(stage / f"{clip.name}.txt", tracks)
+            notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay(images, map(tracks.at, range(len(images))))
                 write_video(stage / f"{clip.name}.mp4", pictures, clip.fps)
@@ -147,30 +151,32 @@ def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[np.ndarray]:
         canvas = (model.config.height, model.config.width)
         watched, _ = thinned(clip, canvas, model.config.channels, WATCHED)
         if len(watched):
-            tracker.watch(watched)
+            height, width = Fit(clip.size, canvas).inner
+            tracker.watch(watched[:, :height, :width])
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     return frames
 
 
 def _track_stream(
-    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
+    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts, notes: Notes
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory)
+    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory, stabilise=args.stabilise)
     truncated = None
     with RowFiles(stage, clip.name, args.stride, clip.fps if args.json else None) as rows:
         frames = islice(open_clip(tracker, clip), 0, args.max_frames, args.stride)
         frames = takewhile(lambda _: interrupts.caught is None, frames)
         try:
             if args.overlay or args.show or args.gif:
-                _picture(args, clip, _draw(frames, tracker, rows, bar), stage)
+                _picture(args, clip, _draw(frames, tracker, rows, bar, notes), stage)
             else:
                 for frame in frames:
-                    rows.add(tracker.update(frame), tracker)
+                    rows.add(notes.counted(tracker.update(frame)), tracker)
                     bar.update()
         except TruncatedClip as error:
             truncated = error
+    notes.camera(clip, tracker)
     return tracker.frame, truncated
 
 
@@ -217,7 +223,9 @@ def _watched(frames: Iterator[np.ndarray], tracker: Tracker) -> Iterator[np.ndar
     yield from frames
 
 
-def _draw(frames: Iterator[np.ndarray], tracker: Tracker, rows: RowFiles, bar: tqdm) -> Iterator[np.ndarray]:
+def _draw(
+    frames: Iterator[np.ndarray], tracker: Tracker, rows: RowFiles, bar: tqdm, notes: Notes
+) -> Iterator[np.ndarray]:
     """The frames with their tracks, as they are tracked. One frame is held at a time."""
     latest: deque[np.ndarray] = deque(maxlen=1)
 
@@ -228,7 +236,7 @@ def _draw(frames: Iterator[np.ndarray], tracker: Tracker, rows: RowFiles, bar: t
 
     def tracked() -> Iterator[Tracks]:
         while True:  # overlay takes a frame and then its tracks, until there are no more frames
-            found = tracker.update(latest[0])
+            found = notes.counted(tracker.update(latest[0]))
             rows.add(found, tracker)
             bar.update()
             yield found

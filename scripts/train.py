@@ -22,6 +22,7 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
 from sqair.scripts.presets import with_presets
+from sqair.scripts.stabilise import StabiliseFlag
 
 
 def _read_stages(words: list[str]) -> tuple[Stage, ...]:
@@ -79,6 +80,9 @@ class Args:
     footage: Path | None = None
     """Train on this instead of generated video: a video of a camera that does not move, a folder of images, a
     MOTChallenge folder or a folder of them. `--data PATH` is the same. What follows from the footage is set by it."""
+    stabilise: StabiliseFlag = "auto"
+    """Footage: put every frame where the scene is. By default where a survey finds that the camera trembles; `on`, or
+    nothing after it, wherever the scene has the detail to tell; `off` never."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False

@@ -21,6 +21,7 @@ from sqair.errors import UserError
 from sqair.memory import keep_freed_memory
 from sqair.pretrained import save_weights
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.notes import full_model
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
@@ -45,7 +46,10 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips]:
     config = args.model
     length = max(stage.length for stage in args.train.stages)
     sources = read_source(args.footage)
-    footage = Footage(sources, (config.height, config.width), config.channels, length, args.train.seed)
+    canvas = (config.height, config.width)
+    footage = Footage(sources, canvas, config.channels, length, args.train.seed, args.stabilise)
+    if footage.left_out:
+        print(f"left out: {footage.left_out} of {len(sources)} clips, which have fewer than {length} frames")
     return footage, ValidationClips(*footage.held_out(args.validation_clips))
 
 
@@ -168,6 +172,8 @@ def _finish(session: Session) -> None:
         f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: "
         f"bound {session.bound:.1f} nats a frame{'' if math.isnan(session.count) else counted}"
     )
+    if full := full_model(*session.validation.full, args.model.slots):
+        print(full)
     print(
         f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"
     )

@@ -51,6 +51,8 @@ class Validation:
         self.frames = to_frames(clips.frames, device)
         self.still = None if clips.scenes is None else to_frames(clips.scenes[:, None], device)[0]
         self.pixels, self.count = clips.frames, clips.count
+        self.full = (0, 0)
+        """Of the frames that were last measured, those with as many objects as the model can have; and all."""
 
     @torch.no_grad()
     def measure(self, model: SQAIR) -> tuple[dict[str, float], list[Step]]:
@@ -68,6 +70,7 @@ class Validation:
         steps = model(self.frames, Inference(), still)
         model.train(training)
         found = self._counts(steps)
+        self.full = (int((found >= model.config.slots).sum()), found.size)
         if self.count is None:
             return summary, steps
         right = (self.count[0] <= found) & (found <= self.count[1])

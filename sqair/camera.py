@@ -19,6 +19,8 @@ _LOST = 0.3
 """Share of the frames that may show nothing of the scene."""
 _FEWEST = 8
 """Frames from which it can be told how a camera moves."""
+_GRAIN = 0.5
+"""Grey levels of noise, after smoothing, that are reckoned with in a single frame."""
 _SMALLEST = 32
 """Pixels of the shorter side of frames for which that is asked."""
 
@@ -138,7 +140,7 @@ def panned(frames: np.ndarray) -> float:
     seen = [detail(frame, _small(size)) for frame in frames]
     found = []
     for before, after in zip(seen, seen[1:], strict=False):
-        steady = Steady(before, LEAST, 10**6)
+        steady = Steady(before, _GRAIN, 1)
         placed = steady.place(after, found[-1].shift if found else np.zeros(2))
         if steady.told and placed.sure:
             found.append(placed)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.bounds import Terms
+from sqair.camera import Motion, Stabilise, steadied
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.fit import Fit
@@ -24,6 +25,7 @@ from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
+from sqair.steady import Steady, put_back
 from sqair.tracks import Tracks
 from sqair.trainer import to_frames
 
@@ -114,6 +116,21 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     return picked, State(objects, state.next_id[clips], first=False, background=last)
 
 
+def moved(box: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes ``[M, 4]`` (x, y, w, h) moved by a ``shift [2]`` (x, y).
+
+    Those that were within a frame of ``size`` (H, W) are cut where they leave it, but for a pixel.
+    """
+    if not np.any(shift):
+        return box
+    edge = np.array([size[1], size[0]], dtype=np.float64)
+    first, last = box[:, :2] + shift, box[:, :2] + box[:, 2:] + shift
+    within = (box[:, :2] >= 0) & (box[:, :2] + box[:, 2:] <= edge)
+    first = np.where(within, first.clip(0, edge - 1), first)
+    last = np.where(within, np.maximum(last.clip(0, edge), first + 1e-3), last)
+    return np.concatenate([first, last - first], 1)
+
+
 def inference(refine: bool, memory: int) -> Inference:
     """How the tracker chooses latents: refined presence with a memory, or the amortised posteriors alone."""
     return Refined(memory=memory) if refine else Inference()
@@ -129,6 +146,7 @@ class Tracker:
         box: BoxKind = "ink",
         refine: bool = True,
         memory: int = 30,
+        stabilise: Stabilise = "auto",
     ) -> None:
         """
         Args:
@@ -138,10 +156,13 @@ class Tracker:
             refine: decide presence by what each object gains (presence.Refined); otherwise by the amortised
                 posterior.
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
+            stabilise: put frames where the scene is that ``watch`` has seen: ``auto``, if the camera trembles, ``on``,
+                wherever that can be told, or ``off``. Boxes are in the pixels of frames as they came.
         """
         self.model = model.eval()
         self.box: BoxKind = box
         self.inference = inference(refine, memory)
+        self.stabilise: Stabilise = stabilise
         self.reset()
 
     @staticmethod
@@ -154,6 +175,10 @@ class Tracker:
         self.frame = 0
         self.last: Step | None = None
         self._state: State | None = None
+        self.motion: Motion | None = None
+        """How the camera moved over the frames of ``watch``, in their pixels on the canvas; None without a look."""
+        self.steady: Steady | None = None
+        """What puts frames where the scene is, if they are stabilised."""
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:
@@ -165,10 +190,15 @@ class Tracker:
         Raises:
             UserError: as ``update`` does.
         """
-        frames = np.stack([self._fit(frame).frame(frame) for frame in frames])
-        check_frames(frames[None], self.model.config)
+        fit = self._fit(frames[0])
+        canvases = np.stack([fit.frame(frame) for frame in frames])
+        check_frames(canvases[None], self.model.config)
         self.reset()
-        images = to_frames(frames[None], next(self.model.parameters()).device)
+        if self.model.config.background == "still":
+            inside = canvases[:, : fit.inner[0], : fit.inner[1]]
+            self.steady, still, self.motion = steadied(inside, self.stabilise)
+            canvases = np.stack([Fit(fit.inner, fit.canvas).frame(image) for image in still])
+        images = to_frames(canvases[None], next(self.model.parameters()).device)
         self._state = self.model.initial_state(1, images, self.model.still(images))
 
     @torch.inference_mode()
@@ -181,15 +211,19 @@ class Tracker:
             UserError: the frame is not uint8, or not of the size of a model that scales none.
         """
         fit = self._fit(frame)
-        frame = fit.frame(frame)
-        check_frames(frame[None, None], self.model.config)
-        image = to_frames(frame[None, None], next(self.model.parameters()).device)[0]
+        canvas = fit.frame(frame)
+        check_frames(canvas[None, None], self.model.config)
+        shift = np.zeros(2)
+        if self.steady is not None:
+            shift = self.steady.locate(frame)
+            canvas = fit.frame(put_back(frame, shift))
+        image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)
         self.last, self._state = explain(self.model, image, self._state, self.inference)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
-        return replace(tracks, box=fit.boxes(tracks.box))
+        return replace(tracks, box=moved(fit.boxes(tracks.box), shift, fit.size))
 
     def appearance(self) -> dict[int, np.ndarray]:
         """z_what ``[D]`` of the objects of the last frame, by their ids."""
