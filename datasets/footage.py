@@ -17,7 +17,7 @@ from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.images import to_channels
 from sqair.errors import UserError
 from sqair.fit import Fit
-from sqair.steady import Steady, put_back
+from sqair.steady import Steady
 
 HELD_OUT = 0.05
 """Share of the footage that is kept for validation, or more where a window is more."""
@@ -49,7 +49,7 @@ def scaled(
     fit = Fit(clip.size, size)
     try:
         for frame in clip.frames():
-            still = frame if steady is None else put_back(frame, steady.locate(frame))
+            still = frame if steady is None else steady.still(frame)[0]
             yield fit.frame(to_channels(still, channels))
     except TruncatedClip:
         return

@@ -48,7 +48,7 @@ class Look:
 
     Attributes:
         length: frames of the whole clip.
-        motion: how its camera moved.
+        motion: how its camera moved; pan: how far it went, pixels of the canvas, if it is far.
         colour: whether it is in colour.
         noise: standard deviation of what does not move, of 1; least: difference from which something is seen, of 1.
         scene: uint8 ``[h, w, C]``.
@@ -60,6 +60,7 @@ class Look:
     clip: ClipSource
     length: int
     motion: Motion
+    pan: float
     colour: bool
     noise: float
     least: float

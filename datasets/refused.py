@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from sqair.datasets.clip import ClipSource
 from sqair.datasets.looks import Blob, Extremes, Look
 from sqair.errors import UserError
 
@@ -34,10 +33,11 @@ def measure(away: np.ndarray, found: Sequence[Sequence[Blob]]) -> Extremes:
     return Extremes(255 * peak, widest, changing, beside < WHITE, broad)
 
 
-def pans(clip: ClipSource, pixels: float) -> UserError:
-    """A camera that moves by so many pixels."""
+def pans(look: Look, scale: float) -> UserError:
+    """A camera that moves; ``scale`` is how many pixels of a frame one of these is."""
     return UserError(
-        f"{clip.path}: the camera pans by {pixels:.0f} pixels: it must stand still; cut out a part where it does"
+        f"{look.clip.path}: the camera pans by {scale * look.pan:.0f} pixels: it must stand still; cut out a part in "
+        "which it does"
     )
 
 

@@ -73,7 +73,8 @@ class Survey:
         clips: how many clips there are.
         left_out: clips that are too short to tell what moves in them.
         trembling: clips of which the camera trembles; tremble: by how much, the standard deviation, median of these.
-        turn: by how much the corners move beside that, as the camera turns or zooms.
+        turning: clips of which it turns or zooms; turn: by how much at the corners, median of these.
+        panning: clips of which it pans.
         steadied: whether these clips are put where their scene is, so that all of the above is about what is left.
         scenes: whether the clips show one scene, each its own, or things on black.
     """
@@ -94,7 +95,9 @@ class Survey:
     left_out: int = 0
     trembling: int = 0
     tremble: float = 0.0
+    turning: int = 0
     turn: float = 0.0
+    panning: int = 0
     steadied: bool = False
     scenes: Scenes = "one"
 
@@ -110,6 +113,9 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
     scale = min(1.0, LONG_SIDE / max(height, width))
     with one_thread():
         looks = list(_looks(clips, (max(1, round(scale * height)), max(1, round(scale * width))), stabilise))
+    panning = [look for look in looks if look.pan]
+    if 2 * len(panning) >= len(looks):
+        raise refused.pans(panning[0], 1 / scale)
     noise = float(np.median([look.noise for look in looks]))
     found = [blob for look in looks for blobs in look.blobs for blob in blobs]
     if noise > NOISIEST:
@@ -126,6 +132,7 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
     counts = [len(blobs) for look in looks for blobs in look.blobs]
     energy = np.array([blob.energy for blob in found])[alone] / scale**2
     shaking = [look.motion for look in looks if look.motion.trembles]
+    turning = [look.motion for look in looks if look.motion.turns]
     return Survey(
         (height, width), any(look.colour for look in looks), noise,
         float(np.median([blob.contrast for blob in found])), float(np.percentile(counts, 95)), float(np.mean(counts)),
@@ -133,7 +140,8 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
         float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2),
         int(np.percentile([look.length for look in looks], 10, method="lower")), len(clips), len(clips) - len(looks),
         len(shaking), float(np.median([m.tremble for m in shaking])) / scale if shaking else 0.0,
-        float(np.median([m.turn for m in shaking])) / scale if shaking else 0.0, stabilise != "off",
+        len(turning), float(np.median([m.turn for m in turning])) / scale if turning else 0.0, len(panning),
+        stabilise != "off",
         compare_scenes([look.scene for look in looks]),
     )  # fmt: skip
 
@@ -153,11 +161,10 @@ def _looks(clips: Sequence[ClipSource], size: tuple[int, int], stabilise: Stabil
 
 
 def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise) -> Look:
-    """What is seen in some frames ``[T, h, w]`` or ``[T, h, w, C]`` of a clip. Raises UserError if the camera pans."""
+    """What is seen in some frames ``[T, h, w]`` or ``[T, h, w, C]`` of a clip."""
     _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
     pan = motion.reach if motion.pans else panned(frames) if motion.lost > LOST else 0.0
-    if pan > FAR * max(frames.shape[1:3]):
-        raise refused.pans(clip, pan * clip.size[1] / frames.shape[2])
+    pan = pan if pan > FAR * max(frames.shape[1:3]) else 0.0
     frames = frames if stabilise == "off" else seen
     frames = frames if frames.ndim == 4 else frames[..., None]
     colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
@@ -168,7 +175,7 @@ def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise
     found = [find_blobs(image, least) for image in away]
     smallest = max(6.0, SPECK * away[0, ..., 0].size)
     blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
-    return Look(clip, length, motion, colour, noise, least, scene, smallest, blobs, refused.measure(away, found))
+    return Look(clip, length, motion, pan, colour, noise, least, scene, smallest, blobs, refused.measure(away, found))
 
 
 def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
@@ -248,12 +255,20 @@ def _remarks(seen: Survey) -> Iterator[str]:
     """What is unusual about footage."""
     if seen.left_out:
         yield f"left out: {seen.left_out} of {seen.clips} clips, which have fewer than {SHORTEST} frames"
+
+    def where(clips: int) -> str:
+        return "" if seen.clips == 1 else f"in {clips} of {seen.clips} clips "
+
     if seen.trembling:
-        where = "" if seen.clips == 1 else f"in {seen.trembling} of {seen.clips} clips "
         done = "it is put right in every frame" if seen.steadied else "left as it is, by --stabilise off"
-        yield f"{where}the camera trembles by {seen.tremble:.2g} pixels (standard deviation): {done}"
-        if seen.turn > max(1.0, seen.tremble):
-            yield f"it also turns or zooms, by {seen.turn:.2g} pixels at the corners: that stays; fix the camera"
+        yield f"{where(seen.trembling)}the camera trembles by {seen.tremble:.2g} pixels (standard deviation): {done}"
+    if seen.turning:
+        yield (
+            f"warning: {where(seen.turning)}the camera turns or zooms, by about {seen.turn:.2g} pixels at the corners: "
+            "that cannot be put right"
+        )
+    if seen.panning:
+        yield f"warning: {where(seen.panning)}the camera pans: it must stand still; leave these out"
     many = f"{seen.clips} clips of about {seen.length} frames"
     if seen.scenes == "black":
         yield f"{many} of light things on black, not footage of a scene"

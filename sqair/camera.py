@@ -17,11 +17,13 @@ _PAYS = 0.1
 """Share of the difference from the scene, at least, that has to go away with the shifts of a camera that trembles."""
 _LOST = 0.3
 """Share of the frames that may show nothing of the scene."""
+_NOTHING = 0.9
+"""Share of the frames that show nothing of the scene where there is none."""
 _FEWEST = 8
 """Frames from which it can be told how a camera moves."""
 _GRAIN = 0.5
 """Grey levels of noise, after smoothing, that are reckoned with in a single frame."""
-_SMALLEST = 32
+_SMALLEST = 64
 """Pixels of the shorter side of frames for which that is asked."""
 
 
@@ -54,6 +56,11 @@ class Motion:
     @property
     def pans(self) -> bool:
         return self.told and self.pays >= _PAYS and self.reach > 2 * FAR * min(self.size)
+
+    @property
+    def turns(self) -> bool:
+        """Whether it turns or zooms by more than a shift can put right; by how much is about ``turn`` then."""
+        return self.turn >= self.pixel and self.lost < _NOTHING and (self.lost > _LOST or self.turn > self.tremble)
 
     @property
     def trembles(self) -> bool:
@@ -97,17 +104,17 @@ def _motion(steady: Steady, seen: np.ndarray, placed: list[Placed], size: tuple[
     """How the camera moved, by where the frames were ``placed``."""
     sure = [i for i, p in enumerate(placed) if p.sure]
     lost = 1 - len(sure) / len(placed)
-    if not steady.told or len(sure) < _FEWEST or lost > _LOST:
-        return Motion(size, False, lost=lost)
     pixel = max(size) / max(steady.size)
+    turn = float(np.sqrt(pixel**2 * np.stack([p.turn for p in placed]).var(0).sum())) if steady.told else 0.0
+    if not steady.told or len(sure) < _FEWEST or lost > _LOST:
+        return Motion(size, False, turn=turn, lost=lost)
     shifts = pixel * np.stack([placed[i].shift for i in sure])
-    turns = pixel * np.stack([placed[i].turn for i in sure])
     low, high = np.percentile(shifts, [5, 95], axis=0)
     away = sum(steady.compare(steady.differ(seen[i], np.zeros(2))[1])[0] for i in sure)
     aligned = sum(placed[i].away for i in sure)
     return Motion(
         size, True, float(np.sqrt(shifts.var(0).mean())), float(np.hypot(*(high - low)) / 0.9),
-        float(np.sqrt(turns.var(0).sum())), lost, 1 - aligned / max(away, 1e-9),
+        turn, lost, 1 - aligned / max(away, 1e-9),
     )  # fmt: skip
 
 
@@ -128,7 +135,8 @@ def steadied(frames: np.ndarray, wanted: Stabilise) -> tuple[Steady | None, np.n
     steady, shifts, motion = learn(frames)
     if not (motion.trembles or (wanted == "on" and motion.told)):
         return None, frames, motion
-    return steady, np.stack([put_back(f, s) for f, s in zip(frames, shifts, strict=True)]), motion
+    scene = np.median([put_back(f, s) for f, s in zip(frames, shifts, strict=True)], 0).astype(np.uint8)
+    return steady, np.stack([put_back(f, s, scene) for f, s in zip(frames, shifts, strict=True)]), motion
 
 
 def panned(frames: np.ndarray) -> float:
@@ -137,6 +145,8 @@ def panned(frames: np.ndarray) -> float:
     It is the sum over neighbours; 0 if most of them have nothing in common that would tell.
     """
     size = (frames.shape[1], frames.shape[2])
+    if min(size) < _SMALLEST:
+        return 0.0
     seen = [detail(frame, _small(size)) for frame in frames]
     found = []
     for before, after in zip(seen, seen[1:], strict=False):

@@ -80,6 +80,7 @@ class Steady:
         frames: of how many frames it is the median.
         usual: by how much the points of most frames differ from it, those of which something else hides it too.
         last: the last shift that was sure; frames that cannot be aligned are taken to lie there.
+        before: the last frame that was put back.
     """
 
     scene: np.ndarray
@@ -87,6 +88,7 @@ class Steady:
     frames: int
     usual: float = 0.0
     last: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    before: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         self.size = (self.scene.shape[0], self.scene.shape[1])
@@ -125,6 +127,12 @@ class Steady:
             if placed.sure and np.abs(shift).max() <= FAR * max(self.size):
                 self.last = shift
         return self.last * scale
+
+    def still(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A frame where its scene is, and the shift ``[2]`` (x, y) in its pixels that it came with."""
+        shift = self.locate(frame)
+        self.before = put_back(frame, shift, self.before)
+        return self.before, shift
 
     def place(self, seen: np.ndarray, start: np.ndarray) -> Placed:
         """Where a frame of which the detail ``[h, w]`` is seen lies, beginning with a guess ``start [2]``."""
@@ -191,13 +199,24 @@ def detail(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return smooth - cv2.blur(smooth, (25, 25))
 
 
-def put_back(frame: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """A frame without its ``shift [2]`` (x, y) in pixels; its border goes on as it ends."""
+def put_back(frame: np.ndarray, shift: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
+    """A frame without its ``shift [2]`` (x, y) in pixels.
+
+    What it does not show at its border is as in a frame ``before``, put back as well, or goes on as the frame ends.
+    """
     if not np.any(shift):
         return frame
     height, width = frame.shape[:2]
     matrix = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float64)
-    return cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    still = cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    if before is not None and before.shape == frame.shape:
+        for axis, side in ((1, shift[0]), (0, shift[1])):
+            strip = int(np.ceil(abs(side)))
+            gone = slice(-strip, None) if side > 0 else slice(0, strip)
+            if strip:
+                where = (slice(None), gone) if axis else (gone, slice(None))
+                still[where] = before[where]
+    return still
 
 
 def _points(scene: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

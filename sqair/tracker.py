@@ -25,7 +25,7 @@ from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
-from sqair.steady import Steady, put_back
+from sqair.steady import Steady
 from sqair.tracks import Tracks
 from sqair.trainer import to_frames
 
@@ -215,8 +215,8 @@ class Tracker:
         check_frames(canvas[None, None], self.model.config)
         shift = np.zeros(2)
         if self.steady is not None:
-            shift = self.steady.locate(frame)
-            canvas = fit.frame(put_back(frame, shift))
+            still, shift = self.steady.still(frame)
+            canvas = fit.frame(still)
         image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)
