@@ -181,7 +181,7 @@ def _stored(
     with tempfile.TemporaryFile() as file:
         try:
             for frame in scaled(clip, size, channels, steady):
-                file.write(np.ascontiguousarray(frame))
+                file.write(np.ascontiguousarray(frame).data)
                 length += 1
                 bar.update()
             file.flush()

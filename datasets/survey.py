@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -202,7 +202,7 @@ def compare_scenes(scenes: Sequence[np.ndarray]) -> Scenes:
     return "one" if np.median(same) >= ALIKE else "own"
 
 
-def suggest(seen: Survey) -> dict[str, dict]:
+def suggest(seen: Survey) -> dict[str, Any]:
     """Settings of ``sqair train`` for footage like this, nested as in a YAML file."""
     side = float(np.sqrt(seen.height * seen.width))
     scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
@@ -235,7 +235,7 @@ def suggest(seen: Survey) -> dict[str, dict]:
     }  # fmt: skip
 
 
-def describe(seen: Survey, settings: dict[str, dict]) -> str:
+def describe(seen: Survey, settings: dict[str, Any]) -> str:
     """What a survey saw and chose, for people."""
     model = settings["model"]
     kind = "colour" if seen.colour else "grey"

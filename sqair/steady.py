@@ -131,7 +131,8 @@ class Steady:
     def still(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A frame where its scene is, and the shift ``[2]`` (x, y) in its pixels that it came with."""
         shift = self.locate(frame)
-        self.before = put_back(frame, shift, self.before)
+        shrinks = frame.shape[1] >= 2 * self.size[1]
+        self.before = put_back(frame, shift, self.before, cv2.INTER_LINEAR if shrinks else cv2.INTER_CUBIC)
         return self.before, shift
 
     def place(self, seen: np.ndarray, start: np.ndarray) -> Placed:
@@ -199,8 +200,10 @@ def detail(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return smooth - cv2.blur(smooth, (25, 25))
 
 
-def put_back(frame: np.ndarray, shift: np.ndarray, before: np.ndarray | None = None) -> np.ndarray:
-    """A frame without its ``shift [2]`` (x, y) in pixels.
+def put_back(
+    frame: np.ndarray, shift: np.ndarray, before: np.ndarray | None = None, how: int = cv2.INTER_CUBIC
+) -> np.ndarray:
+    """A frame without its ``shift [2]`` (x, y) in pixels, interpolated as OpenCV's constant says: ``how``.
 
     What it does not show at its border is as in a frame ``before``, put back as well, or goes on as the frame ends.
     """
@@ -208,7 +211,7 @@ def put_back(frame: np.ndarray, shift: np.ndarray, before: np.ndarray | None = N
         return frame
     height, width = frame.shape[:2]
     matrix = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]], np.float64)
-    still = cv2.warpAffine(frame, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    still = cv2.warpAffine(frame, matrix, (width, height), flags=how, borderMode=cv2.BORDER_REPLICATE)
     if before is not None and before.shape == frame.shape:
         for axis, side in ((1, shift[0]), (0, shift[1])):
             strip = int(np.ceil(abs(side)))

@@ -124,7 +124,10 @@ def make_footage(folder: Path) -> dict[str, str]:
     _images(folder / "a-spoiled-image", walk(9))
     (folder / "a-spoiled-image" / "005.png").write_bytes(b"words")
     np.savez(folder / "archive.npz", frames=walk(20)[None])
-    works = ("sound.mp4", "ends-early.mp4", "one-flash.mp4", "grey", "tiny", "clips-of-other-kinds", "promises-more")
+    works = (
+        "sound.mp4", "ends-early.mp4", "one-flash.mp4", "grey", "tiny", "clips-of-other-kinds", "promises-more",
+        "a-short-clip-among-them",
+    )  # fmt: skip
     names = [*(entry.name for entry in os.scandir(folder)), "missing.mp4"]
     return {name: WORKS if name in (*works, "archive.npz") else REFUSED for name in sorted(names)}
 
