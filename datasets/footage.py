@@ -12,13 +12,15 @@ import torch
 from tqdm import tqdm
 
 from sqair.background import exposure, most_shown
+from sqair.camera import Stabilise, steadied
 from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.images import to_channels
 from sqair.errors import UserError
 from sqair.fit import Fit
+from sqair.steady import Steady
 
 HELD_OUT = 0.05
-"""Share at the end of every clip that is kept for validation, or a window of it if that is more."""
+"""Share of the footage that is kept for validation, or more where a window is more."""
 SCENE = 40
 """Frames of a clip from which the image of its scene is taken, evenly spread over it."""
 WORKERS = 4
@@ -37,15 +39,18 @@ def relit(scene: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return (scene * light.movedim(-3, -1).numpy()).clip(0, 255)
 
 
-def scaled(clip: ClipSource, size: tuple[int, int], channels: int | None) -> Iterator[np.ndarray]:
+def scaled(
+    clip: ClipSource, size: tuple[int, int], channels: int | None, steady: Steady | None = None
+) -> Iterator[np.ndarray]:
     """The frames of a clip on canvases of ``size`` (h, w); those that are there, of a clip that ends early.
 
-    Raises UserError as ``ClipSource.frames`` does.
+    They are put where the scene is if ``steady`` says where that is. Raises UserError as ``ClipSource.frames`` does.
     """
     fit = Fit(clip.size, size)
     try:
         for frame in clip.frames():
-            yield fit.frame(to_channels(frame, channels))
+            still = frame if steady is None else steady.still(frame)[0]
+            yield fit.frame(to_channels(still, channels))
     except TruncatedClip:
         return
 
@@ -72,26 +77,59 @@ def thinned(
     return np.array([kept[i] for i in chosen], np.uint8), length
 
 
+def held_out_from(lengths: Sequence[int], window: int) -> list[int]:
+    """From which frame on each clip of so many frames is held out, so that training sees only what is before that.
+
+    The ends of long clips are, of short ones a few as a whole, whichever leaves more to train on. What is left of a
+    single clip that has no two windows is held out even if it is less than one, or nothing.
+    """
+    ends = [n - max(window, round(HELD_OUT * n)) if n >= 2 * window else n for n in lengths]
+    whole = max(1, round(HELD_OUT * len(lengths)))
+    held = sum(lengths) - sum(ends)
+    if len(lengths) == 1 or 0 < held <= sum(lengths) * whole / len(lengths):
+        return ends if held else [window]
+    chosen = set(np.linspace(0, len(lengths) - 1, whole + 2).round().astype(int)[1:-1].tolist())
+    return [0 if i in chosen else n for i, n in enumerate(lengths)]
+
+
 class Footage:
     """Clips of a camera as a source of training clips: windows of ``length`` frames, drawn at random in time.
 
     All frames are decoded once, some clips at a time, and kept as they are on the canvas, in temporary files without a
-    name (in ``TMPDIR``) which the system removes when the process ends.
+    name (in ``TMPDIR``) which the system removes when the process ends. Before that some frames of each clip are looked
+    at to tell where its scene is, unless nothing is to be stabilised.
+
+    Attributes:
+        clips: those that have a window.
+        frames: of each of them, uint8 ``[T, h, w]`` or ``[T, h, w, C]``.
+        ends: frames of each that training sees, its first ones; the others are held out.
+        left_out: how many clips have none.
     """
 
     def __init__(
-        self, clips: Sequence[ClipSource], size: tuple[int, int], channels: int, length: int, seed: int
+        self,
+        clips: Sequence[ClipSource],
+        size: tuple[int, int],
+        channels: int,
+        length: int,
+        seed: int,
+        stabilise: Stabilise = "auto",
     ) -> None:
-        """Reads all of it, onto canvases of ``size`` (h, w). Raises UserError if a clip is unreadable or too short."""
+        """Reads all of it, onto canvases of ``size`` (h, w). Raises UserError if it is unreadable or all too short."""
         self.length, self.seed = length, seed
         total = None if any(c.length is None for c in clips) else sum(c.length or 0 for c in clips)
+        store = partial(_stored, size=size, channels=channels, stabilise=stabilise)
         with tqdm(desc="reading", total=total, unit="frame", disable=None) as bar, ThreadPoolExecutor(WORKERS) as pool:
-            self.frames = list(pool.map(partial(_stored, size=size, channels=channels, bar=bar), clips))
-        self.ends = [max(length, len(f) - max(length, round(HELD_OUT * len(f)))) for f in self.frames]
-        self.starts = np.array([end - length + 1 for end in self.ends])
-        for clip, starts, frames in zip(clips, self.starts, self.frames, strict=True):
-            if starts < 1 or len(frames) < length:
-                raise UserError(f"{clip.path} has {len(frames)} frames, the curriculum asks for clips of {length}")
+            stored = list(pool.map(partial(store, bar=bar), clips))
+        self.clips = [clip for clip, frames in zip(clips, stored, strict=True) if len(frames) >= length]
+        self.frames = [frames for frames in stored if len(frames) >= length]
+        self.left_out = len(stored) - len(self.frames)
+        if not self.frames:
+            longest = int(np.argmax([len(frames) for frames in stored]))
+            has = f"{clips[longest].path} has {len(stored[longest])} frames"
+            raise UserError(f"{has}, the curriculum asks for clips of {length}")
+        self.ends = held_out_from([len(frames) for frames in self.frames], length)
+        self.starts = np.maximum(np.array(self.ends) - length + 1, 0)
         self.images = []
         for frames in self.frames:
             some = frames[np.unique(np.linspace(0, len(frames) - 1, SCENE).astype(int))]
@@ -113,24 +151,41 @@ class Footage:
         return np.stack([self.images[c] for c, _ in self._draw(start, count)])
 
     def held_out(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """At most ``count`` windows from the ends of the clips, which training does not see, and their scenes."""
+        """At most ``count`` windows that training does not see, and their scenes.
+
+        They are shorter than ``length`` where a single clip has less to spare; where it has nothing to spare, it is the
+        window that training sees.
+        """
+        spare = max(len(frames) - end for frames, end in zip(self.frames, self.ends, strict=True))
+        length = min(self.length, spare) or self.length
         places = []
         for c, (frames, end) in enumerate(zip(self.frames, self.ends, strict=True)):
-            first = end if len(frames) - end >= self.length else len(frames) - self.length
-            places += [(c, t) for t in range(first, len(frames) - self.length + 1, self.length)]
+            places += [(c, t) for t in range(end if spare else 0, len(frames) - length + 1, length)]
         places = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count).astype(int))]
-        windows = np.stack([self.frames[c][t : t + self.length] for c, t in places])
+        windows = np.stack([self.frames[c][t : t + length] for c, t in places])
         return windows, np.stack([self.images[c] for c, _ in places])
 
 
-def _stored(clip: ClipSource, size: tuple[int, int], channels: int, bar: tqdm) -> np.ndarray:
+def steady_of(clip: ClipSource, size: tuple[int, int], channels: int, stabilise: Stabilise) -> Steady | None:
+    """What aligns the frames of a clip for canvases of ``size`` (h, w), by a look at some of them; None for nothing."""
+    if stabilise == "off":
+        return None
+    inner = Fit(clip.size, size).inner
+    some, _ = thinned(clip, size, channels, SCENE)
+    return steadied(some[:, : inner[0], : inner[1]], stabilise)[0] if len(some) else None
+
+
+def _stored(
+    clip: ClipSource, size: tuple[int, int], channels: int, stabilise: Stabilise, bar: tqdm
+) -> np.ndarray:
     """The frames of a clip, uint8 ``[T, h, w]`` or ``[T, h, w, C]``, in a temporary file."""
     shape = size if channels == 1 else (*size, channels)
+    steady = steady_of(clip, size, channels, stabilise)
     length = 0
     with tempfile.TemporaryFile() as file:
         try:
-            for frame in scaled(clip, size, channels):
-                file.write(np.ascontiguousarray(frame))
+            for frame in scaled(clip, size, channels, steady):
+                file.write(np.ascontiguousarray(frame).data)
                 length += 1
                 bar.update()
             file.flush()

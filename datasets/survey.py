@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sqair.camera import Stabilise, panned, steadied
+from sqair.datasets import refused
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
+from sqair.datasets.images import to_channels
+from sqair.datasets.looks import Blob, Look
 from sqair.errors import UserError
+from sqair.memory import one_thread
+from sqair.steady import FAR
 
-SURVEYED = 60
-"""Frames of all clips that a survey looks at."""
+Scenes = Literal["one", "own", "black"]
+
+SURVEYED, SHORTEST_LOOK = 60, 8
+"""Frames of all clips that a survey looks at, and of each of many clips."""
+SHORTEST = 5
+"""Frames from which a clip is looked at."""
+LOST = 0.3
+"""Share of frames without a common scene from which it is asked whether the camera pans."""
 LONG_SIDE = 320
 """Pixels of the longer side of a frame as it is surveyed."""
 OBJECT = 15.0
@@ -29,6 +42,16 @@ NOISIEST = 0.1
 """Noise from which no scene can be told, of 1."""
 SPECK = 3e-4
 """Smallest blob that counts, as a share of the frame."""
+LARGEST_SHARE = 0.25
+"""Share of the picture that things cover at most."""
+MANY, SHORT = 5, 40
+"""Clips that are many, and frames of a clip that is short."""
+ALIKE = 0.7
+"""Share of the picture in which clips of one scene look alike."""
+BLACK = 16
+"""Grey levels of what is black."""
+MOST_SLOTS = 16
+"""Objects at a time that are suggested at most."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
 
@@ -46,7 +69,14 @@ class Survey:
         energy: sum of squares by which such a blob differs from the scene, of all its pixels and channels; median.
         large: 95th percentile of the longer sides of all.
         spread: standard deviation of the log of the side of the square of a blob's area.
-        length: frames of the shortest clip.
+        length: frames of the shortest clip, but for a tenth of the clips.
+        clips: how many clips there are.
+        left_out: clips that are too short to tell what moves in them.
+        trembling: clips of which the camera trembles; tremble: by how much, the standard deviation, median of these.
+        turning: clips of which it turns or zooms; turn: by how much at the corners, median of these.
+        panning: clips of which it pans.
+        steadied: whether these clips are put where their scene is, so that all of the above is about what is left.
+        scenes: whether the clips show one scene, each its own, or things on black.
     """
 
     size: tuple[int, int]
@@ -61,92 +91,137 @@ class Survey:
     large: float
     spread: float
     length: int
+    clips: int = 1
+    left_out: int = 0
+    trembling: int = 0
+    tremble: float = 0.0
+    turning: int = 0
+    turn: float = 0.0
+    panning: int = 0
+    steadied: bool = False
+    scenes: Scenes = "one"
 
 
-def survey(clips: Sequence[ClipSource]) -> Survey:
+def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey:
     """Looks at some frames of all clips, at what differs there from the scenes of the clips.
 
     Raises:
-        UserError: a clip cannot be read, has fewer than 5 frames, or nothing in it moves, or everything.
+        UserError: a clip cannot be read or pans, all have fewer than 5 frames, or nothing in them moves, or too much;
+            the message has what was measured and what is needed.
     """
     height, width = clips[0].size
     scale = min(1.0, LONG_SIDE / max(height, width))
-    small = (max(1, round(scale * height)), max(1, round(scale * width)))
-    blobs, counts, noise, power, lengths = [], [], [], [], []
-    colour = False
-    for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
-        chosen, length = thinned(clip, small, None, max(5, SURVEYED // len(clips)))
-        if length < 5:
-            raise UserError(f"{clip.path} has {length} frames: 5 are needed to tell what moves from what does not")
-        lengths.append(length)
-        chosen = chosen if chosen.ndim == 4 else chosen[..., None]
-        colour = colour or (chosen.shape[-1] == 3 and bool((np.ptp(chosen, axis=-1) > COLOURED).any()))
-        away = (chosen.astype(np.float32) - relit(scene_image(chosen), chosen)) / 255
-        sigma = 1.4826 * float(np.median(np.abs(away)))
-        noise.append(sigma)
-        for image in away:
-            found, differs = find_blobs(image, max(6 * sigma, LEAST / 255))
-            blobs += found
-            power += differs
-            counts.append(len(found))
-    moves = UserError(f"{clips[0].path}: most of the picture changes; the camera must not move")
-    if np.median(noise) > NOISIEST:
-        raise moves
-    if not blobs:
-        raise UserError(f"{clips[0].path}: nothing moves in it, or too little to learn from")
-    sides = np.array(blobs, dtype=np.float64) / scale
+    with one_thread():
+        looks = list(_looks(clips, (max(1, round(scale * height)), max(1, round(scale * width))), stabilise))
+    panning = [look for look in looks if look.pan]
+    if 2 * len(panning) >= len(looks):
+        raise refused.pans(panning[0], 1 / scale)
+    noise = float(np.median([look.noise for look in looks]))
+    found = [blob for look in looks for blobs in look.blobs for blob in blobs]
+    if noise > NOISIEST:
+        raise refused.too_much(max(looks, key=lambda look: look.noise), NOISIEST)
+    if not found:
+        raise refused.too_little(looks, 1 / scale)
+    sides = np.array([blob.sides for blob in found], dtype=np.float64) / scale
     area = sides.prod(1)
     low, high = np.percentile(area, ALONE)
     alone = (low <= area) & (area <= high)
     single = sides[alone]
-    energy, contrast = (np.array(v) for v in zip(*power, strict=True))
-    if np.median(area) > 0.25 * height * width:
-        raise moves
+    if np.median(area) > LARGEST_SHARE * height * width:
+        raise refused.too_large(looks, float(np.median(area)) / (height * width), LARGEST_SHARE)
+    counts = [len(blobs) for look in looks for blobs in look.blobs]
+    energy = np.array([blob.energy for blob in found])[alone] / scale**2
+    shaking = [look.motion for look in looks if look.motion.trembles]
+    turning = [look.motion for look in looks if look.motion.turns]
     return Survey(
-        (height, width), colour, float(np.median(noise)), float(np.median(contrast)), float(np.percentile(counts, 95)),
-        float(np.mean(counts)), float(np.median(single[:, 1])), float(np.median(single[:, 0])),
-        float(np.median(energy[alone])) / scale**2, float(np.percentile(sides.max(1), 95)),
-        float(np.log(area).std() / 2), min(lengths),
+        (height, width), any(look.colour for look in looks), noise,
+        float(np.median([blob.contrast for blob in found])), float(np.percentile(counts, 95)), float(np.mean(counts)),
+        float(np.median(single[:, 1])), float(np.median(single[:, 0])), float(np.median(energy)),
+        float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2),
+        int(np.percentile([look.length for look in looks], 10, method="lower")), len(clips), len(clips) - len(looks),
+        len(shaking), float(np.median([m.tremble for m in shaking])) / scale if shaking else 0.0,
+        len(turning), float(np.median([m.turn for m in turning])) / scale if turning else 0.0, len(panning),
+        stabilise != "off",
+        compare_scenes([look.scene for look in looks]),
     )  # fmt: skip
 
 
-def find_blobs(away: np.ndarray, least: float) -> tuple[list[tuple[int, int]], list[tuple[float, float]]]:
-    """Connected parts of ``away [H, W, C]``, what differs from the scene, where some channel does by ``least`` or more.
+def _looks(clips: Sequence[ClipSource], size: tuple[int, int], stabilise: Stabilise) -> Iterator[Look]:
+    """What is seen of each clip on canvases of ``size`` (h, w). Raises UserError as ``survey`` does."""
+    longest = 0
+    each = max(SHORTEST_LOOK, SURVEYED // len(clips))
+    for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
+        chosen, length = thinned(clip, size, None, each)
+        longest = max(longest, length)
+        if length >= SHORTEST:
+            yield look(clip, chosen, length, stabilise)
+    if longest < SHORTEST:
+        has = f"{clips[0].path} has {longest} frames" if len(clips) == 1 else f"no clip has more than {longest} frames"
+        raise UserError(f"{has}: {SHORTEST} are needed to tell what moves from what does not")
 
-    Returns:
-        The width and height of each in pixels; and the sum of its squares over pixels and channels, and the root of
-        their mean.
-    """
+
+def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise) -> Look:
+    """What is seen in some frames ``[T, h, w]`` or ``[T, h, w, C]`` of a clip."""
+    _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
+    pan = motion.reach if motion.pans else panned(frames) if motion.lost > LOST else 0.0
+    pan = pan if pan > FAR * max(frames.shape[1:3]) else 0.0
+    frames = frames if stabilise == "off" else seen
+    frames = frames if frames.ndim == 4 else frames[..., None]
+    colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
+    scene = scene_image(frames)
+    away = (frames.astype(np.float32) - relit(scene, frames)) / 255
+    noise = 1.4826 * float(np.median(np.abs(away)))
+    least = max(6 * noise, LEAST / 255)
+    found = [find_blobs(image, least) for image in away]
+    smallest = max(6.0, SPECK * away[0, ..., 0].size)
+    blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
+    return Look(clip, length, motion, pan, colour, noise, least, scene, smallest, blobs, refused.measure(away, found))
+
+
+def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
+    """Connected parts of what is ``away [H, W, C]`` from the scene, where some channel is by ``least`` or more."""
     mask = (np.abs(away).max(-1) >= least).astype(np.uint8)
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     number, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found, power = [], []
+    found = []
     for i in range(1, number):
         x, y, w, h, area = stats[i].tolist()
-        if area >= max(6, SPECK * mask.size):
-            squares = away[y : y + h, x : x + w][label[y : y + h, x : x + w] == i] ** 2
-            found.append((w, h))
-            power.append((float(squares.sum()), float(np.sqrt(squares.mean()))))
-    return found, power
+        squares = away[y : y + h, x : x + w][label[y : y + h, x : x + w] == i] ** 2
+        found.append(Blob((w, h), area, float(squares.sum()), float(np.sqrt(squares.mean()))))
+    return found
 
 
-def suggest(seen: Survey) -> dict[str, dict]:
+def compare_scenes(scenes: Sequence[np.ndarray]) -> Scenes:
+    """Whether the scenes ``[H, W, C]`` uint8 of clips are black, one, or different ones."""
+    resized = [cv2.resize(scene, (32, 32), interpolation=cv2.INTER_AREA) for scene in scenes]
+    small = np.stack([to_channels(scene, 3).astype(np.float32) for scene in resized])
+    if len(scenes) >= MANY and np.median(np.percentile(small, 90, axis=(1, 2, 3))) <= BLACK:
+        return "black"
+    common = np.median(small, 0)
+    same = (np.abs(small - common).max(-1) <= LEAST).mean((1, 2))
+    return "one" if np.median(same) >= ALIKE else "own"
+
+
+def suggest(seen: Survey) -> dict[str, Any]:
     """Settings of ``sqair train`` for footage like this, nested as in a YAML file."""
     side = float(np.sqrt(seen.height * seen.width))
     scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
     scale = min(1.0, max(scale, 48 / min(seen.size)))
     size = scale * side
     std = float(np.clip(0.3 * seen.contrast / 0.8, max(2 * seen.noise, 0.02), 0.3))
-    slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, 16))
+    slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, MOST_SLOTS))
     worth = seen.energy * scale**2 / (2 * std**2)
     most = scale * max(1.3 * seen.large, 2 * side)
     length = min(10, seen.length)
     clips = int(np.clip(round(40 / max(seen.mean, 0.5)), 4, 32))
     stages = [f"1x1200x{2 * clips}", f"3x300x{clips}", f"5x300x{clips}", f"{length}x500x{max(2, clips // 2)}"]
+    black = seen.scenes == "black"
     return {
+        "stabilise": "auto" if seen.trembling else "off",
         "model": {
             "height": round(scale * seen.size[0]), "width": round(scale * seen.size[1]),
-            "channels": 3 if seen.colour else 1, "fit": True, "objects": "opaque", "background": "still",
+            "channels": 3 if seen.colour else 1, "fit": True,
+            "objects": "light" if black else "opaque", "background": "none" if black else "still",
             "background_change": 0.01, "slots": slots, "first_steps": slots, "likelihood_std": round(std, 4),
             "size_mean": round(size, 2), "aspect": round(seen.height / seen.width, 3),
             "size_std": round(float(np.clip(seen.spread, 0.2, 0.5)), 3), "context": round(2.7 * size, 1),
@@ -160,14 +235,49 @@ def suggest(seen: Survey) -> dict[str, dict]:
     }  # fmt: skip
 
 
-def describe(seen: Survey, settings: dict[str, dict]) -> str:
+def describe(seen: Survey, settings: dict[str, Any]) -> str:
     """What a survey saw, and the settings of the model that is trained, its own or others, for people."""
     model = settings["model"]
     kind = "colour" if seen.colour else "grey"
-    return (
+    lines = [
         f"footage: {seen.size[1]}x{seen.size[0]} pixels, {kind}, {seen.length} frames or more a clip; "
-        f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels\n"
+        f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels",
+        *_remarks(seen),
         f"chosen: canvas {model['width']}x{model['height']}, at most {model['slots']} objects, "
         f"standard deviation of pixels {model['likelihood_std']}, size {model['size_mean']} "
-        f"(canvas pixels), aspect {model['aspect']}, background {model['background']}"
-    )
+        f"(canvas pixels), aspect {model['aspect']}, background {model['background']}",
+    ]
+    return "\n".join(lines)
+
+
+def _remarks(seen: Survey) -> Iterator[str]:
+    """What is unusual about footage."""
+    if seen.left_out:
+        yield f"left out: {seen.left_out} of {seen.clips} clips, which have fewer than {SHORTEST} frames"
+
+    def where(clips: int) -> str:
+        return "" if seen.clips == 1 else f"in {clips} of {seen.clips} clips "
+
+    if seen.trembling:
+        done = "it is put right in every frame" if seen.steadied else "left as it is, by --stabilise off"
+        yield f"{where(seen.trembling)}the camera trembles by {seen.tremble:.2g} pixels (standard deviation): {done}"
+    if seen.turning:
+        yield (
+            f"warning: {where(seen.turning)}the camera turns or zooms, by about {seen.turn:.2g} pixels at the corners: "
+            "that cannot be put right"
+        )
+    if seen.panning:
+        yield f"warning: {where(seen.panning)}the camera pans: it must stand still; leave these out"
+    many = f"{seen.clips} clips of about {seen.length} frames"
+    if seen.scenes == "black":
+        yield f"{many} of light things on black, not footage of a scene"
+    elif seen.scenes == "own" and seen.length < SHORT and seen.clips > 1:
+        yield (
+            f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "
+            "clip is taken for its scene, and what hardly moves in it is lost"
+        )
+    if np.ceil(1.5 * seen.most) + 1 > MOST_SLOTS:
+        yield (
+            f"warning: {seen.most:.0f} things at a time are many for a model of at most {MOST_SLOTS} objects: "
+            "raise --model.slots (training takes longer)"
+        )

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sqair.camera import Stabilise
 from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
@@ -86,8 +87,8 @@ def train(
         _check_array(data)
     keep_freed_memory()
     with use_threads(threads):
-        model, schedule = config or _suggested(data)
-        source, described = _source(data, model, schedule)
+        model, schedule, stabilise = (*config, "auto") if config else _suggested(data)
+        source, described = _source(data, model, schedule, stabilise)
         trainer = Trainer(model, schedule, source, device)
         saved = None if checkpoint is None else Saved(Path(checkpoint), model, schedule, described)
         if saved is not None:
@@ -132,14 +133,14 @@ class Saved:
             self.saved = now
 
 
-def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig]:
+def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if not isinstance(data, Recipe | np.ndarray):
         threads = str(torch.get_num_threads())
         args = parse(["--output", "unused", "--threads", threads, "--data", *_paths(data)])
-        return args.model, args.train
+        return args.model, args.train, args.stabilise
     height, width, channels = _canvas(data)
-    return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig()
+    return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
 
 
 def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:
@@ -158,14 +159,16 @@ def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:
     return data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
 
 
-def _source(data: Data, model: ModelConfig, schedule: TrainConfig) -> tuple[ClipSource, str]:
+def _source(
+    data: Data, model: ModelConfig, schedule: TrainConfig, stabilise: Stabilise
+) -> tuple[ClipSource, str]:
     """The clips, and in words what they are, by which a training that goes on knows them again."""
     if not isinstance(data, Recipe | np.ndarray):
         clips = training_clips(_paths(data))
         check_sizes(clips, model)
         length = max(stage.length for stage in schedule.stages)
-        footage = Footage(clips, (model.height, model.width), model.channels, length, schedule.seed)
-        return footage, contents(clips, footage)
+        footage = Footage(clips, (model.height, model.width), model.channels, length, schedule.seed, stabilise)
+        return footage, contents(footage)
     has, takes = _canvas(data), (model.height, model.width, model.channels)
     if has != takes:
         raise UserError(f"the data have [H, W, C] {list(has)}, the model takes {list(takes)}: let them agree")

@@ -301,7 +301,7 @@ def _scores(report: Report, watched: Watched, scored: Scored | None) -> None:
     overall = scored.scores.overall
     which = f"all {count(int(overall['frames']), 'frame')}"
     if scored.scores.sampled:
-        which = f"the {overall['frames']} of {count(watched.length, 'frame')} that have ground truth"
+        which = f"the {overall['frames']} of {count(len(watched.numbers), 'frame')} that have ground truth"
     report.table(
         [(name, overall[key], MEANINGS.get(key, "")) for key, name in COLUMNS.items()],
         ["score", "value", "what it says"],

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sqair.camera import Stabilise
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
@@ -40,14 +41,14 @@ def training_clips(sources: Sequence[str | Path], shown: Range | None = None) ->
     return read_source(words, shown=shown)
 
 
-def contents(clips: Sequence[ClipSource], footage: Footage) -> str:
+def contents(footage: Footage) -> str:
     """The names of the clips of ``footage`` and how many frames each has: a glob may match others another day."""
-    pairs = zip(clips, footage.frames, strict=True)
+    pairs = zip(footage.clips, footage.frames, strict=True)
     return ", ".join(f"{clip.name} of {len(frames)} frames" for clip, frames in pairs)
 
 
 def look_at(
-    sources: Sequence[str | Path], threads: int, shown: Range | None = None
+    sources: Sequence[str | Path], threads: int, shown: Range | None = None, stabilise: Stabilise = "auto"
 ) -> tuple[Survey, dict[str, Any]]:
     """What a survey of footage sees, with so many threads, and the settings that follow, nested as in a YAML file.
 
@@ -58,7 +59,7 @@ def look_at(
     """
     set_threads(max(1, threads))
     clips = training_clips(sources, shown)
-    seen = survey(clips)
+    seen = survey(clips, stabilise)
     ranges = {clip.shown for clip in clips}
     told = {"range": list(ranges.pop())} if len(ranges) == 1 and FULL not in ranges else {}
     return seen, {**suggest(seen), **told}

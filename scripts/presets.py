@@ -67,9 +67,11 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
     footage = _values(words, "--footage", "--data")
     if footage is not None and not {"-h", "--help"} & set(words) and not _whole_model(written):
         from sqair.scripts.footage import look_at
+        from sqair.scripts.stabilise import read_stabilise
 
-        threads = _value(words, "--threads") or ""
-        seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words))
+        threads, word = _value(words, "--threads") or "", _value(words, "--stabilise") or "auto"
+        stabilise = read_stabilise([] if word.startswith("-") else [word])
+        seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words), stabilise)
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]

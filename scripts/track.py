@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from sqair.errors import UserError
+from sqair.scripts.stabilise import StabiliseFlag
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,9 @@ class Args:
     explains; otherwise trust the amortised posteriors."""
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
+    stabilise: StabiliseFlag = "auto"
+    """Before a still scene, put every frame where the scene is: by default in clips of a camera that trembles; `on`, or
+    nothing after it, wherever the scene has the detail to tell; `off` never. Boxes are in the frames as they are."""
     overwrite: bool = False
     """Replace files of the same names in the output folder; other files in it stay, and so does whatever is read."""
     show: bool = False

@@ -32,6 +32,7 @@ from sqair.model import SQAIR
 from sqair.mot_io import write_mot
 from sqair.pretrained import is_unfinished, load_weights, weights_files
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.notes import Notes
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
 from sqair.threads import set_threads
@@ -70,14 +71,15 @@ def track(args: Args) -> float:
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
+    notes = Notes(model.config.slots)
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=total, unit="frame", disable=None) as bar:
             if _fit_together(clips, args, model.config):
-                begun, done = _track_archive(args, model, clips, stage, bar, interrupts)
+                begun, done = _track_archive(args, model, clips, stage, bar, interrupts, notes)
             else:
                 for clip in clips:
-                    frames, error = _track_stream(args, model, clip, stage, bar, interrupts)
+                    frames, error = _track_stream(args, model, clip, stage, bar, interrupts, notes)
                     begun, done, truncated = begun + 1, done + frames, truncated or error
                     if interrupts.caught is not None:
                         break
@@ -85,6 +87,7 @@ def track(args: Args) -> float:
         objects = sum(map(_objects, stage.glob("*.txt")))
     rate = done / (time.monotonic() - began)
     print(_summary(args.output, entries, begun, objects, done, rate))
+    print(*notes.lines(), sep="\n", end="\n" if notes.lines() else "")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
@@ -188,7 +191,7 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
 
 
 def _track_archive(
-    args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts
+    args: Args, model: SQAIR, clips: Sequence[ClipSource], stage: Path, bar: tqdm, interrupts: Interrupts, notes: Notes
 ) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], model.config)))
@@ -204,6 +207,7 @@ def _track_archive(
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             numbers = np.array([frame.number for frame in stamped])
             write_mot(stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
+            notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay(images, map(tracks.at, range(len(images))))
                 write_video(stage / f"{clip.name}.mp4", pictures, playable(clip.fps))
@@ -220,30 +224,33 @@ def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[Frame]:
         canvas = (model.config.height, model.config.width)
         watched, _ = thinned(clip, canvas, model.config.channels, WATCHED)
         if len(watched):
-            tracker.watch(watched)
+            height, width = Fit(clip.size, canvas).inner
+            tracker.watch(watched[:, :height, :width])
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     return frames
 
 
 def _track_stream(
-    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts
+    args: Args, model: SQAIR, clip: ClipSource, stage: Path, bar: tqdm, interrupts: Interrupts, notes: Notes
 ) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
-    tracker = Tracker(model, box=args.box, refine=args.refine, memory=args.memory, threads=args.threads)
+    how = {"refine": args.refine, "memory": args.memory, "threads": args.threads, "stabilise": args.stabilise}
+    tracker = Tracker(model, box=args.box, **how)
     truncated = None
     with RowFiles(stage, clip.name, lines=args.json) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
         frames = takewhile(lambda _: interrupts.caught is None, frames)
         try:
             if args.overlay or args.show or args.gif:
-                _picture(args, clip, _draw(frames, tracker, rows, bar), stage)
+                _picture(args, clip, _draw(frames, tracker, rows, bar, notes), stage)
             else:
                 for frame in frames:
-                    rows.add(frame, tracker.update(frame.image), tracker)
+                    rows.add(frame, notes.counted(tracker.update(frame.image)), tracker)
                     bar.update()
         except TruncatedClip as error:
             truncated = error
+    notes.camera(clip, tracker)
     return tracker.frame, truncated
 
 
@@ -290,7 +297,9 @@ def _watched(frames: Iterator[Frame], tracker: Tracker) -> Iterator[Frame]:
     yield from frames
 
 
-def _draw(frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, bar: tqdm) -> Iterator[np.ndarray]:
+def _draw(
+    frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, bar: tqdm, notes: Notes
+) -> Iterator[np.ndarray]:
     """The frames with their tracks, as they are tracked. One frame is held at a time."""
     latest: deque[Frame] = deque(maxlen=1)
 
@@ -301,7 +310,7 @@ def _draw(frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, bar: tqdm) 
 
     def tracked() -> Iterator[Tracks]:
         while True:  # overlay takes a frame and then its tracks, until there are no more frames
-            found = tracker.update(latest[0].image)
+            found = notes.counted(tracker.update(latest[0].image))
             rows.add(latest[0], found, tracker)
             bar.update()
             yield found

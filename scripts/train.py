@@ -24,6 +24,7 @@ from sqair.datasets.recipes import Recipe
 from sqair.datasets.staging import source_files
 from sqair.errors import UserError
 from sqair.scripts.presets import with_presets
+from sqair.scripts.stabilise import StabiliseFlag
 from sqair.spare import files_in
 
 
@@ -87,6 +88,9 @@ class Args:
     range: tuple[float, float] | None = None
     """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from each clip, which is printed."""
+    stabilise: StabiliseFlag = "auto"
+    """Footage: put every frame where the scene is. By default where a survey finds that the camera trembles; `on`, or
+    nothing after it, wherever the scene has the detail to tell; `off` never."""
     config: Path | None = None
     """YAML file of settings, such as the config.yaml of another run; what is typed wins over it."""
     resume: bool = False

@@ -46,8 +46,11 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips, str]:
     config = args.model
     length = max(stage.length for stage in args.train.stages)
     clips = training_clips(args.footage, args.range)
-    footage = Footage(clips, (config.height, config.width), config.channels, length, args.train.seed)
-    return footage, ValidationClips(*footage.held_out(args.validation_clips)), contents(clips, footage)
+    canvas = (config.height, config.width)
+    footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise)
+    if footage.left_out:
+        print(f"left out: {footage.left_out} of {len(clips)} clips, which have fewer than {length} frames")
+    return footage, ValidationClips(*footage.held_out(args.validation_clips)), contents(footage)
 
 
 class Session:

@@ -20,6 +20,13 @@ class Fit:
         """Canvas pixels to a pixel of the frame, the same on both axes."""
         return min(side / own for side, own in zip(self.canvas, self.size, strict=True))
 
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Height and width of what a frame covers of the canvas, pixels."""
+        sides = zip(self.canvas, self.size, strict=True)
+        height, width = (max(1, min(side, round(self.scale * own))) for side, own in sides)
+        return height, width
+
     def frame(self, frame: np.ndarray) -> np.ndarray:
         """The canvas, uint8 ``[h, w]`` or ``[h, w, C]``, of a frame ``[H, W]`` or ``[H, W, C]``.
 
@@ -27,8 +34,7 @@ class Fit:
         """
         if self.size == self.canvas:
             return frame
-        sides = zip(self.canvas, self.size, strict=True)
-        height, width = (max(1, min(side, round(self.scale * own))) for side, own in sides)
+        height, width = self.inner
         how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
         scaled = cv2.resize(frame, (width, height), interpolation=how)
         below = ((0, self.canvas[0] - height), (0, self.canvas[1] - width), (0, 0))

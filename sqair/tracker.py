@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.bounds import Terms
+from sqair.camera import Motion, Stabilise, steadied
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.fit import Fit
@@ -24,6 +25,7 @@ from sqair.geometry import top_left_box, where_to_box
 from sqair.model import SQAIR, State, Step
 from sqair.presence import Inference, Refined
 from sqair.pretrained import load_weights
+from sqair.steady import Steady
 from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
 from sqair.trainer import to_frames
@@ -116,6 +118,21 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     return picked, State(objects, state.next_id[clips], first=False, background=last)
 
 
+def moved(box: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes ``[M, 4]`` (x, y, w, h) moved by a ``shift [2]`` (x, y).
+
+    Those that were within a frame of ``size`` (H, W) are cut where they leave it, but for a pixel.
+    """
+    if not np.any(shift):
+        return box
+    edge = np.array([size[1], size[0]], dtype=np.float64)
+    first, last = box[:, :2] + shift, box[:, :2] + box[:, 2:] + shift
+    within = (box[:, :2] >= 0) & (box[:, :2] + box[:, 2:] <= edge)
+    first = np.where(within, first.clip(0, edge - 1), first)
+    last = np.where(within, np.maximum(last.clip(0, edge), first + 1e-3), last)
+    return np.concatenate([first, last - first], 1)
+
+
 def inference(refine: bool, memory: int) -> Inference:
     """How the tracker chooses latents: refined presence with a memory, or the amortised posteriors alone."""
     return Refined(memory=memory) if refine else Inference()
@@ -132,6 +149,7 @@ class Tracker:
         refine: bool = True,
         memory: int = 30,
         threads: int | None = 1,
+        stabilise: Stabilise = "auto",
     ) -> None:
         """
         Args:
@@ -143,11 +161,14 @@ class Tracker:
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
             threads: of one operation, while a frame is tracked: more are rather slower with tensors as small as these.
                 What PyTorch and OpenCV are set to is as it was afterwards. None leaves it alone.
+            stabilise: put frames where the scene is that ``watch`` has seen: ``auto``, if the camera trembles, ``on``,
+                wherever that can be told, or ``off``. Boxes are in the pixels of frames as they came.
         """
         self.threads = threads
         self.model = model.eval()
         self.box: BoxKind = box
         self.inference = inference(refine, memory)
+        self.stabilise: Stabilise = stabilise
         self.reset()
 
     @staticmethod
@@ -160,6 +181,10 @@ class Tracker:
         self.frame = 0
         self.last: Step | None = None
         self._state: State | None = None
+        self.motion: Motion | None = None
+        """How the camera moved over the frames of ``watch``, in their pixels on the canvas; None without a look."""
+        self.steady: Steady | None = None
+        """What puts frames where the scene is, if they are stabilised."""
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:
@@ -172,11 +197,19 @@ class Tracker:
             UserError: as ``update`` does.
         """
         with use_threads(self.threads):
-            frames = np.stack([self._fit(frame).frame(frame) for frame in frames])
-            check_frames(frames[None], self.model.config)
-            self.reset()
-            images = to_frames(frames[None], next(self.model.parameters()).device)
-            self._state = self.model.initial_state(1, images, self.model.still(images))
+            self._watch(frames)
+
+    def _watch(self, frames: np.ndarray) -> None:
+        fit = self._fit(frames[0])
+        canvases = np.stack([fit.frame(frame) for frame in frames])
+        check_frames(canvases[None], self.model.config)
+        self.reset()
+        if self.model.config.background == "still":
+            inside = canvases[:, : fit.inner[0], : fit.inner[1]]
+            self.steady, still, self.motion = steadied(inside, self.stabilise)
+            canvases = np.stack([Fit(fit.inner, fit.canvas).frame(image) for image in still])
+        images = to_frames(canvases[None], next(self.model.parameters()).device)
+        self._state = self.model.initial_state(1, images, self.model.still(images))
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> Tracks:
@@ -192,15 +225,19 @@ class Tracker:
 
     def _update(self, frame: np.ndarray) -> Tracks:
         fit = self._fit(frame)
-        frame = fit.frame(frame)
-        check_frames(frame[None, None], self.model.config)
-        image = to_frames(frame[None, None], next(self.model.parameters()).device)[0]
+        canvas = fit.frame(frame)
+        check_frames(canvas[None, None], self.model.config)
+        shift = np.zeros(2)
+        if self.steady is not None:
+            still, shift = self.steady.still(frame)
+            canvas = fit.frame(still)
+        image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)
         self.last, self._state = explain(self.model, image, self._state, self.inference)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
-        return replace(tracks, box=fit.boxes(tracks.box))
+        return replace(tracks, box=moved(fit.boxes(tracks.box), shift, fit.size))
 
     def appearance(self) -> dict[int, np.ndarray]:
         """z_what ``[D]`` of the objects of the last frame, by their ids."""

@@ -547,6 +547,7 @@ def test_a_report_of_a_video_with_gaps_names_its_frames(tmp_path: Path, model: P
     small(tmp_path / "a.mp4", times=[t for t in range(LENGTH + 3) if t not in (5, 6, 20)])
     (tmp_path / "gt.txt").write_text(f"6,1,1,1,5,5,1,1,1\n{LENGTH + 3},1,1,1,5,5,1,1,1\n")
     words = [tmp_path / "a.mp4", "--model", model, "--output", tmp_path / "out", "--gt", tmp_path / "gt.txt"]
+    words += ["--frames", "truth"]
     assert cli.run("report", list(map(str, words))) == 0
     page = (tmp_path / "out" / "a.html").read_text()
     assert f"{LENGTH} frames of {TINY.width}x{TINY.height} pixels" in page

@@ -147,7 +147,7 @@ def test_what_is_no_footage_is_an_error_and_never_generated_video(
 def test_threads_are_set_before_the_survey(street: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, int]] = []
 
-    def watched(clips: object) -> None:
+    def watched(clips: object, stabilise: str) -> None:
         seen.append((torch.get_num_threads(), cv2.getNumThreads()))
         raise KeyboardInterrupt
 

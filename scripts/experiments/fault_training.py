@@ -125,7 +125,7 @@ def make_footage(folder: Path) -> dict[str, str]:
     (folder / "a-spoiled-image" / "005.png").write_bytes(b"words")
     np.savez(folder / "archive.npz", frames=walk(20)[None])
     works = ("sound.mp4", "ends-early.mp4", "one-flash.mp4", "grey", "tiny", "clips-of-other-kinds", "promises-more")
-    works = (*works, "grey-among-colour")
+    works = (*works, "grey-among-colour", "a-short-clip-among-them")
     names = [*(entry.name for entry in os.scandir(folder)), "missing.mp4"]
     return {name: WORKS if name in (*works, "archive.npz") else REFUSED for name in sorted(names)}
 

@@ -1,0 +1,56 @@
+"""What is worth saying after tracking or training: a camera that trembles, a model that is full."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sqair.datasets.clip import ClipSource
+from sqair.tracker import Tracker
+from sqair.tracks import Tracks
+
+FULL = 0.05
+"""Share of frames with as many objects as a model can have from which that is said."""
+
+
+class Notes:
+    """Gathers what is to be said of the clips of a model that follows ``slots`` objects at most."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.frames = self.full = 0
+        self._said: list[str] = []
+
+    def counted(self, tracks: Tracks) -> Tracks:
+        """The tracks of one frame, as they were given."""
+        self.count(np.array([len(tracks)]))
+        return tracks
+
+    def count(self, objects: np.ndarray) -> None:
+        """How many objects some frames have, ``[T]``."""
+        self.frames += len(objects)
+        self.full += int((objects >= self.slots).sum())
+
+    def camera(self, clip: ClipSource, tracker: Tracker) -> None:
+        """How the camera moved in a clip that was tracked."""
+        motion = tracker.motion
+        if motion is None or not (motion.trembles or motion.pans):
+            return
+        pixel = clip.size[1] / motion.size[1]
+        moves = f"the camera trembles by {pixel * motion.tremble:.2g} pixels (standard deviation): stabilised"
+        if motion.pans:
+            moves = f"warning: the camera pans by {pixel * motion.reach:.0f} pixels: it must stand still"
+        self._said.append(f"{clip.path}: {moves}")
+
+    def lines(self) -> list[str]:
+        """What there is to say."""
+        return [*self._said, *([full] if (full := full_model(self.full, self.frames, self.slots)) else [])]
+
+
+def full_model(full: int, frames: int, slots: int) -> str:
+    """A warning where so many of the frames had as many objects as the model can have, or nothing."""
+    if full <= FULL * frames:
+        return ""
+    return (
+        f"warning: {full} of {frames} frames have {slots} objects, as many as this model can follow: others are lost; "
+        f"train with a larger --model.slots"
+    )
