@@ -19,6 +19,7 @@ from sqair.mot_io import list_mot, write_text
 from sqair.mot_rows import Rows, read_rows
 from sqair.spare import spare
 from sqair.tracks import Tracks
+from sqair.words import count
 
 if TYPE_CHECKING:
     from sqair.eval.scores import Scores
@@ -178,10 +179,12 @@ def report(
     with_ignored = {}
     if ignored:
         with_ignored = {who: s.overall for who, s in score_all(False).items()}
-        print(f"\nLeft out: {ignored} boxes of ground truth that are not scored. With them:")
+        boxes = count(ignored, "box", "boxes")
+        print(f"\nLeft out: {boxes} of ground truth that {'is' if ignored == 1 else 'are'} not scored. With them:")
         print(format_table(list(with_ignored.items())))
     if guessed:
-        print(f"\nNothing says how long {guessed} of the clips are: they end here with their last box.")
+        which = "the clip is: it ends" if len(gt) == 1 else f"{guessed} of the {len(gt)} clips are: they end"
+        print(f"\nNothing says how long {which} here with the last box.")
     for line in hints(gt, contenders["OVERALL"], scores["OVERALL"]):
         print(f"\nHint: {line}")
     if args.output:
@@ -193,9 +196,8 @@ def describe(scores: Scores, lengths: Mapping[str, int], args: Args) -> str:
     from sqair.eval.benchmarks import TITLES
 
     told = " and ".join(title for rule, title in TITLES.items() if rule in scores.rules.values())
-    frames = scores.overall["frames"]
-    clips = f"{len(scores.clips)} clip{'s' * (len(scores.clips) != 1)}"
-    line = f"{clips}, {frames} frames; boxes match from IoU {args.iou:g}; the rule of {told}"
+    clips, frames = count(len(scores.clips), "clip"), count(int(scores.overall["frames"]), "frame")
+    line = f"{clips}, {frames}; boxes match from IoU {args.iou:g}; the rule of {told}"
     if args.frames == "auto" and scores.sampled:
         steps = " or ".join(map(str, sorted(set(scores.sampled.values()))))
         whose = "" if len(scores.sampled) == len(lengths) else f" of {len(scores.sampled)} clips"

@@ -221,7 +221,7 @@ def test_score_takes_frames_from_an_archive(tmp_path: Path, capsys: pytest.Captu
     assert run_score(*words) == 0
     out = capsys.readouterr().out
     assert "2 clips, 6 frames" in out
-    assert "Nothing says how long 2 of the clips are" in out
+    assert "Nothing says how long 2 of the 2 clips are" in out
     assert run_score(*words, "--frames-from", tmp_path / "clips.npz") == 0
     out = capsys.readouterr().out
     assert "2 clips, 16 frames" in out
