@@ -74,8 +74,9 @@ def track(args: Args) -> float:
                         break
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
     rate = done / (time.monotonic() - began)
+    for line in notes.lines():
+        print(line)
     print(f"{_count(begun, 'clip')}, {_count(done, 'frame')}, {rate:.0f} frames/s: {args.output}")
-    print(*notes.lines(), sep="\n", end="\n" if notes.lines() else "")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
