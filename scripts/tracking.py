@@ -86,8 +86,9 @@ def track(args: Args) -> float:
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
         objects = sum(map(_objects, stage.glob("*.txt")))
     rate = done / (time.monotonic() - began)
+    for line in notes.lines():
+        print(line)
     print(_summary(args.output, entries, begun, objects, done, rate))
-    print(*notes.lines(), sep="\n", end="\n" if notes.lines() else "")
     if interrupts.caught is not None:
         print(f"stopped; the tracks up to there are in {args.output}")
         raise SystemExit(128 + interrupts.caught)
