@@ -157,8 +157,7 @@ def _follow(
     """The frames of a clip with their tracks, as the witness sees them; ``numbers`` gets those of the frames."""
     for frame in open_clip(tracker, clip):
         tracks = numbered(tracker.update(frame.image), frame)
-        assert tracker.last is not None
-        witness.see(frame.image, tracks, tracker.last, frame.number)
+        witness.see(frame.image, tracks, tracker, frame.number)
         numbers.append(frame.number)
         bar.update()
         yield frame.image, tracks

@@ -10,8 +10,8 @@ import numpy as np
 from sqair.datasets.images import to_channels
 from sqair.datasets.overlay import auto_scale, colour, draw_tracks
 from sqair.fit import Fit
-from sqair.model import Step
 from sqair.scripts.pictures import encode_small, spread, to_image
+from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 
 MOMENTS = 6
@@ -73,8 +73,8 @@ class Witness:
         self._moments: list[Moment] = []
         self._count, self._stride = 0, 1
 
-    def see(self, frame: np.ndarray, tracks: Tracks, step: Step, number: int) -> None:
-        """The next frame, uint8 ``[H, W]`` or ``[H, W, 3]``, with its tracks and how it was explained.
+    def see(self, frame: np.ndarray, tracks: Tracks, tracker: Tracker, number: int) -> None:
+        """The next frame, uint8 ``[H, W]`` or ``[H, W, 3]``, with its tracks, as ``tracker`` has just explained it.
 
         ``number`` is that which it has in its source.
         """
@@ -87,7 +87,7 @@ class Witness:
         if len(self.looks) > LOOKS:
             self._forget(set(tracks.id.tolist()))
         if self._count % self._stride == 0:
-            self._moments.append(_moment(frame, tracks, step, number))
+            self._moments.append(_moment(frame, tracks, tracker, number))
         self._count += 1
         if len(self._moments) == 2 * MOMENTS:
             self._moments = self._moments[::2]
@@ -112,13 +112,15 @@ def scaled(frame: np.ndarray, tracks: Tracks, canvas: tuple[int, int]) -> tuple[
     return fit.frame(frame)[:height, :width], replace(tracks, box=tracks.box * fit.scale)
 
 
-def _moment(frame: np.ndarray, tracks: Tracks, step: Step, number: int) -> Moment:
+def _moment(frame: np.ndarray, tracks: Tracks, tracker: Tracker, number: int) -> Moment:
+    step = tracker.last
+    assert step is not None and tracker.canvas is not None
     canvas = to_image(step.canvas[0])
     seen, tracks = scaled(frame, tracks, (canvas.shape[0], canvas.shape[1]))
     height, width = seen.shape[:2]
     scale = max(1, auto_scale(height, width) // 2)
     model = canvas[:height, :width]
-    difference = np.abs(seen.astype(np.int16) - model).astype(np.uint8)
+    difference = np.abs(tracker.canvas[:height, :width].astype(np.int16) - model).astype(np.uint8)
     difference = difference.max(2) if difference.ndim == 3 else difference
     behind = None if step.behind is None else to_image(step.behind.image[0])[:height, :width]
     drawn = encode_small(draw_tracks(seen, tracks, scale=scale))

@@ -180,6 +180,8 @@ class Tracker:
         """Forgets everything: the next frame is the first of another video."""
         self.frame = 0
         self.last: Step | None = None
+        self.canvas: np.ndarray | None = None
+        """The last frame as the model saw it, uint8 ``[h, w]`` or ``[h, w, C]``: on its canvas, where the scene is."""
         self._state: State | None = None
         self.motion: Motion | None = None
         """How the camera moved over the frames of ``watch``, in their pixels on the canvas; None without a look."""
@@ -231,6 +233,7 @@ class Tracker:
         if self.steady is not None:
             still, shift = self.steady.still(frame)
             canvas = fit.frame(still)
+        self.canvas = canvas
         image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)

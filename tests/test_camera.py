@@ -151,7 +151,13 @@ def test_a_tracker_aligns_with_the_scene_that_it_has_watched(wanted: str) -> Non
     tracker = Tracker(SQAIR(config), stabilise=wanted)  # type: ignore[arg-type]
     frames = filmed(SCENE, trembling(16, 1.0))
     tracker.watch(frames)
-    tracker.update(frames[0])
+    canvases = []
+    for frame in frames[:8]:
+        tracker.update(frame)
+        assert tracker.canvas is not None
+        canvases.append(tracker.canvas[6:-6, 6:-6].astype(float))
+    spread, as_filmed = np.std(canvases, 0).mean(), np.std(frames[:8, 6:-6, 6:-6].astype(float), 0).mean()
+    assert spread < 0.5 * as_filmed if wanted == "auto" else spread > 0.8 * as_filmed
     assert (tracker.steady is not None) == (wanted == "auto")
     assert tracker.motion is not None and tracker.motion.trembles == (wanted == "auto")
     tracker.reset()

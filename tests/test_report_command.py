@@ -246,7 +246,7 @@ def test_few_pictures_are_kept_of_a_long_clip(monkeypatch: pytest.MonkeyPatch) -
     for t in range(300):
         boxes = np.array([[5, 5, 9, 9], [90, 5, 9, 9] if t == 50 else [20, 9, 7, 7]])
         tracks = Tracks(np.array([t, t]), np.array([0, t + 1]), boxes, np.array([0.5, 0.9]))
-        seen.see(frame, tracks, tracker.last, t)
+        seen.see(frame, tracks, tracker, t)
     assert len(seen.looks) <= 11 and 0 in seen.looks and 51 not in seen.looks
     numbers = [moment.frame for moment in seen.moments()]
     assert len(numbers) == witness.MOMENTS and numbers[0] == 0 and numbers[-1] > 200
