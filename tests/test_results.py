@@ -111,20 +111,26 @@ def test_every_row_names_its_commit_and_its_code() -> None:
 def test_the_small_trainings_have_been_run_with_this_code(now: dict[str, str]) -> None:
     """After a change of the model: sqair experiments canary --publish, some minutes."""
     lines = read_lines(canary.RESULTS)
-    assert canary.stale(lines, now) == []
+    assert canary.stale(lines, now, read_lines(SAME)) == []
     assert canary.failures(lines) == []
     assert set(canary.LEAST) == set(canary.CANARIES)
 
 
 def test_a_small_training_that_is_worse_or_of_other_code_is_found() -> None:
-    good = {"name": "moving-mnist", "seed": 0, "code": NOW, **dict.fromkeys(canary.LEAST["moving-mnist"], 1.0)}
+    code = {**NOW, "footage": "f"}
+    good = {"name": "moving-mnist", "seed": 0, "code": code, **dict.fromkeys(canary.LEAST["moving-mnist"], 1.0)}
     assert canary.failures([good]) == []
     key, least = next(iter(canary.LEAST["moving-mnist"].items()))
     assert canary.failures([{**good, key: least - 0.001}]) == [
         f"moving-mnist, seed 0: {key} {least - 0.001:.3f} is below {least}"
     ]
-    assert "moving-mnist" not in canary.stale([good], NOW) and "texture" in canary.stale([good], NOW)
-    assert "moving-mnist" in canary.stale([good], {**NOW, "model": "x"})
+    assert "moving-mnist" not in canary.stale([good], code, []) and "texture" in canary.stale([good], code, [])
+    newer = {**code, "model": "x"}
+    assert "moving-mnist" in canary.stale([good], newer, []) and "moving-mnist" in canary.stale(
+        [good], {**code, "footage": "x"}, []
+    )
+    same = [{"code": {**NOW, "model": "x"}, "its_code": NOW}]
+    assert "moving-mnist" not in canary.stale([good], newer, same)
 
 
 def test_bars_are_not_measured_twice_with_code_that_does_the_same(

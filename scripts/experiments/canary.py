@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqair.scripts.experiments.bars_table import CHECKOUT, Line
-from sqair.scripts.experiments.provenance import PARTS, commit, fingerprints
+from sqair.scripts.experiments.bars_table import CHECKOUT, Code, Line, alike
+from sqair.scripts.experiments.provenance import GENERATED, PARTS, commit, fingerprints
 from sqair.scripts.experiments.running import Store, check_names, markdown, spread, work
 
 RESULTS = "docs/results/canary.jsonl"
@@ -132,10 +132,19 @@ def failures(lines: Iterable[Line]) -> list[str]:
     ]
 
 
-def stale(lines: Iterable[Line], now: Mapping[str, str]) -> list[str]:
-    """The trainings that have no result of the code of ``now``, all of provenance.fingerprints."""
-    tried = {line["name"] for line in lines if line["code"] == now}
+def stale(lines: Iterable[Line], now: Code, same: Iterable[Line]) -> list[str]:
+    """The trainings that have no result of the code of ``now``, all of provenance.fingerprints.
+
+    Code will do that is known to do the same on generated video, by the lines ``same`` of docs/results/same.jsonl, and
+    whose footage is the same.
+    """
+    valid = alike({part: now[part] for part in GENERATED}, same)
+    tried = {line["name"] for line in lines if _of(line["code"], valid) and line["code"]["footage"] == now["footage"]}
     return [name for name in CANARIES if name not in tried]
+
+
+def _of(code: Code, valid: Iterable[Code]) -> bool:
+    return {part: code[part] for part in GENERATED} in valid
 
 
 def table(lines: Iterable[Line]) -> str:
