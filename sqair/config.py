@@ -63,6 +63,9 @@ class ModelConfig:
     """Prior standard deviation of log width and log height."""
     context: float = 30.0
     """Side of the window in which discovery looks for the object at its fixation, pixels."""
+    displacement: Literal["density", "prices"] = field(default="density", metadata={"later": True})
+    """What it costs to find an object elsewhere than where it was expected: the log density of its prior, and little more
+    for what may turn or jump; or prices of an object, for things that look alike and go on as they went."""
     search_margin: float = 5.0
     """What propagation sees around the predicted box at its fixation, pixels on each side."""
     retina: int = 2

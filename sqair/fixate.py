@@ -21,12 +21,12 @@ from sqair.geometry import where_to_box, write
 from sqair.render import RENDERERS
 from sqair.windows import Windows
 
-_JUMP = 3.0
+_JUMP = {"density": 3.0, "prices": 20.0}
 """Most that a displacement costs which the prior of z_where does not foresee, in prices of an object."""
 _NEAREST = 0.5
 """Least standard deviation of that prior where an object is looked for, pixels."""
 _LOOSE = 0.18
-"""Standard deviation of a displacement that is allowed for where objects may have traded places, in their sides."""
+"""Standard deviation of a displacement that is always allowed for where it costs prices, in sides of the object."""
 _LOOSEST = 0.25
 """Most of what the prior of z_where may add to that, in the same unit."""
 
@@ -119,17 +119,26 @@ class Matcher:
         half = middle.new_tensor([config.width / 2, config.height / 2])
         self.std = prior.log_std[:, :2].exp() * config.position_std * half
         """Of the prior of its place ``[M, 2]``, pixels."""
+        side = self.box[:, 2:].prod(-1, keepdim=True).sqrt()
+        self.variance = torch.minimum(self.std, _LOOSEST * side) ** 2 + (_LOOSE * side) ** 2
+        """Of the displacement ``[M, 2]`` that costs half a price, pixels^2."""
         self.price = price
         self.log_prior = self._log_prior()
 
     def _log_prior(self) -> Tensor:
-        """log p(z_where) ``[M, *span]`` of the patch at every shift, nats, and no lower than ``-_JUMP`` prices."""
-        std = self.std.clamp_min(_NEAREST)
+        """What every shift of the patch costs, ``[M, *span]``, nats, and no lower than ``-_JUMP`` prices.
+
+        log p(z_where), or half a price for the square of a deviation.
+        """
+        by_price = self.config.displacement == "prices"
+        std = self.variance.sqrt() if by_price else self.std.clamp_min(_NEAREST)
+        unit = self.price if by_price else 1.0
         offsets = [torch.arange(n, device=self.box.device) - (self.cells - 1) + self.cells / 2 for n in self.span]
         y, x = ((o + self.region.corner[:, i, None]) * self.config.retina for o, i in zip(offsets, (1, 0), strict=True))
         dy = (y - self.box[:, 1, None]) / std[:, 1, None]
         dx = (x - self.box[:, 0, None]) / std[:, 0, None]
-        return (-0.5 * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-_JUMP * self.price)
+        most = _JUMP[self.config.displacement] * self.price
+        return (-0.5 * unit * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-most)
 
     def _terms(self, patch: Tensor) -> Tensor:
         """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of
@@ -224,9 +233,7 @@ class Matcher:
         offset = centre[k] / self.config.retina - self.region.corner[i] - self.cells / 2 + (self.cells - 1)
         last = self.region.corner.new_tensor([self.span[1] - 1, self.span[0] - 1])
         cell = torch.minimum(offset.round().long().clamp_min(0), last)
-        side = self.box[i, 2:].prod(-1, keepdim=True).sqrt()
-        variance = torch.minimum(self.std[i], _LOOSEST * side) ** 2 + (_LOOSE * side) ** 2
-        cost = 0.5 * self.price * ((centre[k] - self.box[i, :2]).square() / variance).sum(-1)
+        cost = 0.5 * self.price * ((centre[k] - self.box[i, :2]).square() / self.variance[i]).sum(-1)
         order = deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost)
         return centre.index_copy(0, row, centre[row[order]])
 
