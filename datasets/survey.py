@@ -225,7 +225,8 @@ def suggest(seen: Survey) -> dict[str, Any]:
             "background_change": 0.01, "slots": slots, "first_steps": slots, "likelihood_std": round(std, 4),
             "size_mean": round(size, 2), "aspect": round(seen.height / seen.width, 3),
             "size_std": round(float(np.clip(seen.spread, 0.2, 0.5)), 3), "context": round(2.7 * size, 1),
-            "search_margin": round(0.45 * size, 1), "displacement": "prices", "max_size": round(most, 1),
+            "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
+            "displacement": "density" if black else "prices",
             "saliency_threshold": round(0.27 * std, 4),
         },
         "train": {

@@ -64,8 +64,8 @@ class ModelConfig:
     context: float = 30.0
     """Side of the window in which discovery looks for the object at its fixation, pixels."""
     displacement: Literal["density", "prices"] = field(default="density", metadata={"later": True})
-    """What it costs to find an object elsewhere than where it was expected: the log density of its prior, and little more
-    for what may turn or jump; or prices of an object, for things that look alike and go on as they went."""
+    """What it costs to find an object elsewhere than where it was expected: the log density of its prior, for what may
+    turn or jump; or prices of an object for the square of a deviation, for what looks alike and goes on as it went."""
     search_margin: float = 5.0
     """What propagation sees around the predicted box at its fixation, pixels on each side."""
     retina: int = 2

@@ -51,12 +51,16 @@ def gained_behind(frame: Tensor, behind: Tensor | None, others: Tensor, drawn: T
 
 
 @pytest.mark.parametrize("retina", [1, 2, 3])
+@pytest.mark.parametrize("displacement", ["density", "prices"])
 @pytest.mark.parametrize("objects", ["light", "opaque"])
 def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
-    objects: Literal["light", "opaque"], retina: int, monkeypatch: pytest.MonkeyPatch
+    objects: Literal["light", "opaque"],
+    displacement: Literal["density", "prices"],
+    retina: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The object as it looked last, drawn at every shift, also where it sticks out of the canvas."""
-    config = replace(CONFIG, retina=retina, max_size=9.0, objects=objects)
+    config = replace(CONFIG, retina=retina, max_size=9.0, objects=objects, displacement=displacement)
     frame, glimpse, prior = retinas(2, config), torch.rand(3, config.drawn, 6, 6), priors(3)
     clip = torch.tensor([0, 1, 1])
     behind = retinas(2, config) if objects == "opaque" else None
@@ -69,7 +73,11 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
     cells = math.ceil(config.max_size / retina)
     assert scores.shape == (2, h + cells - 1, w + cells - 1)
     box = where_to_box(prior.mean, config)
-    std = (prior.log_std[:, :2].exp() * config.position_std * torch.tensor([12.0, 10.0])).clamp_min(0.5)
+    std, unit, most = prior.log_std[:, :2].exp() * config.position_std * torch.tensor([12.0, 10.0]), 1.0, 3.0
+    if displacement == "prices":
+        side = box[:, 2:].prod(-1, keepdim=True).sqrt()
+        std, unit, most = (torch.minimum(std, side / 4) ** 2 + (0.18 * side) ** 2).sqrt(), PRICE, 20.0
+    std = std.clamp_min(0.5) if displacement == "density" else std
     for r, m in enumerate(row.tolist()):
         middle = torch.full((1, 2), cells * retina / 2)
         patch = write(glimpse[m, None], torch.cat([middle, box[m, None, 2:]], -1), cells, cells, retina)
@@ -85,7 +93,8 @@ def test_the_score_of_every_shift_is_its_gain_plus_the_log_prior(
                 expected = gained * retina**2 + log_prior
                 assert float(scores[r, top + cells - 1, left + cells - 1]) == pytest.approx(expected, abs=1e-8)
                 cost = float(0.5 * (((centre - box[m, :2]) / std[m]) ** 2).sum())
-                assert log_prior == pytest.approx(-min(cost, 3 * PRICE), abs=1e-9)  # a jump is not impossible
+                least = -min(unit * cost, most * PRICE)  # a jump is not impossible
+                assert log_prior == pytest.approx(least, abs=1e-9)
 
 
 def test_the_fixation_is_at_the_peak_to_a_fraction_of_a_cell() -> None:

@@ -84,7 +84,7 @@ def test_a_replay_is_the_same_again_and_another_with_other_code(monkeypatch: pyt
     words = ("--preset", "sqair-script", "--train.stages", "1x2x8", "3x2x4", "--train.price-steps", "2")
     digest = replay._digest(words)
     assert replay._digest(words) == digest
-    monkeypatch.setattr(sqair.fixate, "_JUMP", 0.05)
+    monkeypatch.setitem(sqair.fixate._JUMP, "density", 0.05)
     assert replay._digest(words) != digest
 
 
