@@ -126,9 +126,10 @@ def test_a_small_training_that_is_worse_or_of_other_code_is_found() -> None:
     ]
     assert "moving-mnist" not in canary.stale([good], code, []) and "texture" in canary.stale([good], code, [])
     newer = {**code, "model": "x"}
-    assert "moving-mnist" in canary.stale([good], newer, []) and "moving-mnist" in canary.stale(
-        [good], {**code, "footage": "x"}, []
-    )
+    assert "moving-mnist" in canary.stale([good], newer, [])
+    other = {**code, "footage": "x"}
+    assert "moving-mnist" not in canary.stale([good], other, [])
+    assert "walkers" in canary.stale([{**good, "name": "walkers"}], other, [])
     same = [{"code": {**NOW, "model": "x"}, "its_code": NOW}]
     assert "moving-mnist" not in canary.stale([good], newer, same)
 

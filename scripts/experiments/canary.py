@@ -143,11 +143,11 @@ def failures(lines: Iterable[Line]) -> list[str]:
 def current(lines: Iterable[Line], now: Code, same: Iterable[Line]) -> dict[tuple[str, int], Line]:
     """The lines of the code of ``now``, all of provenance.fingerprints, by name and seed.
 
-    Code will do that is known to do the same on generated video, by the lines ``same`` of docs/results/same.jsonl, and
-    whose footage is the same.
+    Code will do that is known to do the same on generated video, by the lines ``same`` of docs/results/same.jsonl; for
+    walkers, what looks at footage has to be the same too.
     """
     valid = alike({part: now[part] for part in GENERATED}, same)
-    kept = (line for line in lines if line["code"]["footage"] == now["footage"])
+    kept = (line for line in lines if line["name"] != WALKERS or line["code"]["footage"] == now["footage"])
     generated = ((line, {part: line["code"][part] for part in GENERATED}) for line in kept)
     return {(line["name"], line["seed"]): line for line, code in generated if code in valid}
 
