@@ -75,7 +75,8 @@ def test_a_model_that_works_in_windows_says_the_same(
     """
     config = replace(TINY, height=80, width=90, objects=objects, slots=4, first_steps=3, max_size=18.0)
     config = replace(config, likelihood_std=3.0)
-    for name, value in (("_JUMP", 1e9), ("_LOOSE", 0.003), ("_LOOSEST", 0.003)):
+    monkeypatch.setitem(sqair.fixate._JUMP, "density", 1e9)
+    for name, value in (("_LOOSE", 0.003), ("_LOOSEST", 0.003)):
         monkeypatch.setattr(sqair.fixate, name, value)
     model, frames = tiny_model(config, price=0.01), spots(config, 3, 3, count=3)
     model.old_presence.bias = 9.0
