@@ -56,7 +56,7 @@ def draw_tracks(
     image = enlarge(frame, scale)
     thickness = max(1, round(min(image.shape[:2]) / 220))
     objects = list(zip(tracks.id.tolist(), _reachable(tracks.box * scale), strict=True))
-    past = [_centres(rows, scale) for rows in (tracks, *reversed(trail[-TRAIL:]))]
+    past = _centres([tracks, *reversed(trail[-TRAIL:])], scale)
     for track_id, _ in objects:
         points = [(age, at[track_id]) for age, at in enumerate(past) if track_id in at]
         _draw_trail(image, points, colour(track_id), thickness)
@@ -84,15 +84,15 @@ def _reachable(box: np.ndarray) -> np.ndarray:
     return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
 
 
-def _centres(tracks: Tracks, scale: int) -> dict[int, tuple[int, int]]:
-    """The x and y of the centre of each id's box, in pixels of the enlarged frame."""
-    box = _reachable(tracks.box * scale)
-    centres = np.rint(box[:, :2] + box[:, 2:] / 2).astype(int).tolist()
-    return {track_id: (x, y) for track_id, (x, y) in zip(tracks.id.tolist(), centres, strict=True)}
+def _centres(recent: Sequence[Tracks], scale: int) -> list[dict[int, list[int]]]:
+    """The x and y of the centre of each id's box in each of ``recent``, in pixels of the enlarged frame."""
+    box = _reachable(np.concatenate([rows.box for rows in recent]) * scale)
+    centres = iter(np.rint(box[:, :2] + box[:, 2:] / 2).astype(int).tolist())
+    return [{track_id: next(centres) for track_id in rows.id.tolist()} for rows in recent]
 
 
 def _draw_trail(
-    image: np.ndarray, points: list[tuple[int, tuple[int, int]]], rgb: tuple[int, int, int], thickness: int
+    image: np.ndarray, points: list[tuple[int, list[int]]], rgb: tuple[int, int, int], thickness: int
 ) -> None:
     """Blend a line through ``points`` (age in frames, place), youngest first, fading with age."""
     cv2 = opencv()
@@ -109,7 +109,7 @@ def _draw_trail(
         fade = int(255 * (1 - age / (TRAIL + 1)))
         cv2.line(strength, start, end, fade, thickness, cv2.LINE_AA)
     cv2.circle(strength, places[0], thickness + 1, 255, cv2.FILLED, cv2.LINE_AA)
-    rows, columns = np.nonzero(strength)
+    rows, columns = divmod(np.flatnonzero(strength), strength.shape[1])
     alpha = strength[rows, columns, None] / 255
     part[rows, columns] = np.rint(part[rows, columns] * (1 - alpha) + np.array(rgb) * alpha).astype(np.uint8)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from itertools import chain
@@ -22,12 +24,13 @@ SPEEDS = (2.0, 60.0)
 """Frames per second of a video for people to watch, at least and at most."""
 GIF_SPEED = 50.0
 """Of a GIF at most: browsers play faster ones slowly."""
+WAITING = 4
+"""Frames that may wait for the encoder, which works beside whatever makes them."""
 
 
 def playable(fps: float) -> float:
     """``fps``, or the nearest rate at which a video can be watched: of 4000 frames a second nobody sees any."""
     return min(max(fps, SPEEDS[0]), SPEEDS[1])
-
 
 
 def write_video(
@@ -144,5 +147,22 @@ def _h264(
         if rate is not None:
             kilobits = f"{max(1, round(8 * rate / 1000))}k"
             stream.options |= {"maxrate": kilobits, "bufsize": kilobits}
-        yield lambda frame: container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        with _beside(lambda frame: container.mux(stream.encode(frame))) as encode:
+            yield lambda frame: encode(av.VideoFrame.from_ndarray(frame, format="rgb24"))
         container.mux(stream.encode(None))
+
+
+@contextmanager
+def _beside(work: Callable[[av.VideoFrame], None]) -> Iterator[Callable[[av.VideoFrame], None]]:
+    """``work``, in a thread of its own and in order; what it raises is raised by a later call, or at the end."""
+    waiting: deque[Future[None]] = deque()
+
+    def call(frame: av.VideoFrame) -> None:
+        waiting.append(thread.submit(work, frame))
+        if len(waiting) > WAITING:
+            waiting.popleft().result()
+
+    with ThreadPoolExecutor(1) as thread:
+        yield call
+        for done in waiting:
+            done.result()
