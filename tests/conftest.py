@@ -136,11 +136,13 @@ def spotter(config: ModelConfig = SPOTTER) -> SQAIR:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
-        picture = spot.clamp(1e-4, 1 - 1e-4).logit().expand(config.channels, -1, -1)
+        picture = spot.clamp(1e-4, 1 - 1e-4).logit().repeat(config.drawn, 1, 1)
+        if config.objects == "opaque":
+            picture[1:] = 2.0
         model.decoder.net[-1].bias.copy_(picture.flatten())  # type: ignore[union-attr]
         model.propagation.prior.gain[0].fill_(1.0)
         for head in (model.new_presence, model.old_presence):
-            for unit, sign in ((0, 1.0), (1, -1.0)):
+            for unit, sign in ((0, 1.0), (1, -1.0)) if head is not None else ():
                 head.net[0].weight[unit, config.features] = sign  # type: ignore[union-attr, index]
                 head.net[-1].weight[0, unit] = 5 * sign  # type: ignore[union-attr, index]
     model.price = 40.0
