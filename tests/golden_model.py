@@ -27,6 +27,7 @@ from sqair.presence import Explored, Inference, Refined, Sampled
 from sqair.tracker import explain
 
 STORED = Path(__file__).parent / "golden" / "model.json"
+_NONE = TemporalConfig(hidden=False, position=False, appearance=False, presence=False)
 _WIDE = replace(SPOTTER, height=64, width=90)
 MODELS: dict[str, ModelConfig] = {
     "light": SPOTTER,
@@ -36,7 +37,7 @@ MODELS: dict[str, ModelConfig] = {
     "opaque": replace(SPOTTER, objects="opaque", channels=3, background="still", displacement="prices"),
     "opaque wide": replace(_WIDE, objects="opaque", channels=1, background="still", likelihood_std=0.15),
     "recurrent": replace(SPOTTER, discovery="recurrent", discovery_feedback=True),
-    "forgetful": replace(SPOTTER, temporal=TemporalConfig(hidden=False, position=False, appearance=False, presence=False)),
+    "forgetful": replace(SPOTTER, temporal=_NONE),
 }
 """Models that draw a spot, more or less: noise is added to the weights that conftest.spotter has by hand."""
 WAYS: dict[str, Callable[[], Inference]] = {

@@ -24,7 +24,7 @@ def compare(found: Any, expected: Any, where: str) -> None:
     elif isinstance(expected, int):
         assert found == expected, where
     else:
-        assert found == pytest.approx(expected, rel=1e-6, abs=1e-6), where
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-9), where
 
 
 def test_every_case_is_stored() -> None:
