@@ -40,7 +40,7 @@ import numpy as np
 
 from sqair.datasets.generate import IGNORED_BELOW, Clips
 from sqair.errors import UserError
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
 from sqair.tracks import Tracks
 
 FRAME_RATE = 10

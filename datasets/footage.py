@@ -16,7 +16,7 @@ from sqair.camera import Stabilise, steadied
 from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.images import to_channels
 from sqair.errors import UserError
-from sqair.fit import Fit
+from sqair.frames import Fit
 from sqair.steady import Steady
 
 HELD_OUT = 0.05

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqair.errors import UserError
-from sqair.spare import files_in, spare
+from sqair.files.spare import files_in, spare
 
 MADE = {".txt", ".jsonl", ".html"}
 """Kinds of files that may lie beside the images or videos of a folder, where no source reads them."""

@@ -17,7 +17,7 @@ from sqair.datasets.footage import relit, scene_image, thinned
 from sqair.datasets.images import to_channels
 from sqair.datasets.looks import Blob, Look
 from sqair.errors import UserError
-from sqair.memory import one_thread
+from sqair.process import threads
 from sqair.steady import FAR
 
 Scenes = Literal["one", "own", "black"]
@@ -111,7 +111,7 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
     """
     height, width = clips[0].size
     scale = min(1.0, LONG_SIDE / max(height, width))
-    with one_thread():
+    with threads(1):
         looks = list(_looks(clips, (max(1, round(scale * height)), max(1, round(scale * width))), stabilise))
     panning = [look for look in looks if look.pan]
     if 2 * len(panning) >= len(looks):

@@ -22,7 +22,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sqair.errors import UserError
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 
 Benchmark = Literal["auto", "mot15", "mot17", "mot20"]
 TAKING_ALONG = {"mot15": (), "mot17": (2, 7, 8, 12), "mot20": (2, 6, 7, 8, 12)}

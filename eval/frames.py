@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 
 from sqair.eval.benchmarks import Role
 from sqair.eval.boxes import iou as box_iou
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 
 EPS = np.finfo(float).eps
 """By so much an overlap may fall short of a threshold, as in TrackEval."""

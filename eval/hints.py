@@ -12,7 +12,7 @@ from sqair.eval.clear import Clear, count_clear
 from sqair.eval.frames import pair_frames
 from sqair.eval.mot import as_rows
 from sqair.eval.scores import Scores
-from sqair.mot_rows import UNKNOWN, Rows
+from sqair.files.mot_rows import UNKNOWN, Rows
 from sqair.tracks import Tracks
 
 MUCH = 0.05

@@ -19,7 +19,7 @@ from sqair.eval.hota import count_hota
 from sqair.eval.identity import count_identity
 from sqair.eval.sampled import step_of
 from sqair.eval.scores import Counts, Scores
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 from sqair.tracks import Tracks
 
 Frames = Literal["auto", "truth", "all"]

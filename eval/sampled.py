@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 from sqair.tracks import Tracks
 
 FEWEST = 5

@@ -18,22 +18,22 @@ import torch
 from tqdm import tqdm
 
 from sqair.camera import Stabilise
-from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
 from sqair.eval import mot
 from sqair.eval.scores import Scores
-from sqair.memory import keep_freed_memory
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.mot_rows import Rows, read_rows
 from sqair.model import SQAIR
-from sqair.mot_rows import Rows, read_rows
+from sqair.process import keep_freed_memory
+from sqair.process import threads as use_threads
 from sqair.scripts.footage import contents, training_clips
 from sqair.scripts.run_folder import flatten
 from sqair.scripts.tracking import check_sizes
 from sqair.scripts.train import parse
 from sqair.scripts.training import Generated
-from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
 from sqair.trainer import ClipSource, Trainer
 
@@ -64,7 +64,7 @@ def train(
     """A model trained on ``data``, ready to track with; shows a progress bar.
 
     It takes as long as the command does: while it runs, one operation uses ``threads`` threads, and for good the
-    process keeps memory that it frees for what comes next (``sqair.memory``).
+    process keeps memory that it frees for what comes next (``sqair.process``).
 
     Args:
         config: the model and the schedule. None takes, for footage, what a survey of it suggests, as ``sqair train

@@ -59,10 +59,10 @@ def main(args: Args) -> None:
     """
     import torch
 
-    from sqair.memory import keep_freed_memory
-    from sqair.mot_io import write_text
-    from sqair.pretrained import load_weights, weights_files
-    from sqair.spare import spare
+    from sqair.files.mot_io import write_text
+    from sqair.files.pretrained import load_weights, weights_files
+    from sqair.files.spare import spare
+    from sqair.process import keep_freed_memory
 
     for name in ("steps", "threads"):
         if getattr(args, name) < 1:
@@ -192,7 +192,7 @@ def growth(args: Args) -> dict[str, Any]:
 
 def tracking(args: Args) -> dict[str, Any]:
     """Frames per CPU-second."""
-    from sqair.pretrained import load_weights
+    from sqair.files.pretrained import load_weights
     from sqair.scripts.measuring import measure_tracking
 
     model = load_weights(args.model)

@@ -27,16 +27,15 @@ from sqair.eval.report import Picture, Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.timeline import NARROW, WIDTH, timeline
 from sqair.eval.words import MEANINGS
-from sqair.memory import keep_freed_memory
+from sqair.files.mot_rows import Rows
+from sqair.files.pretrained import load_weights, weights_files
 from sqair.model import SQAIR
-from sqair.mot_rows import Rows
-from sqair.pretrained import load_weights, weights_files
+from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.report import Args
 from sqair.scripts.track_rows import numbered
 from sqair.scripts.tracking import check_sizes, open_clip, say_other_range, say_unfinished
 from sqair.scripts.witness import Moment, Witness, framed, scaled
-from sqair.threads import set_threads
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 from sqair.words import count

@@ -22,7 +22,7 @@ from sqair.datasets.video_out import write_video
 from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.words import better, terms
-from sqair.pretrained import load_weights
+from sqair.files.pretrained import load_weights
 from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.scripts.run_folder import read_metrics

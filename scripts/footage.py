@@ -16,8 +16,8 @@ from sqair.datasets.recipes import RECIPES
 from sqair.datasets.survey import Survey, describe, suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
+from sqair.process import set_threads
 from sqair.scripts.train import Args
-from sqair.threads import set_threads
 
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|udp|tcp)://", re.IGNORECASE)
 

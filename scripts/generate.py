@@ -19,7 +19,7 @@ from sqair.datasets.generate import Clips, make_clips
 from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
-from sqair.spare import files_in
+from sqair.files.spare import files_in
 from sqair.words import count
 
 CHUNK = 32

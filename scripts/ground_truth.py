@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sqair.mot_io import find_images, list_mot, read_length
-from sqair.mot_rows import Rows, read_rows
+from sqair.files.mot_io import find_images, list_mot, read_length
+from sqair.files.mot_rows import Rows, read_rows
 
 
 class Truth(NamedTuple):
@@ -30,7 +30,8 @@ class Truth(NamedTuple):
 def read_truth(path: Path) -> dict[str, Truth]:
     """The ground truth of the clips at ``path`` by their names.
 
-    ``path`` is an ``.npz`` of :func:`sqair.datasets.folders.write_npz`, or what :func:`sqair.mot_io.list_mot` takes.
+    ``path`` is an ``.npz`` of :func:`sqair.datasets.folders.write_npz`, or what
+    :func:`sqair.files.mot_io.list_mot` takes.
 
     Raises:
         UserError: it is none of these, or a file is malformed.

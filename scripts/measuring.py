@@ -28,9 +28,9 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
-from sqair.memory import keep_freed_memory
+from sqair.files.pretrained import load_weights
 from sqair.model import SQAIR
-from sqair.pretrained import load_weights
+from sqair.process import keep_freed_memory
 from sqair.render import Light
 from sqair.tracker import Tracker, track_clips
 from sqair.trainer import Trainer

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 import sqair
-from sqair.checkpoint import load_checkpoint, save_checkpoint
-from sqair.durable import Hold, write_file
 from sqair.errors import UserError
-from sqair.spare import spare
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.durable import Hold, write_file
+from sqair.files.spare import spare
 
 ENTRIES = ("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures", "weights", "tensorboard")
 """All that a run writes. ``--overwrite`` removes these and nothing else."""

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sqair.errors import UserError
-from sqair.mot_io import list_mot, write_text
-from sqair.mot_rows import Rows, read_rows
-from sqair.spare import spare
+from sqair.files.mot_io import list_mot, write_text
+from sqair.files.mot_rows import Rows, read_rows
+from sqair.files.spare import spare
 from sqair.tracks import Tracks
 from sqair.words import count
 

@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from sqair.datasets.clip import Frame
-from sqair.mot_io import mot_rows
+from sqair.files.mot_io import mot_rows
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 

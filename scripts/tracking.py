@@ -26,16 +26,15 @@ from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_gif, write_video
 from sqair.errors import UserError
-from sqair.fit import Fit
-from sqair.memory import keep_freed_memory
+from sqair.files.mot_io import write_mot
+from sqair.files.pretrained import is_unfinished, load_weights, weights_files
+from sqair.frames import Fit
 from sqair.model import SQAIR
-from sqair.mot_io import write_mot
-from sqair.pretrained import is_unfinished, load_weights, weights_files
+from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.notes import Notes
 from sqair.scripts.track import Args
 from sqair.scripts.track_rows import RowFiles
-from sqair.threads import set_threads
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 from sqair.words import count

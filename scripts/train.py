@@ -23,9 +23,9 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
 from sqair.datasets.staging import source_files
 from sqair.errors import UserError
+from sqair.files.spare import files_in
 from sqair.scripts.presets import with_presets
 from sqair.scripts.stabilise import StabiliseFlag
-from sqair.spare import files_in
 
 
 def _read_stages(words: list[str]) -> tuple[Stage, ...]:

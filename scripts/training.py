@@ -16,15 +16,14 @@ from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
-from sqair.memory import keep_freed_memory
-from sqair.pretrained import save_weights
+from sqair.files.pretrained import save_weights
+from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.footage import contents, training_clips
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, inputs, recipe_of, settings
 from sqair.scripts.validation import Validation, ValidationClips, generated_clips
-from sqair.threads import set_threads
 from sqair.trainer import ClipSource, Trainer, TrainingError
 
 

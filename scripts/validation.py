@@ -11,12 +11,12 @@ from torch import Tensor
 from sqair.bounds import Terms
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
+from sqair.frames import to_frames
+from sqair.inference import Inference, Sampled
 from sqair.model import SQAIR, Step
-from sqair.presence import Inference, Sampled
 from sqair.render import background
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.tracker import step_tracks
-from sqair.trainer import to_frames
 
 SEED = 0
 BANDS, COLUMNS = 3, 10

@@ -9,7 +9,7 @@ import numpy as np
 
 from sqair.datasets.images import to_channels
 from sqair.datasets.overlay import auto_scale, colour, draw_tracks
-from sqair.fit import Fit
+from sqair.frames import Fit
 from sqair.scripts.pictures import encode_small, spread, to_image
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks

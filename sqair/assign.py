@@ -1,4 +1,4 @@
-"""Who is where: the assignment of the objects of each clip to as many places that is best for all of them together."""
+"""Objects of a clip among themselves: their order, and who gets which of as many places."""
 
 from __future__ import annotations
 
@@ -25,3 +25,14 @@ def deal(clip: Tensor, value: Tensor) -> Tensor:
         table = np.stack([values[start[i] : start[i] + len(mine)] for i in mine])
         order[mine] = mine[linear_sum_assignment(table, maximize=True)[1]]
     return torch.from_numpy(order).to(clip.device)
+
+
+def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
+    """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
+    order = torch.argsort(value, descending=True, stable=True)
+    order = order[torch.argsort(clip[order], stable=True)]
+    ordered = clip[order]
+    start = torch.searchsorted(ordered, ordered)
+    rank = torch.empty_like(clip)
+    rank[order] = torch.arange(len(clip), device=clip.device) - start
+    return rank

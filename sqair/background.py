@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, gaussian_kl
 
-_SHARES = {"light": 0.4, "opaque": 0.5}
-"""Share of the pixels of a block taken to be darker than the background: fewer where objects only add light."""
 _CLEAR = 0.2
 """Share of the time for which objects that only add light leave a pixel."""
 _SAME = 0.04
@@ -175,7 +173,7 @@ class Smooth(Background):
     def levels(self, images: Tensor) -> Tensor:
         """Latents ``[B, C x cells x cells]`` of the levels of images ``[B, C, h, w]``. No gradient."""
         with torch.no_grad():
-            return _to_latent(block_levels(images, self.cells, _SHARES[self.config.objects])).flatten(1)
+            return _to_latent(block_levels(images, self.cells, self.config.render.shaded)).flatten(1)
 
     def rough(self, clips: Tensor) -> Tensor:
         return self.straight(self.levels(clips.flatten(0, 1))).clamp(0, 1).view_as(clips)
@@ -215,7 +213,7 @@ class Still(Background):
     def forward(self, retina: Tensor, frame: Tensor, before: Tensor | None, generator: Generator) -> Behind:
         if before is None:
             return Behind(frame)
-        return Behind(before if self.config.objects == "light" else (exposure(frame, before) * before).clamp(0, 1))
+        return Behind((exposure(frame, before) * before).clamp(0, 1) if self.config.render.hides else before)
 
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
         return behind.image + self.config.background_change * clear * (frame - behind.image)
@@ -256,10 +254,9 @@ def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
     Where objects only add light, each pixel is darker than that in a share ``_CLEAR`` of the frames. Otherwise it is
     what most frames show: the mean of those that agree with the frame with which most agree.
     """
-    if config.objects == "light":
-        return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
-
-    return most_shown(frames)
+    if config.render.hides:
+        return most_shown(frames)
+    return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
 
 
 def exposure(frames: Tensor, scene: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from sqair.distributions import bernoulli_kl, bernoulli_log_prob
-from sqair.model import Step
-from sqair.objects import Rows
+from sqair.scene import Rows
+from sqair.state import Step
 
 
 class Terms:
@@ -50,19 +50,20 @@ class Terms:
     @cached_property
     def kl_presence(self) -> Tensor:
         """KL of each presence variable that was reached, given what was sampled before it."""
-        return self.clip_sum([r.weight * bernoulli_kl(r.q_logit, r.p_logit) for r in self.rows]) - self.log_p_nothing
+        kl = [r.proposal.weight * bernoulli_kl(r.q_logit, r.proposal.p_logit) for r in self.rows]
+        return self.clip_sum(kl) - self.log_p_nothing
 
     @cached_property
     def kl_z(self) -> Tensor:
         """KL of z_what and z_where of the objects that are there, and of the background."""
         behind = sum(step.behind.kl() for step in self.steps if step.behind)
-        return self.clip_sum([r.pres * r.kl for r in self.rows]) + behind
+        return self.clip_sum([r.pres * r.evidence.kl for r in self.rows]) + behind
 
     @cached_property
     def log_ratio_z(self) -> Tensor:
         """log q - log p of the sampled z_what and z_where of the objects that are there, and of the background."""
         behind = sum(step.behind.log_ratio() for step in self.steps if step.behind)
-        return self.clip_sum([r.pres * r.posterior.log_ratio() for r in self.rows]) + behind
+        return self.clip_sum([r.pres * r.proposal.posterior.log_ratio() for r in self.rows]) + behind
 
     @cached_property
     def log_q_presence(self) -> Tensor:
@@ -72,7 +73,8 @@ class Terms:
     @cached_property
     def log_p_presence(self) -> Tensor:
         """log p of the sampled presence variables."""
-        return self.clip_sum([bernoulli_log_prob(r.p_logit, r.pres.detach()) for r in self.rows]) + self.log_p_nothing
+        log_p = [bernoulli_log_prob(r.proposal.p_logit, r.pres.detach()) for r in self.rows]
+        return self.clip_sum(log_p) + self.log_p_nothing
 
     @property
     def elbo(self) -> Tensor:
@@ -101,4 +103,4 @@ def local_presence_gain(rows: Rows) -> Tensor:
     The exact derivative of the expected bound in q(z_pres = 1) for the last object of the last frame; for the
     others it leaves out what their presence changes later.
     """
-    return rows.gain - rows.kl.detach()
+    return rows.evidence.gain - rows.evidence.kl.detach()

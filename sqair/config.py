@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sqair.render import Light
 
 
 @dataclass(frozen=True)
@@ -94,24 +97,31 @@ class ModelConfig:
     """The four temporal dependencies."""
 
     @property
+    def render(self) -> Light:
+        """How objects become a picture."""
+        from sqair.render import RENDERERS
+
+        return RENDERERS[self.objects]
+
+    @property
     def drawn(self) -> int:
-        """Channels that the decoder draws: light, or alpha and colour."""
-        return self.channels + (self.objects == "opaque")
+        """Channels P that the decoder draws of an object."""
+        return self.render.channels(self.channels)[0]
 
     @property
     def sight(self) -> int:
-        """Channels that inference sees of a frame (model.see)."""
-        return 1 + 2 * self.channels if self.objects == "opaque" else self.channels
+        """Channels S that inference sees of a frame."""
+        return self.render.channels(self.channels)[1]
+
+    @property
+    def covered(self) -> int:
+        """Channels E of what is explained so far."""
+        return self.render.channels(self.channels)[2]
 
     @property
     def window(self) -> float:
         """Side of the part of the canvas in which an object is drawn, read and weighed, pixels (windows.py)."""
         return max(1.25 * self.max_size, self.context)
-
-    @property
-    def covered(self) -> int:
-        """Channels of what is explained so far: ink, or of opaque objects what they cover."""
-        return 1 if self.objects == "opaque" else self.channels
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,7 @@ class TrainConfig:
     """Noise on z_where of some carried objects, in its units, so that propagation learns to pull drifted boxes back."""
     object_nats: float | None = None
     """How much log-likelihood there is to gain from a typical object, nats; by default it is measured on the first
-    clips (fixate.object_nats)."""
+    clips (salience.object_nats)."""
     price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
     this data is worth: the geometric prior's success probability is exp(-price)."""

@@ -15,15 +15,12 @@ class GlimpseEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.channels, self.opaque = config.channels, config.objects == "opaque"
+        self.render = config.render
         self.net = mlp((config.sight + config.covered) * config.glimpse**2, 256, config.features)
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """``[M, S + E, G, G]``, of what inference sees and what is explained, to features ``[M, features]``."""
-        if self.opaque:
-            amount, ink, frame, explained = glimpse.split([1, self.channels, self.channels, 1], 1)
-            glimpse = torch.cat([amount, ink, amount * frame, explained], 1)
-        return self.net(glimpse.flatten(1)).relu()
+        return self.net(self.render.focus(glimpse).flatten(1)).relu()
 
 
 class Appearance(nn.Module):

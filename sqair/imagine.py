@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
-from sqair.model import SQAIR, State
+from sqair.inference import Inference
+from sqair.model import SQAIR
 from sqair.objects import Objects, Posterior
-from sqair.presence import Inference
 from sqair.render import background
 from sqair.windows import Patches
 
@@ -52,7 +52,7 @@ def predict(
     with a generator, by samples. The background stays as it was last. Objects stay as likely as the model has it:
     without the temporal dependency of presence their means are that all are gone.
     """
-    state: State = model.initial_state(observed.shape[1], observed, model.still(observed))
+    state = model.initial_state(observed.shape[1], observed, model.still(observed))
     for frame in observed:
         _, state = model.step(frame, state, Inference())
     frames, objects, expected = [], state.objects, []
@@ -75,7 +75,7 @@ def evolve(
     """
     p_where, p_what = model.propagation.prior(objects)
     where, what = p_where.sample(generator), p_what.sample(generator)
-    logit = model.stay_logit(price, over[objects.clip]).expand_as(objects.age)
+    logit = model.stay_logit(price * over[objects.clip]).expand_as(objects.age)
     stays = sample_bernoulli(logit, generator).bool() & model.config.temporal.any()
     drawn = Posterior(where, what, p_where, p_where, p_what, p_what, what)
     moved, paint = model.moved(objects, drawn)

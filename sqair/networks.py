@@ -32,20 +32,16 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.shape = (config.drawn, config.glimpse, config.glimpse)
-        self.opaque = config.objects == "opaque"
+        self.render = config.render
         self.net = mlp(config.z_what, 128, 256, config.drawn * config.glimpse**2)
-        self.tone = mlp(config.z_what, 64, config.channels) if self.opaque else None
+        self.tone = mlp(config.z_what, 64, config.channels) if self.render.hides else None
         """Colour of the object as a whole, which its cells vary."""
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
         nn.init.constant_(last.bias, _FAINT)
-        if self.opaque:
+        if self.render.hides:
             nn.init.zeros_(last.bias[config.glimpse**2 :])
 
     def forward(self, what: Tensor) -> Tensor:
         logits = self.net(what).view(-1, *self.shape)
-        if self.tone is None:
-            return torch.sigmoid(logits)
-        alpha = torch.sigmoid(logits[:, :1])
-        colour = torch.sigmoid(logits[:, 1:] + self.tone(what)[:, :, None, None])
-        return torch.cat([alpha, alpha * colour], 1)
+        return self.render.drawing(logits, None if self.tone is None else self.tone(what))

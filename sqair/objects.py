@@ -1,4 +1,4 @@
-"""The objects of a batch of clips, and what one step of inference says about each of them.
+"""The objects of a batch of clips, and the priors and posteriors of their latents in one frame.
 
 Objects of all clips lie in one list of M rows, each with the index of its clip: an empty slot is no row, and
 never reaches a network.
@@ -6,17 +6,12 @@ never reaches a network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sqair.distributions import Gaussian, gaussian_kl
-
-if TYPE_CHECKING:
-    from sqair.scene import Prospect
 
 
 @dataclass
@@ -81,48 +76,17 @@ class Objects:
         return Objects(*(getattr(self, f.name)[index] for f in fields(self)))
 
     @staticmethod
+    def none(like: Tensor, what: int, hidden: int, channels: int, glimpse: int) -> Objects:
+        """No objects, whose tensors are like ``like``; D, the size of h, P and G."""
+        none, row = like.new_zeros, torch.zeros(0, dtype=torch.int64, device=like.device)
+        return Objects(
+            row, row, none(0), none(0, what), none(0, 4), none(0, 2), none(0, 2),
+            none(0, hidden), none(0, channels, glimpse, glimpse), row, none(0),
+        )  # fmt: skip
+
+    @staticmethod
     def concat(parts: list[Objects]) -> Objects:
         parts = [p for p in parts if len(p)] or parts[:1]
         if len(parts) == 1:
             return parts[0]
         return Objects(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Objects)))
-
-
-@dataclass
-class Rows:
-    """What the bound needs to know of each object that was inferred in one frame, present or not.
-
-    Attributes:
-        clip: ``[M]`` int64.
-        reach: ``[M]`` 1 where the object is part of the scene unless z_pres says otherwise.
-        weight: ``[M]`` presence of what has to be there for z_pres to be asked for: 1 unless presence is relaxed.
-        q_logit, p_logit: ``[M]`` posterior and prior log-odds of z_pres.
-        pres: ``[M]`` the sampled z_pres, times ``weight``.
-        kl: ``[M]`` KL of z_what and z_where to their prior, closed form.
-        posterior: of z_what and z_where, with their samples.
-        gain: ``[M]`` log-likelihood with the object minus without it, the others as they are; no gradient.
-        gain_at: the gain ``[M]`` at presences ``[M]`` between 0 and 1.
-        gains_given: the gains ``[M]`` with presences ``[M]`` of all of them.
-        prospect: whether each would touch another object, and the most that it could gain.
-        price: of an object over black, nats.
-        contrast: ``[M]`` share of what an object is worth on black that is left before its background.
-        new: True for rows of discovery, False for propagation.
-        first: True for the first discovery step of a frame.
-    """
-
-    clip: Tensor
-    reach: Tensor
-    weight: Tensor
-    q_logit: Tensor
-    p_logit: Tensor
-    pres: Tensor
-    kl: Tensor
-    posterior: Posterior
-    gain: Tensor
-    gain_at: Callable[[Tensor], Tensor]
-    gains_given: Callable[[Tensor], Tensor]
-    prospect: Prospect
-    price: float
-    contrast: Tensor
-    new: bool
-    first: bool

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, GlimpseEncoder
-from sqair.fixate import Matcher
 from sqair.geometry import centre_to_where, drift_unit, read, where_to_box
+from sqair.matcher import Matcher
 from sqair.networks import mlp
 from sqair.objects import Objects, Posterior
+from sqair.scene import Scene
 from sqair.windows import read_from
 
 
@@ -66,32 +67,27 @@ class Propagation(nn.Module):
         self.where = mlp(config.features + config.hidden + 8, 128, 8, last_gain=0.1)
         self.gate = mlp(config.features + config.hidden, 64, config.z_what, last_gain=0.1)
 
-    def forward(
-        self, sight: Tensor, retina: Tensor, objects: Objects, price: float, generator: torch.Generator | None
-    ) -> Posterior:
-        """``sight [B, S, H, W]`` of a frame, its ``retina [B, S, h, w]``, ``objects`` as the last frame left them.
-
-        ``price`` is that of an object, nats.
-        """
-        config = self.config
+    def forward(self, scene: Scene, objects: Objects, generator: torch.Generator | None) -> Posterior:
+        """The latents in this frame of ``objects``, which are as the last one left them."""
+        config, clip = self.config, objects.clip
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
-            match = Matcher(retina, objects.clip, self._template(objects), p_where, config, price)
-            centre, explained = match.run()
+            match = Matcher(scene.retina, clip, self._template(objects), p_where, config, scene.over_black)
+            centre, explained = match.run()  # [M, 2], [M, E, h', w']
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)
             seen = torch.cat([match.seen, explained], 1)
-            glimpse = read(seen, match.region.local(window), config.glimpse, config.retina)
-            start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)
+            glimpse = read(seen, match.region.local(window), config.glimpse, config.retina)  # [M, S + E, G, G]
+            start = torch.cat([centre_to_where(centre, config), p_where.mean[:, 2:]], -1)  # [M, 4]
             unit = drift_unit(config, start)
-            surprise = torch.cat([(start - p_where.mean) / unit, p_where.log_std - unit.log()], -1)
+            surprise = torch.cat([(start - p_where.mean) / unit, p_where.log_std - unit.log()], -1)  # [M, 8]
         q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
         where = q_where.sample(generator)
         with torch.no_grad():
             box = where_to_box(where, config)
-            own = read_from(sight, objects.clip, box, config)
+            own = read_from(scene.sight, clip, box, config)
             others = read(explained, match.region.local(box), config.glimpse, config.retina)
-            glimpse = torch.cat([own, others], 1)
+            glimpse = torch.cat([own, others], 1)  # [M, S + E, G, G]
         encoding, q_what = self.appearance(glimpse)
         if config.temporal.appearance:
             gate = torch.sigmoid(self.gate(torch.cat([encoding, objects.hidden], -1)) - 1)

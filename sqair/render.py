@@ -31,6 +31,48 @@ _THINNEST = 1e-9
 class Light:
     """Objects that brighten what is behind them. Paint is -w: log(1 - alpha) for each channel, P = C."""
 
+    hides = False
+    """Whether objects hide what is behind them, and have colours of their own."""
+    shaded = 0.4
+    """Share of the pixels of a block taken to be darker than its background: few where objects only add light."""
+
+    def channels(self, colours: int) -> tuple[int, int, int]:
+        """Channels of what is drawn of an object P, seen of a frame S, and explained of it E, in so many colours."""
+        return colours, colours, colours
+
+    def drawing(self, logits: Tensor, tone: Tensor | None) -> Tensor:
+        """Images ``[M, P, G, G]`` in (0, 1) of the decoder's ``logits`` of that shape, and the ``tone [M, C]``."""
+        return torch.sigmoid(logits)
+
+    def see(self, frame: Tensor, behind: Tensor | None) -> Tensor:
+        """Frames ``[.., C, H, W]`` as inference sees them, ``[.., S, H, W]``: their ink."""
+        return frame if behind is None else self.ink(frame, behind)
+
+    def focus(self, glimpse: Tensor) -> Tensor:
+        """What encoders get of glimpses ``[M, S + E, G, G]`` of what is seen, and of what is explained there."""
+        return glimpse
+
+    def unexplained(self, retina: Tensor, explained: Tensor) -> Tensor:
+        """Ink that is not explained ``[B, E, h, w]``, of ``retina [B, S, h, w]`` and ``explained [B, E, h, w]``."""
+        return (retina - explained).clamp_min(0)
+
+    def terms(self, patch: Tensor) -> Tensor:
+        """What a gain is made of, of the object ``[M, K, h, w]``, drawn as ``patch [M, P, h, w]``.
+
+        The gain at a shift is the sum of the products of these, shifted, with the ``factors`` of the frame.
+        """
+        return torch.cat([patch, -0.5 * patch**2], 1)
+
+    def factors(self, retina: Tensor, others: Tensor) -> Tensor:
+        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h, w]`` lies."""
+        explained = self.cover(others)
+        clear = 1 - explained
+        return torch.cat([(retina - explained) * clear, clear**2], 1)
+
+    def visible(self, frame: Tensor, behind: Tensor | None) -> Tensor:
+        """Ink as it meets the eye ``[B, C, H, W]``, not made up for what the background outshines."""
+        return frame if behind is None else frame - behind
+
     def paint(self, image: Tensor) -> Tensor:
         """Paint of objects drawn as ``[M, C, H, W]`` in [0, 1]."""
         return torch.log1p(-_OPAQUE * image)
@@ -85,7 +127,51 @@ class Light:
 
 
 class Opaque(Light):
-    """Objects with colours of their own, lighter or darker than what is behind. Paint is -w and w c, P = 1 + C."""
+    """Objects with colours of their own, lighter or darker than what is behind. Paint is -w and w c, P = 1 + C.
+
+    Inference sees how much ink there is in any channel, the ink, and the frame itself.
+    """
+
+    hides = True
+    shaded = 0.5
+
+    def channels(self, colours: int) -> tuple[int, int, int]:
+        return 1 + colours, 1 + 2 * colours, 1
+
+    def drawing(self, logits: Tensor, tone: Tensor | None) -> Tensor:
+        assert tone is not None
+        alpha = torch.sigmoid(logits[:, :1])
+        colour = torch.sigmoid(logits[:, 1:] + tone[:, :, None, None])
+        return torch.cat([alpha, alpha * colour], 1)
+
+    def see(self, frame: Tensor, behind: Tensor | None) -> Tensor:
+        ink = frame if behind is None else self.ink(frame, behind)
+        return torch.cat([ink.abs().amax(-3, keepdim=True), ink, frame], -3)
+
+    def focus(self, glimpse: Tensor) -> Tensor:
+        colours = (glimpse.shape[1] - 2) // 2
+        amount, ink, frame, explained = glimpse.split([1, colours, colours, 1], 1)
+        return torch.cat([amount, ink, amount * frame, explained], 1)
+
+    def unexplained(self, retina: Tensor, explained: Tensor) -> Tensor:
+        return retina[:, :1] * (1 - explained)
+
+    def terms(self, patch: Tensor) -> Tensor:
+        alpha, shown = patch[:, :1], patch[:, 1:]
+        power = (shown**2).sum(1, keepdim=True)
+        return torch.cat([shown, alpha, -0.5 * power, alpha * shown, -0.5 * alpha**2], 1)
+
+    def factors(self, retina: Tensor, others: Tensor) -> Tensor:
+        ink, frame = retina[:, 1:].chunk(2, 1)
+        behind = frame - ink
+        clear = 1 - self.cover(others)
+        rest = clear * (frame - self.canvas(others, behind))
+        power = (behind**2).sum(1, keepdim=True)
+        against = -(behind * rest).sum(1, keepdim=True)
+        return torch.cat([rest, against, clear**2, clear**2 * behind, clear**2 * power], 1)
+
+    def visible(self, frame: Tensor, behind: Tensor | None) -> Tensor:
+        return super().visible(frame, behind).abs()
 
     def paint(self, image: Tensor) -> Tensor:
         """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1]: alpha, and alpha times c."""

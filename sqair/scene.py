@@ -1,8 +1,8 @@
-"""A frame being explained: what inference sees of it, what has been found so far, and what each object gains."""
+"""A frame being explained: what is proposed, what the frame says of that, and what has been settled so far."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -10,44 +10,161 @@ from torch import Tensor
 
 from sqair.background import Behind
 from sqair.config import ModelConfig
-from sqair.fixate import to_retina
 from sqair.geometry import where_to_box, write
-from sqair.objects import Objects, Rows
-from sqair.recognise import Memory
-from sqair.render import RENDERERS, background
-from sqair.windows import Patches, Windows
+from sqair.objects import Objects, Posterior
+from sqair.render import background
+from sqair.salience import to_retina
+from sqair.windows import Patches
+
+
+@dataclass
+class Proposal:
+    """Objects that may be there, at most once each.
+
+    Attributes:
+        objects: as they leave the frame if they are there, M of them.
+        posterior: of their z_what and z_where, with samples.
+        paint: ``[M, P, h, w]``, in their windows.
+        p_logit: ``[M]`` prior log-odds of z_pres.
+        q_logit: ``[M]`` posterior ones, of a search that gives them.
+        on: ``[M]`` 1 for those that are part of the scene as they are proposed.
+        weight: ``[M]`` presence of what has to be there for z_pres to be asked for: 1 unless presence is relaxed.
+        round: 0 for what propagation proposes, and the round of discovery from 1 on.
+    """
+
+    objects: Objects
+    posterior: Posterior
+    paint: Patches
+    p_logit: Tensor
+    q_logit: Tensor | None
+    on: Tensor
+    weight: Tensor
+    round: int
+
+
+class Evidence:
+    """What a scene says of the M objects of a proposal; no gradient but that of ``kl``.
+
+    Attributes:
+        gain: ``[M]`` log-likelihood of the frame with the object minus without it, the others as they are.
+        kl: ``[M]`` KL of z_what and z_where to their prior.
+        price, over_black: ``[M]`` and ``[]``, of an object, nats: those of the scene.
+        clips: of the scene, B.
+    """
+
+    def __init__(self, scene: Scene, proposal: Proposal) -> None:
+        self.windows = proposal.paint.windows
+        self.clips, self.over_black = len(scene.frame), scene.over_black
+        self.price = scene.price.detach()[self.windows.clip]
+        self._config, self._frame, self._behind, self._render = scene.config, scene.frame, scene.behind, scene.render
+        self._found = [(objects.clip, objects.where) for objects in scene.alive]
+        self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
+        self._paint = Patches(proposal.paint.image.detach(), self.windows)
+        self._on, self._total = proposal.on, scene.paint.detach()
+        cut = self.windows.cut
+        behind = None if scene.behind is None else cut(scene.behind.detach())
+        self._gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=scene.config.likelihood_std)
+        self.gain = self.at(torch.ones_like(proposal.on))
+        self.kl = proposal.posterior.kl()
+
+    def at(self, pres: Tensor) -> Tensor:
+        """The gain ``[M]`` of each at a presence ``pres [M]`` between 0 and 1, the others as they are."""
+        return self._gain(self._times(pres), self.windows.cut(self._total) - self._times(self._on))
+
+    def given(self, there: Tensor) -> Tensor:
+        """The gain ``[M]`` of each, if those are there of which ``there [M]`` is 1."""
+        total = self._total + self._paint.total(there - self._on, self.clips)
+        return self._gain(self._paint.image, self.windows.cut(total) - self._times(there))
+
+    def touches(self) -> Tensor:
+        """Whether the box of each meets that of an object settled before ``[M]``."""
+        touches = torch.zeros_like(self.windows.clip, dtype=torch.bool)
+        for clip, where in self._found:
+            other = where_to_box(where, self._config)  # [F, 4]
+            sides = (self._box[:, None, 2:] + other[:, 2:]) / 2  # [M, F, 2]
+            apart = (self._box[:, None, :2] - other[:, :2]).abs() - sides
+            touches |= ((apart < 0).all(-1) & (self.windows.clip[:, None] == clip)).any(1)
+        return touches
+
+    @torch.no_grad()
+    def most(self) -> Tensor:
+        """The most that each could gain, what is missing in its box, nats ``[M]``."""
+        box, glimpse = self._box, self._config.glimpse
+        inside = write(box.new_ones(len(box), 1, glimpse, glimpse), self.windows.local(box), *self.windows.size)
+        missing = self._render.missing(self._frame, self._render.canvas(self._total, self._behind))
+        missing = self.windows.cut(missing.square().sum(1, keepdim=True))  # [M, 1, h, w]
+        return (missing * inside).flatten(1).sum(1) / (2 * self._config.likelihood_std**2)
+
+    def _times(self, pres: Tensor) -> Tensor:
+        return pres[:, None, None, None] * self._paint.image
+
+
+@dataclass
+class Rows:
+    """A proposal that is settled: q(z_pres) as log-odds ``q_logit [M]``, and z_pres times its weight, ``pres [M]``."""
+
+    proposal: Proposal
+    evidence: Evidence
+    q_logit: Tensor
+    pres: Tensor
+
+    @property
+    def clip(self) -> Tensor:
+        """``[M]`` int64, the clip that each is in."""
+        return self.proposal.objects.clip
+
+    @property
+    def there(self) -> Tensor:
+        """Which are there ``[M]``."""
+        return self.pres.detach().bool()
 
 
 class Scene:
-    """A frame being explained: what has been found so far, of which ``paint [B, P, H, W]`` is the paint."""
+    """A frame ``[B, C, H, W]`` being explained, and what has been found in it so far.
 
-    def __init__(self, frame: Tensor, behind: Behind | None, config: ModelConfig) -> None:
-        self.frame = frame
-        self.render = RENDERERS[config.objects]
+    Attributes:
+        paint: ``[B, P, H, W]`` of all objects so far.
+        sight: ``[B, S, H, W]`` the frame as inference sees it, and ``retina [B, S, h, w]`` a coarse image of it.
+        over_black: price of an object over black, nats. What it costs to be displaced or to look otherwise is measured
+            in it: those are priors, which the light of a scene does not change.
+        price: ``[B]`` float64, of an object, nats: that over black, times the share of what objects are worth there
+            which is left over what is behind them.
+        log_p_nothing: ``[B]``, log prior of finding nothing more where the search saw nothing.
+        rows: what was settled; of that alive are the objects that are there, with their patches and confidence.
+    """
+
+    def __init__(self, frame: Tensor, behind: Behind | None, price: float, config: ModelConfig) -> None:
+        self.frame, self.config, self.render = frame, config, config.render
         self.behind = None if behind is None else background(behind.image)
         self.paint = frame.new_zeros(len(frame), config.drawn, *frame.shape[2:])
         with torch.no_grad():
-            self.sight = see(frame, self.behind, config)
-            """The frame as inference sees it, ``[B, S, H, W]``."""
+            self.sight = self.render.see(frame, self.behind)
             self.retina = to_retina(self.sight, config)
-        self.contrast = frame.new_ones(len(frame)) if self.behind is None else self.render.contrast(self.behind)
+        contrast = frame.new_ones(len(frame)) if self.behind is None else self.render.contrast(self.behind)
+        self.over_black = price
+        self.price = price * contrast.double()
+        self.log_p_nothing = frame.new_zeros(len(frame))
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.patches: list[Patches] = []
         self.confidence: list[Tensor] = []
-        self.memory: Memory | None = None
-        self.log_p_nothing = frame.new_zeros(len(frame))
 
-    def add(self, rows: Rows, objects: Objects, paint: Patches) -> None:
-        """Adds those of the inferred ``objects [M]`` that are there, of ``paint [M, P, h, w]``."""
-        kept = rows.pres.detach().bool()
+    def show(self, proposal: Proposal) -> None:
+        """Takes what propagation proposes into the scene, as far as it is ``on``, until it is settled."""
+        self.paint = proposal.paint.total(proposal.on, len(self.frame))
+
+    def add(self, rows: Rows) -> None:
+        """Adds those objects that are there."""
+        proposal, there = rows.proposal, rows.there
+        paint = proposal.paint.total(rows.pres, len(self.frame))
+        self.paint = self.paint + paint if proposal.round else paint
         self.rows.append(rows)
-        self.alive.append(replace(objects, weight=rows.pres).rows(kept))
+        self.alive.append(replace(proposal.objects, weight=rows.pres).rows(there))
         with torch.no_grad():
-            paint = paint.rows(kept)
+            paint = proposal.paint.rows(there)
             behind = None if self.behind is None else paint.windows.cut(self.behind)
             self.patches.append(Patches(self.render.alone(paint.image, behind), paint.windows))
-        self.confidence.append(torch.sigmoid(rows.q_logit[kept].detach()))
+        self.confidence.append(torch.sigmoid(rows.q_logit[there].detach()))
 
     def explained(self) -> Tensor:
         """What the objects so far cover of the frame ``[B, E, H, W]``; no gradient."""
@@ -57,67 +174,12 @@ class Scene:
         """The canvas so far, ``[B, C, H, W]``."""
         return self.render.canvas(self.paint, self.behind)
 
+    def missing(self) -> Tensor:
+        """What the canvas so far leaves for further objects to explain, ``[B, C, H, W]``; no gradient."""
+        with torch.no_grad():
+            return self.render.missing(self.frame, self.canvas())
+
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
         clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
         return torch.bincount(clip, minlength=len(self.frame))
-
-
-class Prospect:
-    """What may come of new objects at ``where [M, 4]`` in ``windows``, given what a scene holds; no gradient."""
-
-    def __init__(self, scene: Scene, where: Tensor, windows: Windows, config: ModelConfig) -> None:
-        self.where, self.windows, self.config = where.detach(), windows, config
-        self.found = [(found.clip, found.where) for found in scene.alive]
-        self.render, self.frame, self.paint, self.behind = scene.render, scene.frame, scene.paint, scene.behind
-
-    def touches(self) -> Tensor:
-        """Whether the box of each meets that of an object found so far ``[M]``."""
-        box = where_to_box(self.where, self.config)
-        touches = torch.zeros_like(self.windows.clip, dtype=torch.bool)
-        for clip, where in self.found:
-            other = where_to_box(where, self.config)
-            apart = (box[:, None, :2] - other[:, :2]).abs() - (box[:, None, 2:] + other[:, 2:]) / 2
-            touches |= ((apart < 0).all(-1) & (self.windows.clip[:, None] == clip)).any(1)
-        return touches
-
-    @torch.no_grad()
-    def most(self) -> Tensor:
-        """The most that each could gain, what is missing in its box, nats ``[M]``."""
-        box, glimpse = where_to_box(self.where, self.config), self.config.glimpse
-        inside = write(box.new_ones(len(box), 1, glimpse, glimpse), self.windows.local(box), *self.windows.size)
-        missing = self.render.missing(self.frame, self.render.canvas(self.paint, self.behind))
-        missing = self.windows.cut(missing.square().sum(1, keepdim=True))
-        return (missing * inside).flatten(1).sum(1) / (2 * self.config.likelihood_std**2)
-
-
-class Gains:
-    """What objects ``[M]`` of a scene gain, of which ``on [M]`` are part of its paint; no gradient."""
-
-    def __init__(self, scene: Scene, paint: Patches, on: Tensor, std: float) -> None:
-        self.paint = Patches(paint.image.detach(), paint.windows)
-        self.on, self.total = on, scene.paint.detach()
-        cut = paint.windows.cut
-        behind = None if scene.behind is None else cut(scene.behind.detach())
-        self.gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=std)
-
-    def at(self, pres: Tensor) -> Tensor:
-        """Each at a presence ``pres [M]`` between 0 and 1, the others as they are in the scene."""
-        return self.gain(self._times(pres), self.paint.windows.cut(self.total) - self._times(self.on))
-
-    def given(self, there: Tensor) -> Tensor:
-        """Each, if those are there of which ``there [M]`` is 1."""
-        total = self.total + self.paint.total(there - self.on, len(self.total))
-        return self.gain(self.paint.image, self.paint.windows.cut(total) - self._times(there))
-
-    def _times(self, pres: Tensor) -> Tensor:
-        return pres[:, None, None, None] * self.paint.image
-
-
-def see(frame: Tensor, behind: Tensor | None, config: ModelConfig) -> Tensor:
-    """Frames ``[..., C, H, W]`` as inference sees them, ``[..., S, H, W]``.
-
-    The ink of light; of opaque objects how much ink there is in any channel, the ink, and the frame itself.
-    """
-    ink = frame if behind is None else RENDERERS[config.objects].ink(frame, behind)
-    return torch.cat([ink.abs().amax(-3, keepdim=True), ink, frame], -3) if config.objects == "opaque" else ink

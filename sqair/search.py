@@ -1,7 +1,7 @@
 """Where discovery looks: q(z_where) of an object not yet explained, by two networks of one interface.
 
-``begin`` starts the search in a frame and returns its memory; a call makes one step in some of the clips and
-says in which of them there is anything to see, and what (None if in no clip).
+``begin`` starts the search in a frame and returns its state; a call makes one step in some of the clips and
+says in which of them there is anything to see, and where (None if in no clip); ``learn`` tells it what came of that.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
-from sqair.fixate import most_salient, saliency, unexplained
 from sqair.geometry import centre_to_where, where_unit
+from sqair.inference import Inference
 from sqair.networks import mlp
 from sqair.objects import Posterior
-from sqair.presence import Inference
+from sqair.salience import most_salient, saliency
 from sqair.windows import read_from
 
 _SUREST = 5.0
@@ -48,23 +48,23 @@ class ResidualSearch(nn.Module):
         self.where = mlp(config.features, 128, 8, last_gain=0.1)
 
     def begin(self, retina: Tensor, explained: Tensor) -> Any:
-        """Nothing to remember: every step looks at the residual afresh."""
+        """Nothing to carry: every step looks at the residual afresh."""
 
-    def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
-        """The latents of a step, for those who want to know."""
+    def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+        """Nor anything to learn but what the residual shows."""
 
     def forward(
-        self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
+        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
     ) -> Found | None:
         """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far."""
         config = self.config
         with torch.no_grad():
-            salience = inference.attend(saliency(unexplained(retina, explained, config)[clip]), clip)
-            centre, salience = most_salient(salience, config)
+            salience = saliency(config.render.unexplained(retina, explained)[clip])  # [R, h, w]
+            centre, salience = most_salient(inference.attend(salience, clip), config)
             worth = (salience > config.saliency_threshold).nonzero()[:, 0]
             if not len(worth):
                 return None
-            clip, centre = clip[worth], centre[worth]
+            clip, centre = clip[worth], centre[worth]  # [M], [M, 2]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
@@ -133,22 +133,22 @@ class RecurrentSearch(nn.Module):
         ink = F.conv2d(F.avg_pool2d(retina[:, : config.covered], 2, ceil_mode=True), self.bright, padding=2)
         return Controller(cells.flatten(2), ink.flatten(1), centre_to_where(centre, config), hidden, attended, latents)
 
-    def sampled(self, memory: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
+    def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """Takes the latents of a step in the clips ``clip [R]`` into the next one's input."""
         if self.config.discovery_feedback:
             latents = torch.cat([posterior.what, posterior.where, pres[:, None]], -1)
-            memory.latents = torch.zeros_like(memory.latents).index_add(0, clip, latents)
+            state.latents = torch.zeros_like(state.latents).index_add(0, clip, latents)
 
-    def forward(self, memory: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
+    def forward(self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
         """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
-        query = self.query(memory.hidden)
-        tired = F.conv2d(memory.attended, self.inhibit.relu(), padding=2).flatten(1)
-        attention = self._around_peak((query[:, None] @ memory.cells)[:, 0] + memory.ink - tired, memory.position)
-        seen = (memory.cells @ attention[:, :, None])[:, :, 0]
-        centre = attention @ memory.position
-        memory.attended = memory.attended + attention.view_as(memory.attended)
-        memory.hidden = self.recurrent(torch.cat([seen, centre, memory.latents], -1), memory.hidden)
-        omega = self.omega(torch.cat([seen, memory.hidden], -1))[clip]
+        query = self.query(state.hidden)
+        tired = F.conv2d(state.attended, self.inhibit.relu(), padding=2).flatten(1)
+        attention = self._around_peak((query[:, None] @ state.cells)[:, 0] + state.ink - tired, state.position)
+        seen = (state.cells @ attention[:, :, None])[:, :, 0]
+        centre = attention @ state.position
+        state.attended = state.attended + attention.view_as(state.attended)
+        state.hidden = self.recurrent(torch.cat([seen, centre, state.latents], -1), state.hidden)
+        omega = self.omega(torch.cat([seen, state.hidden], -1))[clip]
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
         odds = _SUREST * torch.tanh((q_logit[:, 0] + 1) / _SUREST)

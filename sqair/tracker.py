@@ -16,20 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sqair.bounds import Terms
 from sqair.camera import Motion, Stabilise, steadied
 from sqair.config import ModelConfig
-from sqair.errors import UserError
-from sqair.fit import Fit
+from sqair.files.pretrained import load_weights
+from sqair.frames import Fit, check_frames, to_frames
 from sqair.geometry import top_left_box, where_to_box
-from sqair.model import SQAIR, State, Step
-from sqair.presence import Inference, Refined
-from sqair.pretrained import load_weights
+from sqair.inference import Inference, Refined
+from sqair.inference.restarts import explain
+from sqair.model import SQAIR
+from sqair.process import threads as use_threads
+from sqair.state import State, Step
 from sqair.steady import Steady
-from sqair.threads import threads as use_threads
 from sqair.tracks import Tracks
-from sqair.trainer import to_frames
-from sqair.words import count
 
 BoxKind = Literal["ink", "patch"]
 
@@ -65,8 +63,7 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     objects = step.objects
     boxes = top_left_box(where_to_box(objects.where, config))
     if box == "ink":
-        ink = frame if step.behind is None else frame - step.behind.image
-        ink = ink.abs() if config.objects == "opaque" else ink
+        ink = config.render.visible(frame, None if step.behind is None else step.behind.image)
         windows = step.patches.windows
         tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), config.likelihood_std)
         tight = tight + F.pad(windows.corner, (0, 2))
@@ -77,45 +74,6 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
         mine = clip == b
         tracks.append(Tracks(np.full(mine.sum(), number), ids[mine], boxes[mine], score[mine]))
     return tracks
-
-
-def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
-    """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
-
-    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound, with q(z_pres) at what was decided.
-    """
-    if not (state.first and isinstance(inference, Refined) and inference.restarts > 1):
-        return model.step(frame, state, inference)
-    tries = inference.restarts
-    many = frame.repeat_interleave(tries, 0)
-    still = None if state.background is None else state.background.repeat_interleave(tries, 0)
-    step, after = model.step(many, model.initial_state(len(many), many, still), replace(inference, exploring=True))
-    terms = Terms([step])
-    bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
-    best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)
-    return _pick(step, after, best)
-
-
-def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
-    """The step and state of some of the clips, ``clips [B]``."""
-    place = torch.full_like(state.next_id, -1)
-    place[clips] = torch.arange(len(clips), device=clips.device)
-    kept = place[step.objects.clip] >= 0
-    objects = step.objects.rows(kept)
-    objects = replace(objects, clip=place[objects.clip])
-    patches = step.patches.rows(kept)
-    picked = Step(
-        step.canvas[clips],
-        step.log_likelihood[clips],
-        step.log_p_nothing[clips],
-        [],
-        objects,
-        replace(patches, windows=replace(patches.windows, clip=objects.clip)),
-        step.confidence[kept],
-        None if step.behind is None else step.behind.rows(clips),
-    )
-    last = None if state.background is None else state.background[clips]
-    return picked, State(objects, state.next_id[clips], first=False, background=last)
 
 
 def moved(box: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -156,7 +114,7 @@ class Tracker:
             model: a trained model.
             box: ``ink``, tight around the object's visible ink as the model explains it, or ``patch``, the box of
                 z_where.
-            refine: decide presence by what each object gains (presence.Refined); otherwise by the amortised
+            refine: decide presence by what each object gains (inference.Refined); otherwise by the amortised
                 posterior.
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
             threads: of one operation, while a frame is tracked: more are rather slower with tensors as small as these.
@@ -284,15 +242,3 @@ def track_clips(
                 parts.append(step_tracks(step, frame, number, model.config, box))
             found += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
     return found
-
-
-def check_frames(clips: np.ndarray, config: ModelConfig) -> None:
-    """Raises UserError unless ``clips`` is uint8 ``[N, T, H, W(, C)]`` of the model's size and channels."""
-    if clips.dtype != np.uint8:
-        raise UserError(f"frames must be uint8, not {clips.dtype}")
-    channels = clips.shape[4] if clips.ndim == 5 else 1
-    if clips.ndim not in (4, 5) or channels != config.channels:
-        raise UserError(f"the model takes frames of {count(config.channels, 'channel')}, these have {channels}")
-    if clips.shape[2:4] != (config.height, config.width):
-        height, width = clips.shape[2:4]
-        raise UserError(f"the model takes frames of {config.width}x{config.height} pixels, these have {width}x{height}")

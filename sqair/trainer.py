@@ -21,10 +21,11 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
-from sqair.fixate import object_nats
+from sqair.frames import to_frames
+from sqair.inference import Sampled
 from sqair.model import SQAIR
-from sqair.presence import Sampled
 from sqair.render import background
+from sqair.salience import object_nats
 
 _MEASURED = 2_500_000
 """Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
@@ -56,13 +57,6 @@ class SceneSource(Protocol):
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message names the step and the tensor."""
-
-
-def to_frames(clips: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]`` to float ``[T, N, C, H, W]`` in [0, 1]."""
-    frames = torch.from_numpy(np.ascontiguousarray(clips)).to(device)
-    frames = frames[:, :, None] if frames.ndim == 4 else frames.permute(0, 1, 4, 2, 3)
-    return frames.transpose(0, 1).float().div_(255)
 
 
 class Trainer:

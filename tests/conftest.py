@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.geometry import where_to_box
+from sqair.inference import Inference
 from sqair.model import SQAIR
-from sqair.objects import Rows
-from sqair.presence import Inference
+from sqair.scene import Evidence, Proposal
 
 torch.set_num_threads(1)
 
@@ -88,10 +88,10 @@ class Dictated(Inference):
     asked: list[int] = field(default_factory=list)
     """Decisions that each clip has asked for."""
 
-    def decide(self, rows: Rows, clips: int) -> Tensor:
-        self.asked = self.asked or [0] * clips
-        pres = torch.zeros_like(rows.gain)
-        for i, clip in enumerate(rows.clip.tolist()):
+    def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
+        self.asked = self.asked or [0] * evidence.clips
+        pres = torch.zeros_like(evidence.gain)
+        for i, clip in enumerate(proposal.objects.clip.tolist()):
             turn = self.asked[clip]
             if self.script and turn < len(self.script[clip]):
                 pres[i] = self.script[clip][turn]

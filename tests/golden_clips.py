@@ -9,7 +9,7 @@ import numpy as np
 
 from sqair.eval.benchmarks import roles
 from sqair.eval.frames import FramePair, pair_frames
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 from sqair.tracks import Tracks
 
 _GOLDEN = json.loads((Path(__file__).parent / "golden" / "hota.json").read_text())

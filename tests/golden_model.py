@@ -22,9 +22,10 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.estimators import ESTIMATORS, make_estimator
 from sqair.geometry import where_to_box
-from sqair.model import SQAIR, Step
-from sqair.presence import Explored, Inference, Refined, Sampled
-from sqair.tracker import explain
+from sqair.inference import Explored, Inference, Refined, Sampled
+from sqair.inference.restarts import explain
+from sqair.model import SQAIR
+from sqair.state import Step
 
 STORED = Path(__file__).parent / "golden" / "model.json"
 _NONE = TemporalConfig(hidden=False, position=False, appearance=False, presence=False)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from conftest import TINY, moving_spots, spots, spotter, straight, tiny_model
-from sqair.checkpoint import load_checkpoint
 from sqair.datasets.images import write_png
 from sqair.errors import UserError
-from sqair.pretrained import save_weights
+from sqair.files.checkpoint import load_checkpoint
+from sqair.files.pretrained import save_weights
 from sqair.scripts import cli
 from sqair.scripts.run_folder import ENTRIES
 from sqair.scripts.tracking import _summary

@@ -16,9 +16,9 @@ from sqair import SQAIR, ModelConfig, Stage, Tracker, Tracks, TrainConfig, score
 from sqair.datasets.images import opencv
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
+from sqair.process import set_threads
 from sqair.scripts import cli
-from sqair.threads import set_threads
 from sqair.tracker import track_clips
 
 cv2 = opencv()

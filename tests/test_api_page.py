@@ -16,7 +16,7 @@ import torch
 
 import sqair.trainer
 from sqair import Tracks
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
 from test_footage import film
 from test_train_footage import video
 

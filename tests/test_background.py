@@ -19,12 +19,12 @@ from sqair.datasets.images import encode_png
 from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
-from sqair.fixate import object_nats
+from sqair.files.mot_io import read_mot
+from sqair.files.pretrained import load_weights, save_weights
 from sqair.imagine import predict, sample
-from sqair.mot_io import read_mot
-from sqair.presence import Inference, Sampled
-from sqair.pretrained import load_weights, save_weights
+from sqair.inference import Inference, Sampled
 from sqair.render import Light, background
+from sqair.salience import object_nats
 from sqair.scripts import cli
 from sqair.scripts.tracking import _watched
 from sqair.tracker import Tracker, track_clips
@@ -79,7 +79,8 @@ def test_its_kl_is_in_the_bound_and_its_density_in_the_weight(config: ModelConfi
 
 def concatenated(terms: Terms, what: str) -> tuple[torch.Tensor, torch.Tensor]:
     clip = torch.cat([rows.clip for rows in terms.rows])
-    values = [rows.pres * (rows.kl if what == "kl" else rows.posterior.log_ratio()) for rows in terms.rows]
+    of = {"kl": lambda rows: rows.evidence.kl, "ratio": lambda rows: rows.proposal.posterior.log_ratio()}
+    values = [rows.pres * of[what](rows) for rows in terms.rows]
     return clip, torch.cat(values)
 
 
@@ -118,7 +119,7 @@ def test_a_gain_is_what_taking_the_object_out_costs_before_a_background() -> Non
     with_both, with_one = (terms_of(model, frames, [script]) for script in ((1, 1), (1, 0)))
     assert len(outcomes(model, frames)) == 3
     gained = with_both.log_likelihood - with_one.log_likelihood
-    torch.testing.assert_close(with_both.rows[1].gain, gained.detach(), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(with_both.rows[1].evidence.gain, gained.detach(), rtol=1e-9, atol=1e-9)
 
 
 def test_ink_is_what_objects_are_before_black() -> None:
@@ -147,7 +148,7 @@ def test_an_object_is_worth_less_before_a_bright_background() -> None:
         (step,) = model(frame[None], Dictated(script=[[0], [0]]), still)
         (row,) = step.rows
         prior = geometric_logits(7.0 * float(Light().contrast(behind)[0]), TINY.first_steps)[0]
-        torch.testing.assert_close(row.p_logit, prior.expand(2))
+        torch.testing.assert_close(row.proposal.p_logit, prior.expand(2))
 
 
 def test_off_it_is_not_there() -> None:

@@ -14,8 +14,8 @@ import torch
 from sqair.config import ModelConfig, Stage
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
+from sqair.files.pretrained import load_weights, save_weights
 from sqair.model import SQAIR
-from sqair.pretrained import load_weights, save_weights
 from sqair.scripts import bench, measuring
 from sqair.scripts.measuring import Setting, Stopwatch
 

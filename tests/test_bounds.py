@@ -13,10 +13,10 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from conftest import STATIC, TINY, Dictated, gradient, outcomes, seeded, spots, tiny_model
 from sqair.bounds import Terms, iwae, local_presence_gain
 from sqair.distributions import Gaussian, bernoulli_log_prob
-from sqair.fixate import to_retina
 from sqair.geometry import read, where_to_box, write
+from sqair.inference import Inference, Sampled
 from sqair.model import SQAIR
-from sqair.presence import Inference, Sampled
+from sqair.salience import to_retina
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -136,7 +136,7 @@ def test_all_parameters_come_before_all_samples() -> None:
     def parameters(feedback: bool, seed: int) -> list[Tensor]:
         model = tiny_model(replace(STATIC, discovery_feedback=feedback))
         rows = clamped(model, frame, 3, seed).rows
-        return [v for r in rows for v in (r.q_logit, *r.posterior.q_where)]
+        return [v for r in rows for v in (r.q_logit, *r.proposal.posterior.q_where)]
 
     for a, b in zip(parameters(False, 0), parameters(False, 1), strict=True):
         assert torch.equal(a, b)
@@ -159,7 +159,7 @@ def test_the_sampled_bound_of_the_seed_has_the_same_mean() -> None:
             (q[:, None] * torch.stack([getattr(t, name) for t in every])).sum(0) for name in ("log_weight", "elbo")
         )
     # the same seed draws the same z^k for every n, whatever comes after it
-    assert torch.equal(every[1].rows[0].posterior.where, every[3].rows[0].posterior.where)
+    assert torch.equal(every[1].rows[0].proposal.posterior.where, every[3].rows[0].proposal.posterior.where)
     assert_zero_mean(sampled - closed)
     assert (sampled - closed).std() > 0.1
 
@@ -230,7 +230,7 @@ def test_a_frame_with_nothing_to_see_still_pays_for_seeing_nothing() -> None:
         terms = Terms(model(frames, Dictated()))
     first, later = (math.log(count_prior(0.5, limit)[0]) for limit in (TINY.first_steps, TINY.later_steps))
     for clip, certain in enumerate([first + later, later, 0.0]):
-        asked = sum(float(bernoulli_log_prob(r.p_logit, r.pres)[r.clip == clip].sum()) for r in terms.rows)
+        asked = sum(float(bernoulli_log_prob(r.proposal.p_logit, r.pres)[r.clip == clip].sum()) for r in terms.rows)
         assert float(terms.log_p_presence[clip]) == pytest.approx(first + later, abs=1e-9)
         assert float(terms.log_p_presence[clip]) == pytest.approx(asked + certain, abs=1e-9)
     for bound in (terms.elbo, terms.log_weight):
@@ -250,8 +250,8 @@ def test_terms_add_up_by_clip() -> None:
         expected["log_p_presence"] += step.log_p_nothing
         expected["kl_presence"] -= step.log_p_nothing
         for r in step.rows:
-            q_pres, p_pres = Bernoulli(logits=r.q_logit), Bernoulli(logits=r.p_logit)
-            latent = r.posterior
+            q_pres, p_pres = Bernoulli(logits=r.q_logit), Bernoulli(logits=r.proposal.p_logit)
+            latent = r.proposal.posterior
             pairs = [(latent.q_where, latent.p_where, latent.where), (latent.q_what, latent.p_what, latent.what)]
             kl = sum(kl_divergence(torch_normal(q), torch_normal(p)) for q, p, _ in pairs)
             ratio = sum(torch_normal(q).log_prob(z) - torch_normal(p).log_prob(z) for q, p, z in pairs)

@@ -27,8 +27,8 @@ from sqair.datasets.images import opencv
 from sqair.datasets.timing import Clock, Steps, Timing
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
-from sqair.mot_io import read_mot
-from sqair.pretrained import save_weights
+from sqair.files.mot_io import read_mot
+from sqair.files.pretrained import save_weights
 from sqair.scripts import cli
 
 HEIGHT, WIDTH, LENGTH, RATE = 48, 64, 24, 12

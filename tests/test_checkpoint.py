@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 
-from sqair.checkpoint import MAGIC, load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig
 from sqair.errors import UserError
+from sqair.files.checkpoint import MAGIC, load_checkpoint, save_checkpoint
 from sqair.model import SQAIR
 
 SMALL = ModelConfig(height=20, width=18, slots=2, first_steps=2, glimpse=6, z_what=5, hidden=8, features=8)
@@ -275,7 +275,7 @@ def test_a_save_inside_a_save_does_not_wait(tmp_path: Path, monkeypatch: pytest.
 KILLS = """
 import os, random, signal, sys, time
 import torch
-from sqair.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
 torch.set_num_threads(1)
 folder = sys.argv[1]
 path = os.path.join(folder, "c")

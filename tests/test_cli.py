@@ -17,7 +17,7 @@ import pytest
 import tyro
 
 from sqair.errors import UserError
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
 from sqair.scripts.yaml_flags import flag_words, read_flags, with_config
 from sqair.tracks import Tracks

@@ -28,7 +28,7 @@ from estimating import (
 )
 from sqair.bounds import Terms
 from sqair.estimators import ESTIMATORS, Estimator
-from sqair.presence import Sampled
+from sqair.inference import Sampled
 from test_relaxations import concrete_error, concrete_hard_error, expected_slope, relaxations
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -62,12 +62,9 @@ def sample(length: int = FRAMES, clips: int = CLIPS, soft: bool = False) -> Samp
             pres = weight * torch.rand(m, generator=source) if soft else (normal(m) > 0).double()
             gain = 5 * normal(m)
             posterior = SimpleNamespace(encoding=normal(m, FEATURES), log_ratio=lambda ratio=ratio: ratio)
-            rows.append(
-                SimpleNamespace(
-                    clip=clip, weight=weight, q_logit=q_logit, p_logit=normal(m), pres=pres, kl=kl, gain=gain,
-                    gain_at=gain_curve(gain), posterior=posterior, new=new, first=new,
-                )
-            )  # fmt: skip
+            proposal = SimpleNamespace(weight=weight, p_logit=normal(m), posterior=posterior, round=int(new))
+            evidence = SimpleNamespace(kl=kl, gain=gain, at=gain_curve(gain))
+            rows.append(SimpleNamespace(clip=clip, q_logit=q_logit, pres=pres, proposal=proposal, evidence=evidence))
         nothing = -normal(clips).square()
         steps.append(SimpleNamespace(behind=None, rows=rows, log_likelihood=likelihood, log_p_nothing=nothing))
     frames = torch.rand(length, clips, TINY.channels, TINY.height, TINY.width, generator=source)
@@ -98,11 +95,10 @@ class Pass:
         """(leaf number of q_logit, row, its numbers) of a frame."""
         for call, rows in enumerate(self.steps[t].rows):
             for m in range(len(rows.clip)):
-                numbers = {
-                    name: float(getattr(rows, name)[m].detach())
-                    for name in ("q_logit", "p_logit", "pres", "kl", "gain", "weight")
-                }
-                ratio = float(rows.posterior.log_ratio()[m].detach())
+                told = {**vars(rows), **vars(rows.proposal), **vars(rows.evidence)}
+                names = ("q_logit", "p_logit", "pres", "kl", "gain", "weight")
+                numbers = {name: float(told[name][m].detach()) for name in names}
+                ratio = float(rows.proposal.posterior.log_ratio()[m].detach())
                 yield 7 * t + 1 + 3 * call, m, int(rows.clip[m]), SimpleNamespace(**numbers, ratio=ratio)
 
     def likelihood(self, t: int, b: int) -> float:
@@ -353,7 +349,7 @@ def test_rebar_and_relax(name: str) -> None:
         soft = expit(z / math.exp(-0.4))
         value = 0.7 * (o.gain * soft + 0.3 * soft * (1 - soft) - soft * o.kl)
         if net is not None:
-            encoding = noises[leaf][1].posterior.encoding[m]
+            encoding = noises[leaf][1].proposal.posterior.encoding[m]
             value += 10 * float(net(torch.cat([encoding, torch.tensor([soft])])).detach())
         return value
 

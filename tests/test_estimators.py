@@ -37,7 +37,7 @@ from sqair.estimators.enumeration import outcomes as enumerated
 from sqair.estimators.nvil import NVIL
 from sqair.estimators.score_function import Constant, RunningMean
 from sqair.estimators.vimco import Vimco, leave_one_out
-from sqair.presence import Sampled
+from sqair.inference import Sampled
 
 pytestmark = pytest.mark.usefixtures("float64")
 

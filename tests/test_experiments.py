@@ -10,7 +10,7 @@ import torch
 
 from conftest import TINY, tiny_model
 from sqair.datasets.generate import Clips
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
 from sqair.scripts.experiments import ablation, backgrounds, pairs, pets, restarts, shapes
 from sqair.scripts.experiments.ablation import plot

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
-from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.datasets.images import encode_png, read_image
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
 from sqair.scripts import cli
 from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos, faults
 from sqair.scripts.experiments.fault_commands import Ended, start

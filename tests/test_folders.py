@@ -14,7 +14,7 @@ from sqair.datasets.generate import Clips, make_clips
 from sqair.datasets.recipes import RECIPES, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
-from sqair.mot_io import read_mot
+from sqair.files.mot_io import read_mot
 from sqair.scripts.generate import Args, main
 from sqair.tracks import Tracks
 from test_generate import same

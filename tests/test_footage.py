@@ -13,9 +13,9 @@ from sqair.datasets.images import write_png
 from sqair.datasets.survey import suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
-from sqair.fit import Fit
+from sqair.files.pretrained import load_weights
+from sqair.frames import Fit
 from sqair.model import SQAIR
-from sqair.pretrained import load_weights
 from sqair.scripts import cli
 from sqair.tracker import Tracker
 

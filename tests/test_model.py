@@ -28,10 +28,11 @@ from sqair.config import ModelConfig, TemporalConfig
 from sqair.distributions import geometric_log_prob
 from sqair.estimators import ESTIMATORS, make_estimator
 from sqair.imagine import contrast, evolve, predict, sample
+from sqair.inference import Inference, Refined, Sampled
 from sqair.model import SQAIR, State, Step
 from sqair.objects import Objects
-from sqair.presence import Inference, Refined, Sampled
 from sqair.propagate import Propagation
+from sqair.scene import Scene
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -250,8 +251,7 @@ def carried(model: SQAIR, inference: Inference | None = None) -> tuple[Tensor, S
 def propagated(model: SQAIR, frame: Tensor, objects: Objects) -> list[Tensor]:
     propagation: Propagation = model.propagation
     with torch.no_grad():
-        retina = torch.nn.functional.avg_pool2d(frame, model.config.retina, ceil_mode=True, count_include_pad=False)
-        latents = propagation(frame, retina, objects, model.price, None)
+        latents = propagation(Scene(frame, None, model.price, model.config), objects, None)
     return [*latents.q_where, *latents.p_where, *latents.q_what, *latents.p_what, latents.encoding]
 
 
@@ -295,10 +295,10 @@ def test_switched_off_priors_are_those_of_new_objects() -> None:
         frame, state = carried(model)
         with torch.no_grad():
             step, _ = model.step(frame, state, Inference())
-        old = next(rows for rows in step.rows if not rows.new)
+        old = next(rows for rows in step.rows if not rows.proposal.round)
         stay = TINY.stay_logit if on else -model.price
-        assert old.p_logit.unique().tolist() == pytest.approx([stay])
-        for prior in (old.posterior.p_where, old.posterior.p_what):
+        assert old.proposal.p_logit.unique().tolist() == pytest.approx([stay])
+        for prior in (old.proposal.posterior.p_where, old.proposal.posterior.p_what):
             standard = bool((prior.mean == 0).all() and (prior.log_std == 0).all())
             assert standard != on
 
@@ -415,11 +415,11 @@ def test_objects_stay_in_what_is_imagined_as_often_as_the_model_has_it(backgroun
     with torch.no_grad():
         _, state = model.step(frames[0], model.initial_state(3, frames, still), Dictated(script=[[1] * 9] * 3))
         step, after = model.step(frames[0], state, Dictated(script=[[1] * 9] * 3))
-    rows = next(rows for rows in step.rows if not rows.new)
+    rows = next(rows for rows in step.rows if not rows.proposal.round)
     over = contrast(model, after.background, frames[0])
     copies = 20000
     many = state.objects.rows(torch.arange(len(state.objects)).repeat_interleave(copies))
-    chances = torch.sigmoid(rows.p_logit)
+    chances = torch.sigmoid(rows.proposal.p_logit)
     assert len(chances.unique()) == (1 if on or background == "none" else 3)
     generator = seeded(4)
     for i, chance in enumerate(chances.tolist()):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sqair.errors import UserError
-from sqair.mot_io import list_mot, read_length, read_mot, write_mot
-from sqair.mot_rows import read_rows
+from sqair.files.mot_io import list_mot, read_length, read_mot, write_mot
+from sqair.files.mot_rows import read_rows
 from sqair.tracks import Tracks
 
 RESULT = "1,1,5,6,7,8,0.5,-1,-1,-1"

@@ -12,8 +12,8 @@ from conftest import TINY
 from shaking import filmed, texture, trembling
 from sqair.datasets.images import write_png
 from sqair.errors import UserError
+from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
-from sqair.pretrained import save_weights
 from sqair.scripts import cli
 from sqair.scripts.notes import Notes, full_model
 from sqair.scripts.stabilise import read_stabilise

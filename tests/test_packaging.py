@@ -177,7 +177,7 @@ def test_ci_runs_the_lines_of_the_readme() -> None:
     assert script.rstrip().endswith('bash -c "${commands[1]}"')
 
 
-@pytest.mark.parametrize("module", ["sqair.mot_io", "sqair.tracks", "sqair.scripts.cli", "sqair.eval.mot"])
+@pytest.mark.parametrize("module", ["sqair.files.mot_io", "sqair.tracks", "sqair.scripts.cli", "sqair.eval.mot"])
 def test_what_needs_no_torch_does_not_import_it(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -1,7 +1,8 @@
 """Who decides whether an object is there: samples, modes, refinement by gain, and the memory of hidden objects."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import pytest
@@ -10,12 +11,15 @@ from scipy import stats
 from torch import Tensor
 
 from conftest import SPOTTER, blend, follow, moving_spots, seeded, spotter, straight
+from sqair.config import ModelConfig
 from sqair.discover import Discovery
 from sqair.distributions import Gaussian
-from sqair.objects import Posterior, Rows
-from sqair.presence import Explored, Inference, Refined, Sampled, embolden
+from sqair.inference import Explored, Inference, Refined, Sampled
+from sqair.inference.forced import embolden
+from sqair.life import born
+from sqair.objects import Posterior
 from sqair.render import Light, log_likelihood
-from sqair.scene import Prospect
+from sqair.scene import Evidence, Proposal, Scene
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -23,49 +27,61 @@ STD = 0.3
 FALSE_ALARM = 1e-6
 
 
-class Prospects(Prospect):
-    def __init__(self, touches: Tensor, most: Tensor) -> None:
-        self.known = touches, most
+@dataclass
+class Told:
+    """Evidence as a test has it."""
+
+    gain: Tensor
+    kl: Tensor
+    given: Callable[[Tensor], Tensor]
+    price: Tensor
+    touching: Tensor
+    reach: Tensor
+    over_black: float = 1.0
+    clips: int = 1
 
     def touches(self) -> Tensor:
-        return self.known[0]
+        return self.touching
 
     def most(self) -> Tensor:
-        return self.known[1]
+        return self.reach
 
 
-def rows(q_logit: Tensor, clip: Tensor | None = None, **changes) -> Rows:
+def told(q_logit: Tensor, clip: Tensor | None = None, **changes) -> tuple[Proposal, Evidence, Tensor]:
+    """What ``Inference.settle`` gets of objects of which all is so that nothing happens, but for ``changes``."""
     m = len(q_logit)
-    nothing = Gaussian.standard(torch.zeros(m, 1))
+    nothing, one = Gaussian.standard(torch.zeros(m, 1)), torch.ones(m)
     latents = Posterior(nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
-    one = torch.ones(m)
-    values = {"reach": one, "weight": one, "p_logit": 0 * one, "pres": one, "kl": 0 * one, "gain": 100 * one}
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
-    values = {**values, "gain_at": lambda pres: 100 * pres, "gains_given": lambda on: 100 * one, "price": 1.0}
-    values["prospect"] = Prospects(one < 0, 100 * one)
-    values = {**values, "contrast": one, "new": False, "first": False, **changes}
-    return Rows(clip=clip, q_logit=q_logit, posterior=latents, **values)
+    objects = born(latents, clip, clip, nothing.mean, nothing.mean)
+    known = {f.name for f in fields(Proposal)}
+    plan = {"p_logit": 0 * one, "q_logit": None, "on": one, "weight": one, "round": 0}
+    plan |= {name: value for name, value in changes.items() if name in known}
+    said = {"gain": 100 * one, "kl": 0 * one, "given": lambda on: 100 * one, "price": one, "touching": one < 0}
+    said |= {"reach": 100 * one, **{name: value for name, value in changes.items() if name not in known}}
+    proposal = Proposal(objects, latents, paint=None, **plan)  # type: ignore[arg-type]
+    return proposal, Told(**said), q_logit  # type: ignore[return-value]
 
 
 def test_modes_and_samples_of_the_posterior() -> None:
     logit = torch.tensor([-2.0, -0.1, 0.1, 2.0])
-    assert Inference().decide(rows(logit), 1).tolist() == [0, 0, 1, 1]
+    assert Inference().settle(*told(logit)).pres.tolist() == [0, 0, 1, 1]
     draws = 20_000
-    pres = Inference(seeded(1)).decide(rows(logit.repeat(draws)), 1).view(draws, 4)
+    pres = Inference(seeded(1)).settle(*told(logit.repeat(draws))).pres.view(draws, 4)
     for hits, probability in zip(pres.sum(0).tolist(), torch.sigmoid(logit).tolist(), strict=True):
         assert stats.binomtest(int(hits), draws, probability).pvalue > FALSE_ALARM
-    again = Inference(seeded(1)).decide(rows(logit.repeat(draws)), 1).view(draws, 4)
+    again = Inference(seeded(1)).settle(*told(logit.repeat(draws))).pres.view(draws, 4)
     assert torch.equal(pres, again)
 
 
 def test_boldness_is_for_first_discoveries_only() -> None:
     logit = torch.full((20_000,), -40.0)
     bold = Sampled(seeded(2), boldness=0.3)
-    assert bold.decide(rows(logit, new=True), 1).sum() == 0
-    hits = bold.decide(rows(logit, new=True, first=True), 1).sum()
+    assert bold.settle(*told(logit, round=2)).pres.sum() == 0
+    hits = bold.settle(*told(logit, round=1)).pres.sum()
     assert stats.binomtest(int(hits), len(logit), 0.3).pvalue > FALSE_ALARM
-    assert Sampled(seeded(2)).decide(rows(logit, first=True), 1).sum() == 0
-    sure = Sampled(seeded(2), boldness=0.3).decide(rows(-logit, first=True), 1)
+    assert Sampled(seeded(2)).settle(*told(logit)).pres.sum() == 0
+    sure = Sampled(seeded(2), boldness=0.3).settle(*told(-logit)).pres
     assert sure.all()  # boldness never takes an object away
 
 
@@ -78,9 +94,9 @@ def test_explored_boldness_is_a_part_of_the_posterior() -> None:
         slope, expected_slope = (torch.autograd.grad(v.sum(), logit)[0] for v in (bold, logit))
         assert slope.isfinite().all() and (slope <= expected_slope + 1e-12).all()
     many = torch.full((20_000,), -1.0)
-    for new, first, share in ((True, True, 0.3), (True, False, 0.0), (False, False, 0.0)):
-        row = rows(many, new=new, first=first)
-        hits = Explored(seeded(2), boldness=0.3).decide(row, 1).sum()
+    for turn, share in ((1, 0.3), (2, 0.0), (0, 0.0)):
+        row = Explored(seeded(2), boldness=0.3).settle(*told(many, round=turn))
+        hits = row.pres.sum()
         q = share + (1 - share) / (1 + math.e)
         torch.testing.assert_close(torch.sigmoid(row.q_logit), torch.full_like(many, q), rtol=1e-12, atol=0)
         assert stats.binomtest(int(hits), len(many), q).pvalue > FALSE_ALARM
@@ -91,31 +107,32 @@ def prospects(price: float, contrast: float) -> dict:
     touches = torch.tensor([False, False, True, True]).repeat(20_000)
     worth = 1.2 * price * contrast * torch.tensor([1.01, 0.99, 1.01, 0.99]).repeat(20_000)
     some = torch.full((80_000,), contrast)
-    return {"prospect": Prospects(touches, worth), "price": price, "contrast": some, "new": True}
+    return {"touching": touches, "reach": worth, "price": price * some, "round": 2}
 
 
 def test_exploration_accepts_what_is_alone_and_could_pay() -> None:
     never = torch.full((80_000,), -40.0)
-    hits = Sampled(seeded(4), exploration=0.3).decide(rows(never, **prospects(50.0, 0.8)), 1).view(-1, 4).sum(0)
+    hits = Sampled(seeded(4), exploration=0.3).settle(*told(never, **prospects(50.0, 0.8))).pres.view(-1, 4).sum(0)
     assert stats.binomtest(int(hits[0]), 20_000, 0.3).pvalue > FALSE_ALARM and hits[1:].sum() == 0
-    carried = {**prospects(50.0, 0.8), "new": False}
-    assert Sampled(seeded(4), exploration=0.3).decide(rows(never, **carried), 1).sum() == 0
+    carried = {**prospects(50.0, 0.8), "round": 0}
+    assert Sampled(seeded(4), exploration=0.3).settle(*told(never, **carried)).pres.sum() == 0
 
 
 def test_crowd_dropout_rejects_what_touches_another() -> None:
     always = torch.full((80_000,), 40.0)
-    hits = Sampled(seeded(5), crowd_dropout=0.4).decide(rows(always, **prospects(50.0, 0.8)), 1).view(-1, 4).sum(0)
+    hits = Sampled(seeded(5), crowd_dropout=0.4).settle(*told(always, **prospects(50.0, 0.8))).pres.view(-1, 4).sum(0)
     assert (hits[:2] == 20_000).all()
     for count in hits[2:].tolist():
         assert stats.binomtest(int(count), 20_000, 0.6).pvalue > FALSE_ALARM
-    carried = {**prospects(50.0, 0.8), "new": False}
-    assert Sampled(seeded(5), crowd_dropout=0.4).decide(rows(always, **carried), 1).all()
+    carried = {**prospects(50.0, 0.8), "round": 0}
+    assert Sampled(seeded(5), crowd_dropout=0.4).settle(*told(always, **carried)).pres.all()
 
 
 def test_what_is_explored_and_rejected_is_a_part_of_the_posterior() -> None:
-    row = rows(torch.full((80_000,), -1.0), first=True, **prospects(50.0, 1.0))
+    row = told(torch.full((80_000,), -1.0), **{**prospects(50.0, 1.0), "round": 1})
     inference = Explored(seeded(6), boldness=0.1, exploration=0.3, crowd_dropout=0.4)
-    hits = inference.decide(row, 1).view(-1, 4).sum(0)
+    row = inference.settle(*row)
+    hits = row.pres.view(-1, 4).sum(0)
     q = 1 / (1 + math.e)
     for count, logit, accepted, rejected in zip(
         hits.tolist(), row.q_logit[:4].tolist(), (0.3, 0.1, 0.1, 0.1), (0, 0, 0.4, 0.4), strict=True
@@ -127,8 +144,7 @@ def test_what_is_explored_and_rejected_is_a_part_of_the_posterior() -> None:
 
 def test_a_posterior_of_which_all_is_rejected_stays_finite() -> None:
     logit = torch.full((80_000,), 3.0, requires_grad=True)
-    row = rows(logit, **prospects(50.0, 1.0))
-    Explored(seeded(7), exploration=1.0, crowd_dropout=1.0).decide(row, 1)
+    row = Explored(seeded(7), exploration=1.0, crowd_dropout=1.0).settle(*told(logit, **prospects(50.0, 1.0)))
     assert row.q_logit.isfinite().all() and (row.q_logit[2:4] < -4).all() and row.q_logit[0] > 4
     (slope,) = torch.autograd.grad(row.q_logit.sum(), logit)
     assert slope.isfinite().all()
@@ -177,7 +193,7 @@ def test_refinement_ends_where_no_single_change_helps() -> None:
         reach = (torch.rand(7) < 0.7).double()
         before = gains(reach, frame, image, clip)
         given = partial(gains, frame=frame, image=image, clip=clip)
-        on = refined.decide(rows(torch.zeros(7), clip, reach=reach, gain=before, gains_given=given), len(frame))
+        on = refined.settle(*told(torch.zeros(7), clip, on=reach, gain=before, given=given, clips=len(frame))).pres
         final = gains(on, frame, image, clip)
         assert (final[on > 0] >= refined.keep).all() and (final[on == 0] <= refined.back).all()
         changed += int((on != reach).sum())
@@ -193,15 +209,15 @@ def test_of_two_that_explain_the_same_one_stays() -> None:
     together = gains(on, frame, image, clip)
     assert (together < 1).all()
     given = partial(gains, frame=frame, image=image, clip=clip)
-    kept = Refined(keep=5.0).decide(rows(torch.zeros(2), gain=together, gains_given=given), 1)
+    kept = Refined(keep=5.0).settle(*told(torch.zeros(2), gain=together, given=given)).pres
     assert kept.sum() == 1
 
 
 def test_refined_discovery_accepts_what_the_bound_gains_from() -> None:
     """Gain minus KL minus price, whatever q(z_pres) says."""
     gained, kl = torch.tensor([20.1, 19.9, 30.1, 19.9]), torch.tensor([10.0, 10.0, 20.0, 9.8])
-    new = rows(torch.tensor([-9.0, 9.0, 0.0, 0.0]), new=True, gain=gained, kl=kl, p_logit=torch.full((4,), -10.0))
-    assert Refined().decide(new, 1).tolist() == [1, 0, 1, 1]
+    new = told(torch.tensor([-9.0, 9.0, 0.0, 0.0]), round=2, gain=gained, kl=kl, p_logit=torch.full((4,), -10.0))
+    assert Refined().settle(*new).pres.tolist() == [1, 0, 1, 1]
 
 
 def test_a_remembered_object_needs_more_to_return_than_to_stay() -> None:
@@ -210,8 +226,8 @@ def test_a_remembered_object_needs_more_to_return_than_to_stay() -> None:
     gained = Light().gain(frame, image, torch.zeros_like(image), None, STD)
     refined = Refined(keep=float(gained) - 1, back=float(gained) + 1)
     for reach in (0.0, 1.0):
-        row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained)
-        assert refined.decide(row, 1).tolist() == [reach]
+        row = told(torch.zeros(1), on=torch.tensor([reach]), gain=gained)
+        assert refined.settle(*row).pres.tolist() == [reach]
 
 
 def test_a_remembered_object_returns_only_where_and_as_it_was_expected() -> None:
@@ -220,8 +236,8 @@ def test_a_remembered_object_returns_only_where_and_as_it_was_expected() -> None
     frame = -torch.expm1(image)
     gained = Light().gain(frame, image, torch.zeros_like(image), None, STD)
     for kl, reach, expected in ((1.9, 0.0, 1), (2.1, 0.0, 0), (2.1, 1.0, 1)):
-        row = rows(torch.zeros(1), reach=torch.tensor([reach]), gain=gained, kl=torch.tensor([kl]))
-        assert Refined(back=float(gained) - 1, familiar=2.0).decide(row, 1).tolist() == [expected]
+        row = told(torch.zeros(1), on=torch.tensor([reach]), gain=gained, kl=torch.tensor([kl]))
+        assert Refined(back=float(gained) - 1, familiar=2.0).settle(*row).pres.tolist() == [expected]
 
 
 def test_clips_are_refined_apart() -> None:
@@ -231,12 +247,12 @@ def test_clips_are_refined_apart() -> None:
         before = gains(reach, frame, image, clip)
         refined = Refined(keep=2.0, back=4.0)
         given = partial(gains, frame=frame, image=image, clip=clip)
-        together = refined.decide(rows(torch.zeros(8), clip, reach=reach, gain=before, gains_given=given), 3)
+        together = refined.settle(*told(torch.zeros(8), clip, on=reach, gain=before, given=given, clips=3)).pres
         for c in range(3):
             mine = clip == c
             given = partial(gains, frame=frame[c, None], image=image[mine], clip=torch.zeros_like(clip[mine]))
-            row = rows(torch.zeros(int(mine.sum())), reach=reach[mine], gain=before[mine], gains_given=given)
-            assert torch.equal(together[mine], refined.decide(row, 1))
+            row = told(torch.zeros(int(mine.sum())), on=reach[mine], gain=before[mine], given=given)
+            assert torch.equal(together[mine], refined.settle(*row).pres)
 
 
 # objects over time, in scenes with a model made by hand
@@ -304,7 +320,7 @@ def test_returning_objects_respect_the_slots() -> None:
 class Undeterred(Refined):
     """Looks for objects that could not be accepted, too."""
 
-    def promising(self, missing: Tensor, p_logit: Tensor, std: float) -> Tensor:
+    def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         return torch.ones_like(p_logit, dtype=torch.bool)
 
 
@@ -334,10 +350,11 @@ def test_what_a_frame_misses_bounds_what_any_object_gains() -> None:
     frame, image, clip = scene(12, 3, clips=4)
     clear = blend(0.3 * image, clip, 4)
     gained = Light().gain(frame[clip], image, clear[clip], None, STD)
-    missing = Light().missing(frame, Light().canvas(clear, None))
+    config = ModelConfig(height=8, width=9, likelihood_std=STD)
+    scenes = [Scene(f, None, 1.0, config) for f in (frame, torch.zeros_like(frame))]
+    for one in scenes:
+        one.paint = clear
     for c in range(4):
         price = float(gained[clip == c].max())
-        p_logit = torch.full((4,), -price + 1e-9)
-        assert Refined().promising(missing, p_logit, STD)[c]
-    nothing = Light().missing(torch.zeros_like(frame), Light().canvas(clear, None))
-    assert not Refined().promising(nothing, torch.full((4,), -0.1), STD).any()
+        assert Refined().promising(scenes[0], torch.full((4,), -price + 1e-9))[c]
+    assert not Refined().promising(scenes[1], torch.full((4,), -0.1)).any()

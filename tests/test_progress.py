@@ -10,7 +10,7 @@ import torch
 
 from conftest import SPOTTER, TINY, Dictated, moving_spots, spots, spotter, straight, tiny_model
 from sqair.config import ModelConfig, Stage, TrainConfig
-from sqair.presence import Inference
+from sqair.inference import Inference
 from sqair.scripts.progress import Display, TimeLeft, crowded, in_words, looks, step_costs
 from sqair.scripts.training import Session
 from sqair.scripts.validation import Validation, ValidationClips, explained

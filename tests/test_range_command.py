@@ -11,7 +11,7 @@ from sqair.config import ModelConfig
 from sqair.datasets.images import write_png
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
-from sqair.pretrained import load_weights
+from sqair.files.pretrained import load_weights
 from sqair.scripts.cli import run
 from sqair.scripts.tracking import fitted
 

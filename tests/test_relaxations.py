@@ -19,9 +19,9 @@ from sqair.estimators import ESTIMATORS, concrete, make_estimator
 from sqair.estimators.concrete import Concrete, ConcreteHard, concrete_log_prob
 from sqair.estimators.concrete_local import ConcreteLocal, concrete_slope
 from sqair.estimators.rebar import Rebar, conditional, rebar_slope
+from sqair.inference import Inference, Sampled
 from sqair.model import SQAIR
-from sqair.objects import Rows
-from sqair.presence import Inference, Sampled
+from sqair.scene import Evidence, Proposal
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -165,9 +165,10 @@ def test_rebar_without_a_control_variate_is_the_score_function() -> None:
 def test_relaxed_gains_are_the_gain_at_the_ends() -> None:
     model, frames = case("two frames")
     for rows in terms_of(model, frames, [(1, 1, 1), (1, 0, 1)]).rows:
-        torch.testing.assert_close(rows.gain_at(torch.ones_like(rows.gain)), rows.gain, rtol=1e-12, atol=1e-12)
-        assert rows.gain_at(torch.zeros_like(rows.gain)).abs().max() < 1e-12
-        middle = rows.gain_at(torch.full_like(rows.gain, 0.5))
+        at, gain = rows.evidence.at, rows.evidence.gain
+        torch.testing.assert_close(at(torch.ones_like(gain)), gain, rtol=1e-12, atol=1e-12)
+        assert at(torch.zeros_like(gain)).abs().max() < 1e-12
+        middle = at(torch.full_like(gain, 0.5))
         assert middle.isfinite().all() and (middle != 0).all()
 
 
@@ -237,9 +238,8 @@ def test_concrete_goes_on_in_the_model_with_the_local_gain() -> None:
     (rows,) = terms.rows
     q = torch.sigmoid(rows.q_logit.detach())
     noise = torch.rand(len(q), generator=seeded(8))
-    slope = concrete_slope(
-        rows.q_logit.detach(), rows.pres, lambda s: rows.gain_at(s) - s * rows.kl.detach(), 0.1, noise
-    )
+    at, kl = rows.evidence.at, rows.evidence.kl.detach()
+    slope = concrete_slope(rows.q_logit.detach(), rows.pres, lambda s: at(s) - s * kl, 0.1, noise)
     each = 2 * torch.where(rows.pres > 0, q, 1 - q) * slope
     kl = torch.autograd.grad(terms.kl_presence[0], logit, retain_graph=True)[0][8]
     found, error_of = float(each.mean() - kl), float(each.std()) / math.sqrt(len(each))
@@ -269,9 +269,9 @@ class Soft(Inference):
     """z_pres of each object ``[M]``, given what it depends on."""
     odds: list[Tensor] = field(default_factory=list)
 
-    def decide(self, rows: Rows, clips: int) -> Tensor:
-        uniform = torch.empty_like(rows.gain).uniform_(generator=self.generator)
-        self.odds.append(rows.q_logit + torch.log(uniform) - torch.log(1 - uniform))
+    def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
+        uniform = torch.empty_like(evidence.gain).uniform_(generator=self.generator)
+        self.odds.append(q_logit + torch.log(uniform) - torch.log(1 - uniform))
         pres = 1 / (1 + torch.exp(-self.odds[-1]))
         if self.base is not None:
             hard, soft = self.base[len(self.own)]
@@ -311,13 +311,13 @@ def relaxed_bound(model: SQAIR, frames: Tensor, inference: Soft, hard: bool) -> 
     total = terms.log_likelihood + terms.log_p_nothing
     for rows, weight, pres, odds in zip(terms.rows, weights, presences, inference.odds, strict=True):
         if hard:
-            q, p = torch.sigmoid(rows.q_logit), torch.sigmoid(rows.p_logit)
+            q, p = torch.sigmoid(rows.q_logit), torch.sigmoid(rows.proposal.p_logit)
             kl = q * torch.log(q / p) + (1 - q) * torch.log((1 - q) / (1 - p))
         else:
-            noise = ((odds - logit).detach().numpy() for logit in (rows.q_logit, rows.p_logit))
+            noise = ((odds - logit).detach().numpy() for logit in (rows.q_logit, rows.proposal.p_logit))
             log_q, log_p = (torch.from_numpy(stats.logistic.logpdf(value)) for value in noise)
             kl = log_q - log_p
-        total = total - (pres * rows.kl.view(-1, CLIPS) + weight * kl.view(-1, CLIPS)).sum(0)
+        total = total - (pres * rows.evidence.kl.view(-1, CLIPS) + weight * kl.view(-1, CLIPS)).sum(0)
     return total.mean()
 
 

@@ -12,8 +12,8 @@ import pytest
 from browsing import browse, needs_chromium
 from conftest import TINY, moving_spots, spots, spotter, straight, tiny_model
 from sqair.eval.timeline import spans, timeline
-from sqair.mot_io import write_mot
-from sqair.pretrained import save_weights
+from sqair.files.mot_io import write_mot
+from sqair.files.pretrained import save_weights
 from sqair.scripts import cli, witness
 from sqair.scripts.clip_report import POINTS, count_over_time, headline, longest_seen
 from sqair.scripts.witness import Witness

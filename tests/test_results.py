@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import sqair.fixate
+import sqair.matcher
 from sqair.errors import UserError
 from sqair.scripts.experiments import bars, bars_table, canary, provenance, replay
 from sqair.scripts.experiments.bars_table import CHECKOUT, RESULTS, SAME, alike, between, pages, read_lines, readme
@@ -48,7 +48,7 @@ def test_only_a_change_of_code_changes_the_code() -> None:
 
 def test_a_part_is_what_its_modules_import() -> None:
     model = provenance.modules(provenance.PARTS["model"])
-    assert {"sqair.tracker", "sqair.fixate", "sqair.estimators.vimco"} <= set(model)
+    assert {"sqair.tracker", "sqair.matcher", "sqair.estimators.vimco"} <= set(model)
     assert not any("datasets" in name or "scripts" in name or name in provenance.PLUMBING for name in model)
     assert "sqair.datasets.motion" in provenance.modules(provenance.PARTS["data"])
     assert "sqair.eval.hota" in provenance.modules(provenance.PARTS["scores"])
@@ -84,7 +84,7 @@ def test_a_replay_is_the_same_again_and_another_with_other_code(monkeypatch: pyt
     words = ("--preset", "sqair-script", "--train.stages", "1x2x8", "3x2x4", "--train.price-steps", "2")
     digest = replay._digest(words)
     assert replay._digest(words) == digest
-    monkeypatch.setitem(sqair.fixate._JUMP, "density", 0.05)
+    monkeypatch.setitem(sqair.matcher._JUMP, "density", 0.05)
     assert replay._digest(words) != digest
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqair.errors import UserError
 from sqair.eval.mot import score
 from sqair.eval.sampled import sampled, step_of
-from sqair.mot_rows import Rows
+from sqair.files.mot_rows import Rows
 from sqair.tracks import Tracks
 
 

@@ -5,28 +5,41 @@ import weakref
 
 import pytest
 import torch
+from torch import Tensor
 
 from conftest import TINY, seeded, tiny_model
+from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box
-from sqair.presence import Inference, Sampled
-from sqair.scene import Prospect, Scene
-from sqair.windows import Windows
+from sqair.inference import Inference, Sampled
+from sqair.model import SQAIR
+from sqair.objects import Posterior
+from sqair.scene import Evidence, Proposal, Scene
 
 pytestmark = pytest.mark.usefixtures("float64")
+
+
+def proposed(model: SQAIR, where: Tensor, clip: Tensor) -> Proposal:
+    """New objects at ``where [M, 4]`` in the clips ``clip [M]``, of the looks that are likeliest."""
+    what, prior = torch.zeros(len(clip), TINY.z_what), Gaussian.standard(where)
+    looks = Gaussian.standard(what)
+    posterior = Posterior(where, what, prior, prior, looks, looks, what)
+    objects, paint = model.born(posterior, clip, torch.zeros(int(clip.max()) + 1, dtype=torch.int64))
+    none = torch.zeros(len(clip))
+    return Proposal(objects, posterior, paint, none, none, none, 1 + none, round=1)
 
 
 @torch.no_grad()
 def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
     model, frame = tiny_model(), torch.rand(3, 1, 20, 24, generator=seeded(0))
-    scene = Scene(frame, None, TINY)
-    model._discover(scene, torch.zeros(3, dtype=torch.int64), 2, Sampled(seeded(1), boldness=1.0, bold_all=True))
+    scene = Scene(frame, None, 1.0, TINY)
+    inference = Sampled(seeded(1), boldness=1.0, bold_all=True)
+    model._discover(scene, model.initial_state(3, frame), None, inference)
     assert len(scene.alive) == 2
     clip = torch.arange(3).repeat_interleave(20)
     where = torch.randn(60, 4, generator=seeded(2))
     box = where_to_box(where, TINY)
-    windows = Windows.around(box[:, :2], clip, TINY.window, (20, 24))
-    prospect = Prospect(scene, where, windows, TINY)
-    touches, most = prospect.touches(), prospect.most()
+    evidence = Evidence(scene, proposed(model, where, clip))
+    touches, most = evidence.touches(), evidence.most()
     missing = (frame - scene.canvas()).clamp_min(0).square().sum(1) / (2 * TINY.likelihood_std**2)
     hits = 0
     for m in range(60):
@@ -49,10 +62,9 @@ def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
 
 
 def test_nothing_touches_where_nothing_was_found() -> None:
-    scene = Scene(torch.rand(1, 1, 20, 24), None, TINY)
-    where = torch.zeros(2, 4)
-    windows = Windows.around(where_to_box(where, TINY)[:, :2], torch.zeros(2, dtype=torch.int64), TINY.window, (20, 24))
-    assert not Prospect(scene, where, windows, TINY).touches().any()
+    scene = Scene(torch.rand(1, 1, 20, 24), None, 1.0, TINY)
+    proposal = proposed(tiny_model(), torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
+    assert not Evidence(scene, proposal).touches().any()
 
 
 def test_exploration_finds_what_the_posterior_would_not() -> None:

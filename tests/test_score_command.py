@@ -15,7 +15,7 @@ from sqair.datasets.folders import write_npz
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import get_recipe
-from sqair.mot_io import write_mot
+from sqair.files.mot_io import write_mot
 from sqair.scripts import cli, score_floor
 from sqair.scripts.score_floor import count_frames, floor_of
 from sqair.tracks import Tracks

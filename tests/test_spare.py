@@ -17,9 +17,9 @@ from sqair.datasets.images import write_png
 from sqair.datasets.staging import source_files
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
-from sqair.pretrained import BUILT_IN, load_weights, save_weights
+from sqair.files.pretrained import BUILT_IN, load_weights, save_weights
+from sqair.files.spare import spare
 from sqair.scripts import cli
-from sqair.spare import spare
 
 TRAIN = ("train", "--preset", "tiny", "--device", "cpu")
 ROW = "1,1,5,5,9,9,1,1,1\n"
@@ -217,7 +217,7 @@ def test_models_that_ship_are_not_saved_over(place: Path) -> None:
 HOLDS = """
 import sys
 from pathlib import Path
-from sqair.durable import Hold
+from sqair.files.durable import Hold
 held = Hold(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

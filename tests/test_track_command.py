@@ -17,9 +17,9 @@ from sqair.datasets.clip import ClipSource, evenly
 from sqair.datasets.images import read_image, to_channels, write_png
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
+from sqair.files.mot_io import read_mot
+from sqair.files.pretrained import load_weights, save_weights
 from sqair.model import SQAIR
-from sqair.mot_io import read_mot
-from sqair.pretrained import load_weights, save_weights
 from sqair.scripts import cli, tracking
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks

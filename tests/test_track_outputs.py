@@ -14,8 +14,8 @@ from numpy.testing import assert_allclose
 from conftest import TINY, spots, tiny_model
 from sqair.datasets.clip import Frame
 from sqair.datasets.images import opencv, write_png
-from sqair.mot_io import read_mot
-from sqair.pretrained import save_weights
+from sqair.files.mot_io import read_mot
+from sqair.files.pretrained import save_weights
 from sqair.scripts import cli, tracking
 from sqair.tracker import Tracker
 

@@ -12,8 +12,8 @@ import torch
 
 from conftest import SPOTTER, moving_spots, spotter, straight
 from sqair.errors import UserError
+from sqair.files.pretrained import pretrained_names, save_weights
 from sqair.model import SQAIR
-from sqair.pretrained import pretrained_names, save_weights
 from sqair.tracker import Tracker, ink_boxes, track_clips
 from sqair.tracks import Tracks
 

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import torch
 
-from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.images import read_image
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.pretrained import load_weights
+from sqair.inference import Sampled
 from sqair.model import SQAIR, Step
-from sqair.presence import Sampled
-from sqair.pretrained import load_weights
 from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from sqair.scripts.run_folder import read_metrics

@@ -11,8 +11,8 @@ import pytest
 import torch
 import yaml
 
-from sqair.mot_io import read_mot
-from sqair.pretrained import load_weights
+from sqair.files.mot_io import read_mot
+from sqair.files.pretrained import load_weights
 from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from test_footage import film

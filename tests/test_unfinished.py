@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sqair.checkpoint import load_checkpoint, save_checkpoint
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
+from sqair.files.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.pretrained import is_finished, load_weights, save_weights
 from sqair.model import SQAIR
-from sqair.pretrained import is_finished, load_weights, save_weights
 from sqair.scripts import cli
 from sqair.scripts.training import Session
 

@@ -19,12 +19,12 @@ import pytest
 import safetensors.torch
 import torch
 
-import sqair.pretrained
+import sqair.files.pretrained
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.errors import UserError
+from sqair.files.pretrained import config_from_dict, load_weights, pretrained, pretrained_names, save_weights
+from sqair.inference import Inference
 from sqair.model import SQAIR
-from sqair.presence import Inference
-from sqair.pretrained import config_from_dict, load_weights, pretrained, pretrained_names, save_weights
 
 SMALL = ModelConfig(
     height=20, width=18, slots=2, first_steps=2, glimpse=6, z_what=5, hidden=8, features=8, size_mean=9,
@@ -156,7 +156,7 @@ def test_built_in_weights_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     model = make_model()
     save_weights(tmp_path / "shipped" / "tiny", model, {})
     save_weights(tmp_path / "shipped" / "other", make_model(seed=1), {})
-    monkeypatch.setattr(sqair.pretrained, "BUILT_IN", tmp_path / "shipped")
+    monkeypatch.setattr(sqair.files.pretrained, "BUILT_IN", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
     assert pretrained_names() == ["other", "tiny"] and pretrained("tiny") == tmp_path / "shipped" / "tiny"
     assert same_bits(load_weights("tiny"), model)
@@ -323,7 +323,7 @@ def test_a_full_disk_leaves_the_earlier_weights(
 DIES = """
 import os, sys
 from pathlib import Path
-from sqair.durable import write_folder
+from sqair.files.durable import write_folder
 folder, source, dies_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 rename, done = os.replace, 0
 def dying(*names):
@@ -364,7 +364,7 @@ import os, random, signal, sys, time
 import torch
 from sqair.config import ModelConfig
 from sqair.model import SQAIR
-from sqair.pretrained import load_weights, save_weights
+from sqair.files.pretrained import load_weights, save_weights
 torch.set_num_threads(1)
 folder = os.path.join(sys.argv[1], "weights")
 models = [SQAIR(ModelConfig(hidden=size, features=64)) for size in (64, 48)]

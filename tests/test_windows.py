@@ -6,12 +6,12 @@ from typing import Literal
 import pytest
 import torch
 
-import sqair.fixate
+import sqair.matcher
 import sqair.windows
 from conftest import TINY, gradient, seeded, spots, tiny_model
 from sqair.bounds import Terms
 from sqair.geometry import read
-from sqair.presence import Inference, Sampled
+from sqair.inference import Inference, Sampled
 from sqair.tracker import step_tracks
 from sqair.windows import Patches, Windows, read_from
 
@@ -75,9 +75,9 @@ def test_a_model_that_works_in_windows_says_the_same(
     """
     config = replace(TINY, height=80, width=90, objects=objects, slots=4, first_steps=3, max_size=18.0)
     config = replace(config, likelihood_std=3.0)
-    monkeypatch.setitem(sqair.fixate._JUMP, "density", 1e9)
+    monkeypatch.setitem(sqair.matcher._JUMP, "density", 1e9)
     for name, value in (("_LOOSE", 0.003), ("_LOOSEST", 0.003)):
-        monkeypatch.setattr(sqair.fixate, name, value)
+        monkeypatch.setattr(sqair.matcher, name, value)
     model, frames = tiny_model(config, price=0.01), spots(config, 3, 3, count=3)
     model.old_presence.bias = 9.0
     assert model.new_presence is not None
@@ -90,7 +90,8 @@ def test_a_model_that_works_in_windows_says_the_same(
         tracks = [step_tracks(s, f, i, config, "ink") for i, (s, f) in enumerate(zip(steps, frames, strict=True))]
         boxes = torch.tensor([row.tolist() for step in tracks for clip in step for row in clip.box])
         images = torch.cat([step.images for step in steps])
-        gains = [v for step in steps for r in step.rows for v in (r.gain, r.gains_given((r.gain > 0).to(r.gain)))]
+        told = [rows.evidence for step in steps for rows in step.rows]
+        gains = [v for e in told for v in (e.gain, e.given((e.gain > 0).to(e.gain)))]
         found.append([Terms(steps).elbo, gradient(model, Terms(steps).elbo.sum()), images, boxes, torch.cat(gains)])
     for windows, whole in zip(*found, strict=True):
         torch.testing.assert_close(windows, whole, rtol=1e-9, atol=1e-9)

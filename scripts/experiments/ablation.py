@@ -67,10 +67,10 @@ def run(output: str, name: str, seed: int, count: int, quick: bool) -> list[Line
 
     from sqair.bounds import Terms
     from sqair.datasets.generate import make_clips
+    from sqair.frames import to_frames
     from sqair.imagine import predict
-    from sqair.presence import Sampled
+    from sqair.inference import Sampled
     from sqair.scripts.experiments.looking import look, scores
-    from sqair.trainer import to_frames
 
     folder = Path(output) / f"{name}-{seed}"
     off = tuple(f"--model.temporal.no-{d}" for d in DEPENDENCIES if d not in MODELS[name])

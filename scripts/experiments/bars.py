@@ -115,7 +115,7 @@ def _is_done(args: Args, name: str, seed: int) -> bool:
 
 def run(args: Args, name: str, seed: int) -> None:
     """Trains one setting with one seed, unless its weights are there, and tests it in every way."""
-    from sqair.pretrained import is_finished, load_weights
+    from sqair.files.pretrained import is_finished, load_weights
     from sqair.scripts.train import main as train
     from sqair.scripts.train import parse, recipe_of
 

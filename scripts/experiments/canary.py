@@ -115,7 +115,7 @@ def _digits(folder: Path, name: str, seed: int) -> dict[str, Any]:
 def _walkers(folder: Path, seed: int) -> dict[str, Any]:
     from sqair.datasets.video_out import write_video
     from sqair.eval.mot import score
-    from sqair.mot_io import read_mot
+    from sqair.files.mot_io import read_mot
     from sqair.scripts.experiments.running import trained
     from sqair.scripts.experiments.walkers import FPS, walker_clip
     from sqair.scripts.track import Args as TrackArgs

@@ -75,7 +75,7 @@ def presence_gradients(
 
     from sqair.bounds import Terms
     from sqair.config import Stage
-    from sqair.presence import Sampled
+    from sqair.inference import Sampled
     from sqair.scripts.experiments.estimator_runs import SETTINGS, new_trainer
 
     length = SETTINGS[setting].shares[-1][0]

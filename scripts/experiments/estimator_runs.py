@@ -82,7 +82,7 @@ def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], 
     """A trainer of ``steps`` in each stage, the price scaled to them. Raises UserError as Trainer does."""
     from sqair.config import Stage
     from sqair.estimators import make_estimator
-    from sqair.memory import keep_freed_memory
+    from sqair.process import keep_freed_memory
     from sqair.scripts.train import recipe_of
     from sqair.scripts.training import Generated
     from sqair.trainer import Trainer

@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from sqair.checkpoint import MAGIC, VERSION, load_checkpoint, save_checkpoint
 from sqair.config import ModelConfig
 from sqair.errors import UserError
+from sqair.files.checkpoint import MAGIC, VERSION, load_checkpoint, save_checkpoint
+from sqair.files.pretrained import load_weights, save_weights
 from sqair.model import SQAIR
-from sqair.pretrained import load_weights, save_weights
 from sqair.scripts.experiments.running import Line
 
 SMALL = ModelConfig(height=20, width=24, slots=3, first_steps=2, glimpse=6, z_what=4, hidden=8, features=8)

@@ -10,8 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sqair.checkpoint import load_checkpoint
 from sqair.errors import UserError
+from sqair.files.checkpoint import load_checkpoint
 from sqair.scripts.experiments.fault_commands import Ended, finish, run, start
 from sqair.scripts.experiments.running import Line
 from sqair.scripts.run_folder import read_metrics

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sqair.checkpoint import load_checkpoint
 from sqair.datasets.images import write_png
 from sqair.datasets.video_out import write_video
+from sqair.files.checkpoint import load_checkpoint
 from sqair.scripts.experiments.fault_commands import Run, run
 from sqair.scripts.experiments.fault_kills import must_work, resume, same, train
 from sqair.scripts.experiments.running import Line

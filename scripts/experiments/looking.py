@@ -13,10 +13,10 @@ from sqair.datasets.generate import Clips
 from sqair.eval.boxes import iou
 from sqair.eval.floor import link
 from sqair.eval.mot import score
+from sqair.frames import to_frames
 from sqair.model import SQAIR, Step
 from sqair.tracker import explain, inference, step_tracks
 from sqair.tracks import Tracks
-from sqair.trainer import to_frames
 
 EXPLAINED = 0.1
 """An object explains a pixel to which it adds more than this."""

@@ -44,7 +44,7 @@ def make_clip(path: Path, length: int, model: str) -> None:
     from sqair.datasets.generate import make_clips
     from sqair.datasets.recipes import get_recipe
     from sqair.datasets.video_out import write_video
-    from sqair.pretrained import load_weights
+    from sqair.files.pretrained import load_weights
 
     config = load_weights(model).config
     recipe = get_recipe("moving-mnist", length=length, min_objects=2, height=config.height, width=config.width)
@@ -55,7 +55,7 @@ def run(output: str, length: int, model: str, flags: tuple[str, ...]) -> list[di
     """Tracks a clip in this process, which must be fresh: its peak memory cannot be reset."""
     import tyro
 
-    from sqair.pretrained import load_weights
+    from sqair.files.pretrained import load_weights
     from sqair.scripts.measuring import peak_bytes
     from sqair.scripts.track import Args as TrackArgs
     from sqair.scripts.tracking import track

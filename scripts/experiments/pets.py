@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqair.files.spare import spare
 from sqair.scripts.experiments.running import Line, Store, publish, train_and_track
-from sqair.spare import spare
 
 if TYPE_CHECKING:
     from sqair.tracks import Tracks
@@ -51,7 +51,7 @@ def main(args: Args) -> None:
 
 def run(args: Args, seed: int) -> Line:
     """Trains with one seed and tracks; the scores of both halves and of all, and the time that it took."""
-    from sqair.mot_io import read_mot
+    from sqair.files.mot_io import read_mot
 
     found, line = train_and_track(args.clip, args.output, seed)
     line["key"] = [seed]

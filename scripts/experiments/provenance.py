@@ -23,7 +23,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "footage": ("sqair.datasets.survey", "sqair.datasets.footage"),
 }
 """What the scores of a model depend on, and the modules that it is made of: these and all that they import."""
-PLUMBING = {"sqair.checkpoint", "sqair.durable", "sqair.errors", "sqair.pretrained", "sqair.datasets.images"}
+PLUMBING = {
+    "sqair.errors", "sqair.files.checkpoint", "sqair.files.durable", "sqair.files.pretrained", "sqair.datasets.images",
+}  # fmt: skip
 """Modules that carry files and messages: a fault of theirs is an error and no other score."""
 
 

@@ -109,7 +109,7 @@ def _digest(words: tuple[str, ...]) -> str:
     from sqair.datasets.generate import make_clips
     from sqair.eval.floor import track_components
     from sqair.eval.mot import score
-    from sqair.pretrained import load_weights
+    from sqair.files.pretrained import load_weights
     from sqair.scripts.train import parse, recipe_of
     from sqair.scripts.training import Generated
     from sqair.tracker import track_clips

@@ -86,7 +86,7 @@ def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
     """
     import torch
 
-    from sqair.pretrained import is_finished, load_weights
+    from sqair.files.pretrained import is_finished, load_weights
     from sqair.scripts.train import main, parse, recipe_of
 
     torch.set_num_threads(1)
@@ -105,8 +105,8 @@ def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:
     """
     import time
 
-    from sqair.mot_io import read_mot
-    from sqair.pretrained import is_finished
+    from sqair.files.mot_io import read_mot
+    from sqair.files.pretrained import is_finished
     from sqair.scripts.track import Args as TrackArgs
     from sqair.scripts.tracking import track
     from sqair.scripts.train import main as train

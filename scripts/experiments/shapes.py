@@ -48,7 +48,7 @@ def run(args: Args, number: int) -> Line:
     """The scores on one clip, and the time that it took."""
     from sqair.datasets.video_out import write_video
     from sqair.eval.mot import score
-    from sqair.mot_io import write_mot
+    from sqair.files.mot_io import write_mot
     from sqair.scripts.experiments.shape_clip import FPS, shape_clip
 
     name = f"shapes{number}-{args.length}-{args.drift:g}"

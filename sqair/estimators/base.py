@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
-from sqair.presence import Explored, Sampled
+from sqair.inference import Explored, Sampled
 
 
 class Estimator(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sqair.bounds import Terms, local_presence_gain
 from sqair.estimators.base import Estimator
-from sqair.presence import Sampled
+from sqair.inference import Sampled
 
 
 class ClosedForm(Estimator):

@@ -13,8 +13,8 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.distributions import logistic
 from sqair.estimators.base import Estimator
-from sqair.objects import Rows
-from sqair.presence import Explored, Sampled
+from sqair.inference import Explored, Sampled
+from sqair.scene import Evidence, Proposal
 
 _FAINTEST = 0.01
 """Objects of less presence than this are dropped: they would take slots and time for nothing."""
@@ -43,10 +43,9 @@ class Relaxed(Explored):
     odds: list[Tensor] = field(default_factory=list)
     """y ``[M]`` of all rows so far, in the order of ``Terms.rows``."""
 
-    def decide(self, rows: Rows, clips: int) -> Tensor:
-        self.embolden(rows)
-        noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
-        odds = (rows.q_logit + logistic(noise)) / self.temperature
+    def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
+        noise = torch.empty_like(evidence.gain).uniform_(generator=self.generator)
+        odds = (q_logit + logistic(noise)) / self.temperature
         self.odds.append(odds)
         soft = torch.sigmoid(odds)
         if self.hard:
@@ -75,7 +74,10 @@ class Concrete(Annealed):
         """log q(y) - log p(y) of the relaxed presences, each counted by the weight of its row, ``[B]``."""
         temperature = self.relaxed.temperature
         ratio = [
-            r.weight * (concrete_log_prob(y, r.q_logit, temperature) - concrete_log_prob(y, r.p_logit, temperature))
+            r.proposal.weight
+            * (
+                concrete_log_prob(y, r.q_logit, temperature) - concrete_log_prob(y, r.proposal.p_logit, temperature)
+            )
             for r, y in zip(total.rows, self.relaxed.odds, strict=True)
         ]
         return total.clip_sum(ratio) - total.log_p_nothing

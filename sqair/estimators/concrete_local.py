@@ -11,7 +11,8 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.estimators.concrete import Annealed
 from sqair.estimators.rebar import conditional
-from sqair.presence import Sampled
+from sqair.inference import Sampled
+from sqair.scene import Evidence
 
 
 class ConcreteLocal(Annealed):
@@ -33,11 +34,11 @@ class ConcreteLocal(Annealed):
         temperature = self.temperature()
         self.steps += 1
         for rows in total.rows:
-            noise = torch.empty_like(rows.gain).uniform_(generator=self.generator)
-            kl, gain_at = rows.kl.detach(), rows.gain_at
+            evidence = rows.evidence
+            noise = torch.empty_like(evidence.gain).uniform_(generator=self.generator)
 
-            def local(soft: Tensor, kl: Tensor = kl, gain_at: Callable[[Tensor], Tensor] = gain_at) -> Tensor:
-                return gain_at(soft) - soft * kl
+            def local(soft: Tensor, evidence: Evidence = evidence) -> Tensor:
+                return evidence.at(soft) - soft * evidence.kl.detach()
 
             slope = concrete_slope(rows.q_logit.detach(), rows.pres.detach(), local, temperature, noise)
             loss = loss - (slope * rows.q_logit).sum()

@@ -10,13 +10,14 @@ from itertools import count, product
 import torch
 from torch import Tensor
 
+from sqair.assign import rank_in_clip
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
-from sqair.fixate import rank_in_clip
-from sqair.objects import Objects, Rows
-from sqair.presence import Explored, Sampled
+from sqair.inference import Explored, Sampled
+from sqair.objects import Objects
+from sqair.scene import Evidence, Proposal
 
 MOST_OUTCOMES = 256
 
@@ -29,16 +30,14 @@ class Scripted(Explored):
     """``[K, T, slots + steps]``: bits of the objects carried into a frame, then of its steps of discovery."""
     slots: int = 0
     frame: int = 0
-    found: int = 0
-    """Discovery steps of this frame so far."""
 
-    def decide(self, rows: Rows, clips: int) -> Tensor:
-        self.embolden(rows)
-        self.found = self.found + 1 if rows.new and not rows.first else 0
-        place = rank_in_clip(rows.clip, -torch.arange(len(rows.clip), dtype=torch.float64))
-        column = torch.full_like(rows.clip, self.slots + self.found) if rows.new else place
-        particle = particle_of(rows.clip, clips, len(self.outcomes))
-        return self.outcomes[particle, self.frame, column].to(rows.gain)
+    def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
+        clip = proposal.objects.clip
+        column = rank_in_clip(clip, -torch.arange(len(clip), dtype=torch.float64))
+        if proposal.round:
+            column = torch.full_like(clip, self.slots + proposal.round - 1)
+        particle = particle_of(clip, evidence.clips, len(self.outcomes))
+        return self.outcomes[particle, self.frame, column].to(evidence.gain)
 
     def carry(self, objects: Objects, unit: Tensor) -> Objects:
         self.frame += 1

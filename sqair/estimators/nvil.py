@@ -8,8 +8,8 @@ from torch import Tensor
 from sqair.bounds import Terms
 from sqair.config import ModelConfig
 from sqair.estimators.base import Estimator, by_frame, to_go
-from sqair.fixate import to_retina
 from sqair.networks import mlp
+from sqair.salience import to_retina
 
 
 class NVIL(Estimator):

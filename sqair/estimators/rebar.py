@@ -2,7 +2,7 @@
 
 The logits of later presences depend on earlier bits, so that a whole clip cannot be relaxed without bias. One bit can:
 given the bits before it, its control variate may be any function of its own relaxed value. Here that is what the
-bound gains locally from the object at soft presence, which the compositing gives exactly (``Rows.gain_at``).
+bound gains locally from the object at soft presence, which the compositing gives exactly (``scene.Evidence.at``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sqair.config import ModelConfig
 from sqair.distributions import logistic
 from sqair.estimators.base import by_frame, to_go
 from sqair.estimators.score_function import RunningMean
+from sqair.inference import Sampled
 from sqair.networks import mlp
-from sqair.objects import Rows
-from sqair.presence import Sampled
+from sqair.scene import Rows
 
 
 class Rebar(RunningMean):
@@ -40,7 +40,7 @@ class Rebar(RunningMean):
 
     def control(self, rows: Rows, soft: Tensor) -> Tensor:
         """The control variate ``[M]`` at relaxed presences ``soft [M]`` in (0, 1)."""
-        return self.scale * (rows.gain_at(soft) - soft * rows.kl.detach())
+        return self.scale * (rows.evidence.at(soft) - soft * rows.evidence.kl.detach())
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
         bound, _ = by_frame(total)
@@ -77,7 +77,7 @@ class Relax(Rebar):
         self.net = mlp(config.features + 1, 32, 1, last_gain=0.1)
 
     def control(self, rows: Rows, soft: Tensor) -> Tensor:
-        seen = torch.cat([rows.posterior.encoding.detach(), soft[:, None]], -1)
+        seen = torch.cat([rows.proposal.posterior.encoding.detach(), soft[:, None]], -1)
         return super().control(rows, soft) + self.unit * self.net(seen)[:, 0]
 
 

@@ -7,13 +7,13 @@ import os
 from pathlib import Path
 
 from sqair.errors import UserError
-from sqair.mot_rows import IGNORED, read_rows
-from sqair.text import read_text
+from sqair.files.mot_rows import IGNORED, read_rows
+from sqair.files.text import read_text
 from sqair.tracks import Tracks
 
 
 def read_mot(path: str | Path) -> Tracks:
-    """The boxes of one clip: the rows that :func:`sqair.mot_rows.read_rows` takes, counted from 0.
+    """The boxes of one clip: the rows that :func:`sqair.files.mot_rows.read_rows` takes, counted from 0.
 
     ``conf`` becomes ``Tracks.score``; the class is not kept.
 

@@ -18,17 +18,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from sqair.checkpoint import usable_device
 from sqair.config import ModelConfig
-from sqair.durable import standing, write_folder
 from sqair.errors import UserError
+from sqair.files.checkpoint import usable_device
+from sqair.files.durable import standing, write_folder
+from sqair.files.plain import config_from_dict
+from sqair.files.unfinished import CHECKPOINT, model_of, shown_range, steps_of
 from sqair.model import SQAIR
-from sqair.plain import config_from_dict
-from sqair.unfinished import CHECKPOINT, model_of, shown_range, steps_of
 
 FORMAT = 1
 CONFIG, TENSORS = "config.json", "model.safetensors"
-BUILT_IN = Path(__file__).parent / "weights"
+BUILT_IN = Path(__file__).parent.parent / "weights"
 _TRIES = 3
 """How often weights are read that a training may be replacing at the moment."""
 

@@ -1,10 +1,8 @@
-"""Where to look: guides for the inference network, computed from the frame without any gradient.
+"""Where an object of the last frame is in this one: where it, as it looked last, best explains the frame.
 
-Discovery fixates where the frame is least explained. Propagation fixates where the object, as it looked last,
-best explains the frame: under the model's Gaussian likelihood the gain in log-likelihood for every shift of the
-object is a pair of correlations, and the prior of its position is added to it. Places are found one after the other,
-who is at which is decided for all objects of a clip together. Both run on the retina, the frame averaged over
-``retina x retina`` pixels.
+Under the model's Gaussian likelihood the gain in log-likelihood for every shift of the object is a few correlations
+(render.Light.factors), and the log prior of its place is added to it. Places are found one after the other; who is at
+which is decided for all objects of a clip together. All of it is on the retina, and without a gradient.
 """
 
 from __future__ import annotations
@@ -14,11 +12,10 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from sqair.assign import deal
+from sqair.assign import deal, rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
-from sqair.render import RENDERERS
 from sqair.windows import Windows
 
 _JUMP = {"density": 3.0, "prices": 20.0}
@@ -30,33 +27,6 @@ _LOOSE = 0.18
 _LOOSEST = 0.25
 """Most of what the prior of z_where may add to that, in the same unit."""
 
-
-def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
-    """Averages ``[B, C, H, W]`` over retina x retina blocks; the last ones may be partial."""
-    return F.avg_pool2d(image, config.retina, ceil_mode=True, count_include_pad=False)
-
-
-def unexplained(retina: Tensor, explained: Tensor, config: ModelConfig) -> Tensor:
-    """Ink that is not explained ``[B, E, h, w]``, of ``retina [B, S, h, w]`` and ``explained [B, E, h, w]``."""
-    if config.objects == "opaque":
-        return retina[:, :1] * (1 - explained)
-    return (retina - explained).clamp_min(0)
-
-
-def saliency(ink: Tensor) -> Tensor:
-    """Blurred ink ``[B, h, w]``, the most of all channels ``[B, E, h, w]``."""
-    kernel = ink.new_tensor([0.25, 0.5, 0.25])
-    ink = ink.amax(1, keepdim=True)
-    ink = F.conv2d(ink, kernel.view(1, 1, 3, 1), padding=(1, 0))
-    return F.conv2d(ink, kernel.view(1, 1, 1, 3), padding=(0, 1))[:, 0]
-
-
-def most_salient(salience: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
-    """The most salient point ``[B, 2]`` (x, y in pixels) of maps ``[B, h, w]``, and its salience ``[B]``."""
-    value, index = salience.flatten(1).max(1)
-    width = salience.shape[-1]
-    cell = torch.stack([index % width, index // width], -1)
-    return (cell + 0.5) * config.retina, value
 
 
 def _peak(score: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,19 +46,6 @@ def _peak(score: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x + dx, y + dy], -1), centre
 
 
-def object_nats(frames: Tensor, config: ModelConfig) -> float:
-    """How much log-likelihood there is to gain from a typical object of ``frames [N, C, H, W]``, nats.
-
-    The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
-    the median over frames that are not empty. ``frames`` are the ink of frames.
-    """
-    energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
-    side = min(int(config.context), *frames.shape[-2:])
-    local = F.avg_pool2d(energy, side, stride=2) * side**2
-    most = local.flatten(1).amax(1)
-    return float(most[most > 1.0].median()) if (most > 1.0).any() else 0.0
-
-
 class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 
@@ -99,10 +56,10 @@ class Matcher:
         Args:
             retina: ``[B, S, h, w]``.
             clip: ``[M]``, the clip of each object; glimpse: ``[M, P, G, G]``, what it looks like.
-            prior: of z_where, ``[M, 4]``; price: of an object, nats.
+            prior: of z_where, ``[M, 4]``; price: of an object over black, nats.
         """
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
-        self.render = RENDERERS[config.objects]
+        self.render = config.render
         self.box = where_to_box(prior.mean, config)
         reach = config.max_size + 4 * config.search_margin
         canvas = (retina.shape[-2], retina.shape[-1])
@@ -115,7 +72,7 @@ class Matcher:
         patch_box = torch.cat([middle, self.box[:, 2:]], -1)
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.padded = [next_fast_len(n, real=True) for n in self.span]
-        self.patch_fft = torch.fft.rfft2(self._terms(patch), s=self.padded).conj()
+        self.patch_fft = torch.fft.rfft2(self.render.terms(patch), s=self.padded).conj()
         half = middle.new_tensor([config.width / 2, config.height / 2])
         self.std = prior.log_std[:, :2].exp() * config.position_std * half
         """Of the prior of its place ``[M, 2]``, pixels."""
@@ -140,34 +97,11 @@ class Matcher:
         most = _JUMP[self.config.displacement] * self.price
         return (-0.5 * unit * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-most)
 
-    def _terms(self, patch: Tensor) -> Tensor:
-        """What the gain is made of, of the object ``[M, K, h, w]``: the gain at a shift is the sum of the products of
-        these, shifted, with those of ``_factors``. ``patch [M, P, h, w]`` is as the decoder draws it."""
-        if self.config.objects == "light":
-            return torch.cat([patch, -0.5 * patch**2], 1)
-        alpha, shown = patch[:, :1], patch[:, 1:]
-        power = (shown**2).sum(1, keepdim=True)
-        return torch.cat([shown, alpha, -0.5 * power, alpha * shown, -0.5 * alpha**2], 1)
-
-    def _factors(self, retina: Tensor, others: Tensor) -> Tensor:
-        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h', w']`` lies."""
-        if self.config.objects == "light":
-            explained = self.render.cover(others)
-            clear = 1 - explained
-            return torch.cat([(retina - explained) * clear, clear**2], 1)
-        ink, frame = retina[:, 1:].chunk(2, 1)
-        behind = frame - ink
-        clear = 1 - self.render.cover(others)
-        rest = clear * (frame - self.render.canvas(others, behind))
-        power = (behind**2).sum(1, keepdim=True)
-        against = -(behind * rest).sum(1, keepdim=True)
-        return torch.cat([rest, against, clear**2, clear**2 * behind, clear**2 * power], 1)
-
     def gains(self, row: Tensor, others: Tensor) -> Tensor:
         """What the rows ``row [R]`` would gain at every shift ``[R, *span]``, nats; the paint of others is
         ``others [R, P, h', w']``."""
         config = self.config
-        images = self._factors(self.seen[row], others)
+        images = self.render.factors(self.seen[row], others)
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
         spectrum = torch.fft.rfft2(padded, s=self.padded)
@@ -245,14 +179,3 @@ class Matcher:
         middle = self.region.corner[row] * self.config.retina + size / 2
         apart = (middle[:, None] - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
         return (partner & (apart < size / 2).all(-1)).any(1)
-
-
-def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
-    """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
-    order = torch.argsort(value, descending=True, stable=True)
-    order = order[torch.argsort(clip[order], stable=True)]
-    ordered = clip[order]
-    start = torch.searchsorted(ordered, ordered)
-    rank = torch.empty_like(clip)
-    rank[order] = torch.arange(len(clip), device=clip.device) - start
-    return rank

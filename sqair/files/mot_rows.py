@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sqair.errors import UserError
-from sqair.text import read_text
+from sqair.files.text import read_text
 from sqair.tracks import Tracks
 
 COLUMNS = ("frame", "id", "left", "top", "width", "height", "conf")
@@ -20,7 +20,7 @@ TRUTH_COLUMNS = 9
 UNKNOWN = -1
 """The class where a file does not say it."""
 IGNORED = 8
-"""MOTChallenge's class of distractors: what :func:`sqair.mot_io.write_mot` gives to rows that are not to be scored."""
+"""MOTChallenge's class of distractors: what :func:`sqair.files.mot_io.write_mot` gives to rows not to be scored."""
 _NAMES = {",": "comma", "\t": "tab", ";": "semicolon", None: "space"}
 _LARGEST = 2**63 - 2
 

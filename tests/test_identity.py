@@ -10,9 +10,9 @@ from torch import Tensor
 from conftest import SPOTTER, TINY, moving_spots, spotter, straight, tiny_model
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box
+from sqair.inference import Refined
+from sqair.inference.identity import Absent
 from sqair.objects import Objects
-from sqair.presence import Refined
-from sqair.recognise import Memory
 
 PRICE = 50.0
 
@@ -32,9 +32,9 @@ def shifted(sides: float) -> float:
     return sides * float(box[0, 2:].prod().sqrt() / (box[1, 0] - box[0, 0]))
 
 
-def memory(clip: list[int], ids: list[int], where: Tensor, what: Tensor, unseen: int = 1) -> Memory:
+def memory(clip: list[int], ids: list[int], where: Tensor, what: Tensor, unseen: int = 1) -> Absent:
     """Whose looks have a prior of standard deviation 1/2."""
-    return Memory(objects(clip, ids, where, what, unseen), Gaussian(what, torch.full_like(what, math.log(0.5))))
+    return Absent(objects(clip, ids, where, what, unseen), Gaussian(what, torch.full_like(what, math.log(0.5))))
 
 
 def test_a_new_object_is_the_remembered_one_that_differs_least() -> None:
@@ -98,5 +98,5 @@ def test_what_propagation_does_not_find_again_is_discovered_under_its_name(monke
         return found
 
     assert names() == [[0, 1]] * 6
-    monkeypatch.setattr(Memory, "recognise", lambda self, new, *others: new)
+    monkeypatch.setattr(Absent, "recognise", lambda self, new, *others: new)
     assert names()[3] != [0, 1]

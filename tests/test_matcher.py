@@ -9,14 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-import sqair.fixate
+import sqair.matcher
 from conftest import TINY, bump, seeded, tiny_model
+from sqair.assign import rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
-from sqair.fixate import Matcher, most_salient, object_nats, rank_in_clip, saliency, to_retina, unexplained
 from sqair.geometry import centre_to_where, where_to_box, write
-from sqair.presence import Inference
+from sqair.inference import Inference
+from sqair.matcher import Matcher
 from sqair.render import RENDERERS, Light, Opaque, log_likelihood
+from sqair.salience import most_salient, object_nats, saliency, to_retina
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -35,7 +37,7 @@ def priors(m: int) -> Gaussian:
 def score_map(matcher: Matcher, row: Tensor, others: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     """The map ``[R, *span]`` of which ``fixate`` takes the peak."""
     seen = []
-    monkeypatch.setattr(sqair.fixate, "_peak", lambda score: seen.append(score) or (score[:, 0, :2], score[:, 0, 0]))
+    monkeypatch.setattr(sqair.matcher, "_peak", lambda score: seen.append(score) or (score[:, 0, :2], score[:, 0, 0]))
     matcher.fixate(row, matcher.gains(row, others))
     monkeypatch.undo()
     return seen[0]
@@ -214,11 +216,11 @@ def test_the_peak_is_refined_by_a_parabola() -> None:
     y, x = torch.arange(9.0), torch.arange(11.0)
     top = torch.tensor([[3.3, 4.8], [6.49, 2.0], [1.0, 7.0]])  # x, y
     score = -((y - top[:, 1, None]) ** 2)[:, :, None] - 2 * ((x - top[:, 0, None]) ** 2)[:, None, :]
-    peak, _ = sqair.fixate._peak(score)
+    peak, _ = sqair.matcher._peak(score)
     torch.testing.assert_close(peak, top, rtol=0, atol=1e-9)
     corner = torch.zeros(1, 9, 11)
     corner[0, 0, 0] = 1
-    assert sqair.fixate._peak(corner)[0].abs().max() <= 1.0 and sqair.fixate._peak(corner)[0].isfinite().all()
+    assert sqair.matcher._peak(corner)[0].abs().max() <= 1.0 and sqair.matcher._peak(corner)[0].isfinite().all()
 
 
 def test_the_retina_averages_blocks_also_the_partial_ones() -> None:
@@ -239,7 +241,8 @@ def test_saliency_is_the_blurred_brightest_unexplained_ink() -> None:
     for i, a in enumerate(kernel):
         for j, b in enumerate(kernel):
             expected += a * b * ink[:, i : i + 6, j : j + 8]
-    torch.testing.assert_close(saliency(unexplained(residual, 0 * residual, colour)), expected, rtol=0, atol=1e-12)
+    found = saliency(colour.render.unexplained(residual, 0 * residual))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 
 def test_most_salient_points_at_the_spot_in_pixels() -> None:
@@ -248,7 +251,7 @@ def test_most_salient_points_at_the_spot_in_pixels() -> None:
     point, value = most_salient(saliency(residual), TINY)
     torch.testing.assert_close(point, centre, rtol=0, atol=1e-9)
     assert torch.equal(value, saliency(residual).flatten(1).amax(1))
-    _, nothing = most_salient(saliency(unexplained(0 * residual, residual, TINY)), TINY)
+    _, nothing = most_salient(saliency(TINY.render.unexplained(0 * residual, residual)), TINY)
     assert nothing.tolist() == [0, 0, 0]  # explained too much is not unexplained
 
 

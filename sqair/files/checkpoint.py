@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sqair.durable import write_file
 from sqair.errors import UserError
+from sqair.files.durable import write_file
 from sqair.words import count
 
 MAGIC = b"\x89SQAIR\r\n"

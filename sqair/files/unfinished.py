@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from sqair.checkpoint import load_checkpoint
 from sqair.config import ModelConfig
 from sqair.errors import UserError
+from sqair.files.checkpoint import load_checkpoint
+from sqair.files.plain import config_from_dict
 from sqair.model import SQAIR
-from sqair.plain import config_from_dict
 
 CHECKPOINT = "checkpoint.pt"
 """The file of a run's folder that its training goes on from."""

@@ -1,7 +1,7 @@
-"""Recognition: a new object that looks like a remembered one, where that was expected, is that one.
+"""Who is who: objects that are not seen in a frame keep their ids, and discovery may find them again.
 
-Propagation looks for a remembered object where its appearance explains most, and misses it where others cover it or
-where a neighbour explains as much; discovery then finds what is left. Who it is follows from what the memory expected.
+Propagation looks for such an object where its appearance explains most, and misses it where others cover it or where
+a neighbour explains as much; discovery then finds what is left. Who that is follows from what was expected.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from sqair.assign import rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box
 from sqair.objects import Objects
+from sqair.scene import Rows
 
 _LOOSE = 0.5
 """Standard deviation of where an object is after a frame in which it was not seen, in its sides; it grows with the
@@ -22,22 +24,22 @@ square root of their number."""
 
 
 @dataclass
-class Memory:
+class Absent:
     """Objects ``[U]`` that are not seen in a frame, where and as they are expected, and the prior of their looks."""
 
     objects: Objects
     what: Gaussian
     """p(z_what) in this frame, ``[U, D]``."""
 
-    def rows(self, index: Tensor) -> Memory:
+    def rows(self, index: Tensor) -> Absent:
         """The rows that ``index`` (a mask or row numbers) picks."""
-        return Memory(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
+        return Absent(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
 
     def recognise(self, new: Objects, found: Tensor, price: float, most: float, config: ModelConfig) -> Objects:
-        """New objects ``[R]``, at most one a clip, under the ids of those that they are, which are then forgotten.
+        """New objects ``[R]``, at most one a clip, under the ids of those that they are, which are then no more absent.
 
         Only those that are ``found [R]`` can be any. Each is the one from which it differs least, if by less than
-        ``most`` nats; ``price`` is that of an object.
+        ``most`` nats; ``price`` is that of an object over black.
         """
         if not len(self.objects):
             return new
@@ -55,13 +57,23 @@ class Memory:
         )
 
     def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
-        """Nats ``[R, U]`` by which new objects differ from those remembered; infinite in other clips.
+        """Nats ``[R, U]`` by which new objects differ from those absent; infinite in other clips.
 
-        A displacement costs prices of an object, as in ``fixate.Matcher``.
+        A displacement costs prices of an object, as in ``matcher.Matcher``.
         """
         box, expected = where_to_box(new.where, config), where_to_box(self.objects.where, config)
-        variance = _LOOSE**2 * expected[:, 2:].prod(-1) * self.objects.unseen
-        displaced = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (2 * variance)
-        changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()
+        variance = _LOOSE**2 * expected[:, 2:].prod(-1) * self.objects.unseen  # [U]
+        displaced = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (2 * variance)  # [R, U]
+        changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()  # [R, U, D]
         cost = price * displaced + 0.5 * changed.square().sum(-1)
         return cost.masked_fill(new.clip[:, None] != self.objects.clip, torch.inf)
+
+
+def seated(rows: Rows, slots: int) -> Rows:
+    """The rows of propagation of which those are there that find one of the ``slots`` of their clip.
+
+    Those that were there all the time come first, then by what they gain: with those that return there may be too many.
+    """
+    first = 2 * rows.pres + rows.proposal.on
+    order = rank_in_clip(rows.clip, first * 1e6 + rows.evidence.gain)
+    return replace(rows, pres=rows.pres * (order < slots).to(rows.pres))

@@ -1,0 +1,7 @@
+"""Who decides what is there: the modes of the posteriors, what training imposes, refinement against the frame."""
+
+from sqair.inference.amortised import Inference
+from sqair.inference.forced import Explored, Sampled
+from sqair.inference.refined import Refined
+
+__all__ = ["Explored", "Inference", "Refined", "Sampled"]

@@ -1,0 +1,50 @@
+"""Amortised inference: the posteriors as the networks have them; what every way of inference may decide otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sqair.distributions import sample_bernoulli
+from sqair.objects import Objects
+from sqair.scene import Evidence, Proposal, Rows, Scene
+
+
+@dataclass
+class Inference:
+    """How the latents of a step are chosen: here the modes of the amortised posteriors."""
+
+    generator: torch.Generator | None = None
+    """Source of the samples of z_where, z_what and z_pres; None takes modes."""
+    memory: int = 0
+    """Frames for which an object that is not seen is remembered and may return under its id."""
+    familiar: float = 0.5
+    """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
+    new one over black."""
+
+    def settle(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Rows:
+        """Who of a proposal is there; ``q_logit [M]`` are the posterior log-odds of z_pres."""
+        pres = self.presence(proposal, evidence, q_logit)
+        return Rows(proposal, evidence, q_logit, proposal.weight * pres)
+
+    def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
+        """z_pres ``[M]`` in {0., 1.}, where what it depends on is there."""
+        return sample_bernoulli(q_logit.detach(), self.generator)
+
+    def skips_discovery(self) -> bool:
+        """Whether to look for no new objects in a later frame."""
+        return False
+
+    def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
+        """In which clips ``[B]`` discovery may find something; ``p_logit [B]`` is the prior of one more object."""
+        return torch.ones_like(p_logit, dtype=torch.bool)
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
+        return salience
+
+    def carry(self, objects: Objects, unit: Tensor) -> Objects:
+        """The objects as the next frame gets them; ``unit [4]`` is that of geometry.where_unit."""
+        return objects

@@ -1,0 +1,70 @@
+"""Restarts: the first frame of a clip explained in several ways, of which the best is kept.
+
+Discovery is greedy, so that where it looks first matters. The ways are particles of the clip: they differ in where
+chance lets them look.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sqair.bounds import Terms
+from sqair.inference.amortised import Inference
+from sqair.inference.refined import Refined
+from sqair.model import SQAIR, State, Step
+
+
+@dataclass
+class _Scattered(Refined):
+    """Looks at particle k of each clip, clip b * restarts + k, through a weight that is chance's, for k > 0."""
+
+    chance: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        noise = torch.rand(self.restarts, 1, 4, 4, generator=self.chance).to(salience)
+        noise[0] = 1
+        weight = F.interpolate(noise, salience.shape[-2:], mode="bilinear")[:, 0]  # [restarts, h, w]
+        return salience * weight[clip % self.restarts]
+
+
+def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
+    """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
+
+    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound, with q(z_pres) at what was decided.
+    """
+    if state.begun or not isinstance(inference, Refined) or inference.restarts == 1:
+        return model.step(frame, state, inference)
+    tries = inference.restarts
+    many = frame.repeat_interleave(tries, 0)  # [B * restarts, C, H, W]
+    still = None if state.background is None else state.background.repeat_interleave(tries, 0)
+    step, after = model.step(many, model.initial_state(len(many), many, still), _Scattered(**vars(inference)))
+    terms = Terms([step])
+    bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
+    best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
+    return _pick(step, after, best)
+
+
+def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
+    """The step and state of some of the clips, ``clips [B]``."""
+    place = torch.full_like(state.next_id, -1)
+    place[clips] = torch.arange(len(clips), device=clips.device)
+    kept = place[step.objects.clip] >= 0
+    objects = step.objects.rows(kept)
+    objects = replace(objects, clip=place[objects.clip])
+    patches = step.patches.rows(kept)
+    picked = Step(
+        canvas=step.canvas[clips],
+        log_likelihood=step.log_likelihood[clips],
+        log_p_nothing=step.log_p_nothing[clips],
+        rows=[],
+        objects=objects,
+        patches=replace(patches, windows=replace(patches.windows, clip=objects.clip)),
+        confidence=step.confidence[kept],
+        behind=None if step.behind is None else step.behind.rows(clips),
+    )
+    last = None if state.background is None else state.background[clips]
+    return picked, State(objects, state.next_id[clips], begun=True, background=last)

@@ -1,0 +1,59 @@
+"""What an object is from frame to frame: born when discovery finds it, moved by propagation, missed where unseen.
+
+z_what and z_where go on without their gradients: what a frame makes of them is not blamed on later ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sqair.objects import Objects, Posterior
+
+
+def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, hidden: Tensor) -> Objects:
+    """The objects of discovery in the clips ``clip [M]``, called ``identity [M]``, at rest.
+
+    ``glimpse [M, P, G, G]`` is as the decoder draws them, ``hidden [M, hidden]`` the recurrent state before any frame.
+    """
+    where, what = posterior.where.detach(), posterior.what.detach()
+    rest = torch.zeros_like(where[:, :2])
+    age = torch.zeros_like(where[:, 0])
+    return Objects(
+        clip=clip,
+        id=identity,
+        age=age,
+        what=what,
+        where=where,
+        velocity=rest,
+        acceleration=rest,
+        hidden=hidden,
+        glimpse=glimpse.detach(),
+        unseen=torch.zeros_like(clip),
+        weight=torch.ones_like(age),
+    )
+
+
+def moved(old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
+    """Objects of the last frame with the latents of this one; ``glimpse [M, P, G, G]`` is as the decoder draws them."""
+    where, what = posterior.where.detach(), posterior.what.detach()
+    velocity = (where - old.where)[:, :2]
+    seen = (old.age > 0).to(where.dtype)[:, None]
+    return replace(
+        old,
+        age=old.age + 1,
+        what=what,
+        where=where,
+        velocity=velocity,
+        acceleration=seen * (velocity - old.velocity),
+        glimpse=glimpse.detach(),
+        unseen=torch.zeros_like(old.unseen),
+    )
+
+
+def missed(old: Objects, posterior: Posterior) -> Objects:
+    """The objects of the last frame after they were not seen in this one: moved on as their prior expects."""
+    expected = replace(posterior, where=posterior.p_where.mean, what=old.what)
+    return replace(moved(old, expected, old.glimpse), unseen=old.unseen + 1)
