@@ -30,7 +30,6 @@ Frames in colour are ``[N, T, H, W, 3]``, RGB.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -40,6 +39,7 @@ import numpy as np
 
 from sqair.datasets.generate import IGNORED_BELOW, Clips
 from sqair.errors import UserError
+from sqair.files.durable import whole
 from sqair.files.mot_io import write_mot
 from sqair.tracks import Tracks
 
@@ -116,19 +116,11 @@ def write_npz(path: str | Path, chunks: Iterable[Clips], source: Mapping[str, ob
     Raises:
         UserError: it cannot be written.
     """
-    path = Path(path)
     parts = [_arrays(clips) for clips in chunks]
     arrays: dict[str, np.ndarray] = {key: np.concatenate([part[key] for part in parts]) for key in _ARRAYS}
     arrays["source"] = np.array(json.dumps(dict(source or {})))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_npz(path: str | Path) -> Clips:

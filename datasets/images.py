@@ -6,7 +6,6 @@ Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sqair.errors import UserError
+from sqair.files.durable import write_bytes
 
 
 @cache
@@ -78,20 +78,6 @@ def check_frame(frame: np.ndarray) -> None:
     """Raise ValueError unless ``frame`` is uint8 ``[H, W]`` or ``[H, W, 3]`` with pixels in it."""
     if frame.dtype != np.uint8 or frame.size == 0 or not (frame.ndim == 2 or frame.shape[2:] == (3,)):
         raise ValueError(f"a frame is uint8 [H, W] or [H, W, 3], got {frame.dtype} {list(frame.shape)}")
-
-
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write ``data`` under a temporary name and rename it, so that ``path`` is never half written."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def to_channels(frame: np.ndarray, channels: int | None) -> np.ndarray:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from sqair.datasets.clip import TruncatedClip
 from sqair.datasets.images import enlarge, opencv
 from sqair.errors import UserError
+from sqair.files.durable import whole, write_bytes
 
 ENCODING = {"crf": "20", "preset": "veryfast"}
 """Of x264: as good as looks sound, at a third of the time that its defaults take, and no more bytes."""
@@ -53,30 +53,37 @@ def write_video(
     first = next(frames, None)
     if first is None:
         raise UserError(f"{path}: there are no frames to write")
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.mp4")
-    count, truncated = 0, None
+    truncated: list[TruncatedClip] = []
     try:
-        partial.touch()
-        height, width = _prepare(first, scale).shape[:2]
-        with _h264(partial, width, height, fps, rate) as write:
-            try:
-                for frame in chain([first], frames):
-                    if frame.shape != first.shape:
-                        raise ValueError(f"frame {count} is {frame.shape}, the first is {first.shape}")
-                    write(_prepare(frame, scale))
-                    count += 1
-            except TruncatedClip as error:
-                truncated = error
-        _check_written(path, partial, count)
-        os.replace(partial, path)
-    except (OSError, av.FFmpegError) as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    if truncated is not None:
-        raise truncated
+        with whole(path) as partial:
+            count = _encode(partial, _until(chain([first], frames), truncated), fps, scale, rate)
+            _check_written(path, partial, count)
+    except av.FFmpegError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    if truncated:
+        raise truncated[0]
     return count
+
+
+def _until(frames: Iterator[np.ndarray], truncated: list[TruncatedClip]) -> Iterator[np.ndarray]:
+    """The frames up to where they are cut short, which is noted in ``truncated``."""
+    try:
+        yield from frames
+    except TruncatedClip as error:
+        truncated.append(error)
+
+
+def _encode(path: Path, frames: Iterator[np.ndarray], fps: float, scale: int, rate: float | None) -> int:
+    """Writes the video, and returns the number of its frames, of which there is one at least."""
+    first = next(frames)
+    height, width = _prepare(first, scale).shape[:2]
+    path.touch()
+    with _h264(path, width, height, fps, rate) as write:
+        for count, frame in enumerate(chain([first], frames)):
+            if frame.shape != first.shape:
+                raise ValueError(f"frame {count} is {frame.shape}, the first is {first.shape}")
+            write(_prepare(frame, scale))
+    return count + 1
 
 
 def write_gif(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, scale: int = 1) -> int:
@@ -85,33 +92,26 @@ def write_gif(path: str | Path, frames: Iterable[np.ndarray], fps: float, *, sca
     All frames are held in memory, and the format has 256 colours: for short clips.
 
     Raises:
-        UserError: the file cannot be written, there is no frame, or this OpenCV (before 4.11) writes no GIF.
+        UserError: the file cannot be written, there is no frame, or this OpenCV (before 4.12) writes no GIF.
     """
     path = Path(path)
     cv2 = opencv()
     if path.suffix.lower() != ".gif":
         raise UserError(f"{path}: the name must end in .gif")
-    if not hasattr(cv2, "imwriteanimation"):
+    if not hasattr(cv2, "imencodeanimation"):
         raise UserError(
-            f"{path}: OpenCV {cv2.__version__} writes no GIF: install opencv-python 4.11 or newer"
+            f"{path}: OpenCV {cv2.__version__} writes no GIF: install opencv-python 4.12 or newer"
         )
     animation = cv2.Animation()
     animation.frames = [cv2.cvtColor(enlarge(frame, scale), cv2.COLOR_RGB2BGR) for frame in frames]
     animation.durations = np.full(len(animation.frames), round(1000 / min(fps, GIF_SPEED)), dtype=np.int32)
     if not animation.frames:
         raise UserError(f"{path}: there are no frames to write")
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial.gif")
-    try:
-        partial.touch()
-        # the least dithering: less than a sixth of the default's error, and smaller files
-        if not cv2.imwriteanimation(str(partial), animation, [cv2.IMWRITE_GIF_DITHER, 3]):
-            raise UserError(f"{path}: OpenCV failed to write it")
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
+    # the least dithering: less than a sixth of the default's error, and smaller files
+    done, data = cv2.imencodeanimation(".gif", animation, [cv2.IMWRITE_GIF_DITHER, 3])
+    if not done:
+        raise UserError(f"{path}: OpenCV failed to make it")
+    write_bytes(path, data.tobytes())
     return len(animation.frames)
 
 

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from numbers import Integral, Real
 from pathlib import Path
 from typing import NamedTuple
 
-from sqair.errors import UserError
 from sqair.eval.chart import line_chart
 from sqair.eval.page import PAGE, POLICY, STYLE
+from sqair.files.durable import write_text
 
 __all__ = ["Report", "line_chart"]
 
@@ -147,16 +145,7 @@ class Report:
         Raises:
             UserError: the file cannot be written.
         """
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text(self.to_html(), encoding="utf-8")
-            os.replace(partial, path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be written: {error.strerror}") from error
-        finally:
-            with suppress(OSError):
-                partial.unlink()
+        write_text(path, self.to_html())
 
     def _media(self, element: str, caption: str) -> None:
         below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""

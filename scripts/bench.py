@@ -59,7 +59,7 @@ def main(args: Args) -> None:
     """
     import torch
 
-    from sqair.files.mot_io import write_text
+    from sqair.files.durable import write_text
     from sqair.files.pretrained import load_weights, weights_files
     from sqair.files.spare import spare
     from sqair.process import keep_freed_memory

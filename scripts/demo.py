@@ -127,7 +127,8 @@ def score_all(demo: Demo) -> Mapping[str, Any]:
     from sqair.eval.floor import track_components
     from sqair.eval.mot import score
     from sqair.eval.scores import format_table, without_nan
-    from sqair.files.mot_io import read_mot, write_text
+    from sqair.files.durable import write_text
+    from sqair.files.mot_io import read_mot
 
     clips = read_npz(demo.archive)
     names = [f"{i:06d}" for i in range(len(clips))]

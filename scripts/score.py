@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sqair.errors import UserError
-from sqair.files.mot_io import list_mot, write_text
+from sqair.files.durable import write_text
+from sqair.files.mot_io import list_mot
 from sqair.files.mot_rows import Rows, read_rows
 from sqair.files.spare import spare
 from sqair.tracks import Tracks

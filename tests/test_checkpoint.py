@@ -210,7 +210,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, call, full)
-    with pytest.raises(UserError, match=f"cannot save {path}: No space left on device"):
+    with pytest.raises(UserError, match=f"cannot write {path}: No space left on device"):
         save_checkpoint(path, {"step": 2})
     monkeypatch.undo()
     assert load_checkpoint(path) == {"step": 1}
@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder" / "c").mkdir(parents=True)
     for path in (tmp_path / "file" / "c", tmp_path / "folder" / "c"):
-        with pytest.raises(UserError, match=f"cannot save {path}"):
+        with pytest.raises(UserError, match=f"cannot write {path}"):
             save_checkpoint(path, {"step": 1})
     assert os.listdir(tmp_path / "folder") == ["c"]
 

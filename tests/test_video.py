@@ -356,7 +356,7 @@ def test_glob_of_images_and_other_files(tmp_path):
 
 
 def test_png_that_cannot_be_written(tmp_path):
-    with pytest.raises(UserError, match="a.png: cannot be written"):
+    with pytest.raises(UserError, match="cannot write .*a.png"):
         write_png(tmp_path / "missing" / "a.png", noise(4, 4))
     with pytest.raises(ValueError, match="uint8"):
         write_png(tmp_path / "a.png", noise(4, 4).astype(np.float32))

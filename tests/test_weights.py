@@ -134,7 +134,7 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
         save_weights(tmp_path / "w", make_model(), {})
     assert os.listdir(tmp_path / "w") == ["thesis.txt"]
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UserError, match="cannot save"):
+    with pytest.raises(UserError, match="cannot write"):
         save_weights(tmp_path / "file", make_model(), {})
     with pytest.raises(TypeError, match="set"):
         save_weights(tmp_path / "x", make_model(), {"a": {1, 2}})

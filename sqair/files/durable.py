@@ -22,24 +22,51 @@ except ImportError:  # Windows
 _PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}\.sqair-partial")
 
 
-def write_file(path: str | Path, *parts: bytes | memoryview) -> None:
-    """Writes ``parts`` one after another as the file ``path``, whose folder is made if need be.
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """A temporary file to write, beside ``path``, whose name it takes when the block ends well.
 
-    They go to a temporary file beside it, which is synced to disk and then takes the name. What killed
-    saves left behind in that folder is removed first.
+    Whatever becomes of the block, or kills the process, ``path`` is what it was or what it is to be.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    path = Path(path)
+    partial = _partial(path)
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file that appears whole or not at all. Raises UserError when it cannot be written."""
+    with whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Writes a file that appears whole or not at all. Raises UserError when it cannot be written."""
+    with whole(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_file(path: str | Path, *parts: bytes | memoryview) -> None:
+    """Writes ``parts`` one after another as the file ``path``, whose folder is made if need be, synced to disk.
+
+    What killed writers left behind in that folder is removed first.
 
     Raises:
         UserError: it cannot be written; what was there before is intact.
     """
     path = Path(path)
     with _reported(path), _swept(path.parent):
-        partial = _partial(path)
-        try:
+        with whole(path) as partial:
             _write_synced(partial, *parts)
-            os.replace(partial, path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         _sync_folder(path.parent)
 
 
@@ -142,7 +169,7 @@ def _reported(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot save {path}: {error.strerror or error}") from error
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @contextmanager

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import configparser
-import os
 from pathlib import Path
 
 from sqair.errors import UserError
+from sqair.files.durable import write_text
 from sqair.files.mot_rows import IGNORED, read_rows
 from sqair.files.text import read_text
 from sqair.tracks import Tracks
@@ -137,18 +137,6 @@ def _read_info(path: Path) -> configparser.ConfigParser | None:
     except configparser.Error as error:
         raise UserError(f"{info} does not say seqLength, the number of frames, under [Sequence]") from error
     return parser
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file that appears whole or not at all. Raises UserError when it cannot be written."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _clip_name(path: Path) -> str:
