@@ -1,10 +1,10 @@
-"""A survey of footage: what moves before a camera that does not, and the settings of a model that follow from it."""
+"""A survey of footage: what moves before a camera that does not, told from some of its frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -30,10 +30,6 @@ LOST = 0.3
 """Share of frames without a common scene from which it is asked whether the camera pans."""
 LONG_SIDE = 320
 """Pixels of the longer side of a frame as it is surveyed."""
-OBJECT = 15.0
-"""Side of a typical object on the canvas that a survey chooses, pixels."""
-LARGEST = 240
-"""Longest side of that canvas, pixels."""
 LEAST = 20
 """Grey levels by which what moves differs from the scene in some channel, at least."""
 COLOURED = 10
@@ -50,8 +46,6 @@ ALIKE = 0.7
 """Share of the picture in which clips of one scene look alike."""
 BLACK = 16
 """Grey levels of what is black."""
-MOST_SLOTS = 16
-"""Objects at a time that are suggested at most."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
 
@@ -200,85 +194,3 @@ def compare_scenes(scenes: Sequence[np.ndarray]) -> Scenes:
     common = np.median(small, 0)
     same = (np.abs(small - common).max(-1) <= LEAST).mean((1, 2))
     return "one" if np.median(same) >= ALIKE else "own"
-
-
-def suggest(seen: Survey) -> dict[str, Any]:
-    """Settings of ``sqair train`` for footage like this, nested as in a YAML file."""
-    side = float(np.sqrt(seen.height * seen.width))
-    scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
-    scale = min(1.0, max(scale, 48 / min(seen.size)))
-    size = scale * side
-    std = float(np.clip(0.3 * seen.contrast / 0.8, max(2 * seen.noise, 0.02), 0.3))
-    slots = int(np.clip(np.ceil(1.5 * seen.most) + 1, 3, MOST_SLOTS))
-    worth = seen.energy * scale**2 / (2 * std**2)
-    most = scale * max(1.3 * seen.large, 2 * side)
-    length = min(10, seen.length)
-    clips = int(np.clip(round(40 / max(seen.mean, 0.5)), 4, 32))
-    stages = [f"1x1200x{2 * clips}", f"3x300x{clips}", f"5x300x{clips}", f"{length}x500x{max(2, clips // 2)}"]
-    black = seen.scenes == "black"
-    return {
-        "stabilise": "auto" if seen.trembling else "off",
-        "model": {
-            "height": round(scale * seen.size[0]), "width": round(scale * seen.size[1]),
-            "channels": 3 if seen.colour else 1, "fit": True,
-            "objects": "light" if black else "opaque", "background": "none" if black else "still",
-            "background_change": 0.01, "slots": slots, "first_steps": slots, "likelihood_std": round(std, 4),
-            "size_mean": round(size, 2), "aspect": round(seen.height / seen.width, 3),
-            "size_std": round(float(np.clip(seen.spread, 0.2, 0.5)), 3), "context": round(2.7 * size, 1),
-            "search_margin": round(0.45 * size, 1), "max_size": round(most, 1),
-            "displacement": "density" if black else "prices",
-            "saliency_threshold": round(0.27 * std, 4),
-        },
-        "train": {
-            "stages": stages, "object_nats": round(worth, 1), "price": [0.25, 0.06], "price_steps": 1200,
-            "tracking_price": 0.1, "exploration": 0.2, "crowd_dropout": 0.5,
-        },
-    }  # fmt: skip
-
-
-def describe(seen: Survey, settings: dict[str, Any]) -> str:
-    """What a survey saw, and the settings of the model that is trained, its own or others, for people."""
-    model = settings["model"]
-    kind = "colour" if seen.colour else "grey"
-    lines = [
-        f"footage: {seen.size[1]}x{seen.size[0]} pixels, {kind}, {seen.length} frames or more a clip; "
-        f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels",
-        *_remarks(seen),
-        f"chosen: canvas {model['width']}x{model['height']}, at most {model['slots']} objects, "
-        f"standard deviation of pixels {model['likelihood_std']}, size {model['size_mean']} "
-        f"(canvas pixels), aspect {model['aspect']}, background {model['background']}",
-    ]
-    return "\n".join(lines)
-
-
-def _remarks(seen: Survey) -> Iterator[str]:
-    """What is unusual about footage."""
-    if seen.left_out:
-        yield f"left out: {seen.left_out} of {seen.clips} clips, which have fewer than {SHORTEST} frames"
-
-    def where(clips: int) -> str:
-        return "" if seen.clips == 1 else f"in {clips} of {seen.clips} clips "
-
-    if seen.trembling:
-        done = "it is put right in every frame" if seen.steadied else "left as it is, by --stabilise off"
-        yield f"{where(seen.trembling)}the camera trembles by {seen.tremble:.2g} pixels (standard deviation): {done}"
-    if seen.turning:
-        yield (
-            f"warning: {where(seen.turning)}the camera turns or zooms, by about {seen.turn:.2g} pixels at the corners: "
-            "that cannot be put right"
-        )
-    if seen.panning:
-        yield f"warning: {where(seen.panning)}the camera pans: it must stand still; leave these out"
-    many = f"{seen.clips} clips of about {seen.length} frames"
-    if seen.scenes == "black":
-        yield f"{many} of light things on black, not footage of a scene"
-    elif seen.scenes == "own" and seen.length < SHORT and seen.clips > 1:
-        yield (
-            f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "
-            "clip is taken for its scene, and what hardly moves in it is lost"
-        )
-    if np.ceil(1.5 * seen.most) + 1 > MOST_SLOTS:
-        yield (
-            f"warning: {seen.most:.0f} things at a time are many for a model of at most {MOST_SLOTS} objects: "
-            "raise --model.slots (training takes longer)"
-        )

@@ -14,13 +14,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from sqair.camera import Stabilise
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
+from sqair.datasets.suggest import describe, suggest
+from sqair.datasets.survey import survey
 from sqair.errors import UserError
 from sqair.eval import mot
 from sqair.eval.scores import Scores
@@ -29,10 +30,9 @@ from sqair.files.mot_rows import Rows, read_rows
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.process import threads as use_threads
-from sqair.scripts.footage import contents, training_clips
+from sqair.scripts.footage import contents, stabilised, training_clips
 from sqair.scripts.run_folder import flatten
 from sqair.scripts.tracking import check_sizes
-from sqair.scripts.train import parse
 from sqair.scripts.training import Generated
 from sqair.tracks import Tracks
 from sqair.trainer import ClipSource, Trainer
@@ -136,9 +136,9 @@ class Saved:
 def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if not isinstance(data, Recipe | np.ndarray):
-        threads = str(torch.get_num_threads())
-        args = parse(["--output", "unused", "--threads", threads, "--data", *_paths(data)])
-        return args.model, args.train, args.stabilise
+        seen = survey(training_clips(_paths(data)))
+        print(describe(seen, suggest(seen)[0]), flush=True)
+        return *suggest(seen), stabilised(seen)
     height, width, channels = _canvas(data)
     return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from sqair.camera import Stabilise
+from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import RECIPES
-from sqair.datasets.survey import Survey, describe, suggest, survey
+from sqair.datasets.suggest import describe, suggest
+from sqair.datasets.survey import Survey, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.process import set_threads
@@ -62,10 +64,26 @@ def look_at(
     seen = survey(clips, stabilise)
     ranges = {clip.shown for clip in clips}
     told = {"range": list(ranges.pop())} if len(ranges) == 1 and FULL not in ranges else {}
-    return seen, {**suggest(seen), **told}
+    model, schedule = suggest(seen)
+    return seen, {"model": changed(model), "train": changed(schedule), "stabilise": stabilised(seen), **told}
+
+
+def stabilised(seen: Survey) -> Stabilise:
+    """Whether frames are to be put where the scene is."""
+    return "auto" if seen.trembling else "off"
+
+
+def changed(config: ModelConfig | TrainConfig) -> dict[str, Any]:
+    """What is not the default in a configuration, by name, as in a YAML file."""
+    told = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != _default(f)}
+    stages = told.get("stages")
+    return told if stages is None else {**told, "stages": [f"{s.length}x{s.steps}x{s.clips}" for s in stages]}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def say(seen: Survey, args: Args) -> str:
-    """What a survey saw, and the settings that a model of ``args`` is trained with, for people."""
-    settings: dict[str, Any] = {"model": asdict(args.model), "train": asdict(args.train)}
-    return describe(seen, settings)
+    """What a survey saw, and the model that is trained by ``args``, for people."""
+    return describe(seen, args.model)

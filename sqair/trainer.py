@@ -17,20 +17,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sqair import schedule
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.frames import to_frames
-from sqair.inference import Sampled
 from sqair.model import SQAIR
 from sqair.render import background
 from sqair.salience import object_nats
 
 _MEASURED = 2_500_000
 """Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
-_FEWEST = 0.2
-"""If fewer objects than that are found in a frame, some are accepted in any case."""
 _SHORTEST = 5
 """Fewest frames of a clip from which the image of its scene is taken."""
 
@@ -72,8 +70,8 @@ class Trainer:
         knows_scenes = isinstance(source, SceneSource)
         if model_config.background == "still" and source.length < _SHORTEST and not knows_scenes:
             raise UserError(
-                f"a still background is what stays in a clip: it needs {_SHORTEST} frames or more, the data has "
-                f"{source.length}"
+                f"a still background is what stays in a clip: it needs {_SHORTEST} frames or more, and those that are "
+                f"trained on have {source.length}: give longer ones, and one that long in --train.stages"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -98,7 +96,7 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        return sum(stage.steps for stage in self.config.stages)
+        return schedule.total_steps(self.config)
 
     def run(self) -> Iterator[dict[str, float]]:
         """Trains to the end, yielding the metrics of every step.
@@ -108,15 +106,6 @@ class Trainer:
         """
         while self.step < self.total_steps:
             yield self.train_step()
-
-    def stage(self) -> Stage:
-        """The stage of the curriculum that the next step belongs to."""
-        done = 0
-        for stage in self.config.stages:
-            done += stage.steps
-            if self.step < done:
-                return stage
-        return self.config.stages[-1]
 
     def batch(self, stage: Stage) -> tuple[Tensor, Tensor | None]:
         """Frames ``[T, B, C, H, W]``, and the images of their scenes ``[B, C, H, W]`` if the model wants them.
@@ -146,24 +135,13 @@ class Trainer:
 
     def train_step(self) -> dict[str, float]:
         """One step of the optimiser; returns its metrics."""
-        config, stage = self.config, self.stage()
-        progress = self.step / self.total_steps
-        decay = max(config.final_rate, (1 - progress) ** 1.5)
-        boldness = self._boldness()
+        config, step = self.config, self.step
+        stage, decay = schedule.stage_of(config, step), schedule.rate(config, step)
+        sampled = schedule.sampled(config, step, self.found, self.generator)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["rate"] * decay * (1 - boldness if "last" in group else 1)
-        start, end = config.price
-        self.model.price = self._price(start + (end - start) * min(1.0, self.step / config.price_steps))
+            group["lr"] = group["rate"] * decay * (1 - sampled.boldness if "last" in group else 1)
+        self.model.price = self._price(schedule.price(config, step))
         frames, still = self.batch(stage)
-        sampled = Sampled(
-            self.generator,
-            boldness=boldness,
-            bold_all=config.bold_all,
-            exploration=config.exploration * (1 - progress),
-            crowd_dropout=config.crowd_dropout if self.step < config.price_steps else 0.0,
-            dropout=config.discovery_dropout,
-            jitter=config.jitter,
-        )
         particles = self.estimator.particles(config.particles, stage.length)
         frames = frames.repeat(1, particles, 1, 1, 1)
         still = None if still is None else still.repeat(particles, 1, 1, 1)
@@ -177,14 +155,6 @@ class Trainer:
         if self.step == self.total_steps:
             self.model.price = self.tracking_price()
         return metrics
-
-    def _boldness(self) -> float:
-        """Share of first discoveries that are accepted in any case: less with every step, unless hardly any others are.
-
-        Where a model finds nothing, its decoder learns nothing, and so it never would.
-        """
-        steps = self.config.bold_steps
-        return max(1 - self.step / steps, _FEWEST - self.found, 0.0) if steps else 0.0
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""

@@ -10,7 +10,8 @@ from conftest import TINY
 from shaking import clip_of, filmed, texture, trembling
 from sqair.datasets.footage import Footage, relit, scene_image, thinned
 from sqair.datasets.images import write_png
-from sqair.datasets.survey import suggest, survey
+from sqair.datasets.suggest import suggest
+from sqair.datasets.survey import survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.files.pretrained import load_weights
@@ -47,15 +48,15 @@ def test_a_survey_finds_size_number_and_contrast_of_what_moves() -> None:
 
 def test_what_it_suggests_fits_what_it_saw() -> None:
     seen = survey([clip_of(film())])
-    model = suggest(seen)["model"]
-    assert model["channels"] == 3 and model["objects"] == "opaque" and model["fit"]
-    scale = model["height"] / 120
-    assert model["width"] / 160 == pytest.approx(scale, rel=0.02)
-    side = model["size_mean"] * np.array([model["aspect"] ** -0.5, model["aspect"] ** 0.5])
+    model = suggest(seen)[0]
+    assert model.channels == 3 and model.objects == "opaque" and model.fit
+    scale = model.height / 120
+    assert model.width / 160 == pytest.approx(scale, rel=0.02)
+    side = model.size_mean * np.array([model.aspect ** -0.5, model.aspect ** 0.5])
     assert side == pytest.approx(scale * np.array([seen.width, seen.height]), rel=0.02)
-    assert model["slots"] >= 4 and model["max_size"] > 1.3 * side.max()
-    far = suggest(replace(seen, size=(1200, 1600), width=140, height=200, large=220))["model"]
-    assert (far["height"], far["width"]) == pytest.approx((model["height"], model["width"]), abs=3)
+    assert model.slots >= 4 and model.max_size > 1.3 * side.max()
+    far = suggest(replace(seen, size=(1200, 1600), width=140, height=200, large=220))[0]
+    assert (far.height, far.width) == pytest.approx((model.height, model.width), abs=3)
 
 
 def test_footage_without_anything_to_learn_is_refused() -> None:

@@ -11,8 +11,10 @@ import pytest
 from shaking import clip_of, filmed, texture, trembling
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import get_recipe
-from sqair.datasets.survey import describe, suggest, survey
+from sqair.datasets.suggest import describe, suggest
+from sqair.datasets.survey import Survey, survey
 from sqair.errors import UserError
+from sqair.scripts.footage import stabilised
 
 SCENE = texture((120, 160))
 STILL = np.zeros((24, 2))
@@ -33,6 +35,10 @@ def patch(scene: np.ndarray, side: int, levels: float, length: int = 24, noise: 
     return (frames + noise * random.standard_normal(frames.shape)).clip(0, 255).astype(np.uint8)
 
 
+def said(seen: Survey) -> str:
+    return describe(seen, suggest(seen)[0])
+
+
 @pytest.mark.parametrize("pixels", [0.5, 1.0])
 def test_a_tremble_is_told_and_things_are_found_as_if_there_were_none(pixels: float) -> None:
     still = survey([clip_of(filmed(SCENE, STILL))])
@@ -42,12 +48,11 @@ def test_a_tremble_is_told_and_things_are_found_as_if_there_were_none(pixels: fl
     assert seen.tremble == pytest.approx(pixels, rel=0.1)
     assert seen.mean == pytest.approx(still.mean, abs=0.6)
     assert (seen.width, seen.height) == pytest.approx((still.width, still.height), abs=2)
-    settings = suggest(seen)
-    assert settings["stabilise"] == "auto" and suggest(still)["stabilise"] == "off"
-    assert f"the camera trembles by {seen.tremble:.2g} pixels" in describe(seen, settings)
-    assert "put right" in describe(seen, settings) and "trembles" not in describe(still, suggest(still))
+    assert stabilised(seen) == "auto" and stabilised(still) == "off"
+    assert f"the camera trembles by {seen.tremble:.2g} pixels" in said(seen)
+    assert "put right" in said(seen) and "trembles" not in said(still)
     left = survey([clip_of(frames)], "off")
-    assert left.mean > 1.5 * still.mean and "left as it is, by --stabilise off" in describe(left, suggest(left))
+    assert left.mean > 1.5 * still.mean and "left as it is, by --stabilise off" in said(left)
 
 
 def test_a_camera_that_turns_is_said_to() -> None:
@@ -57,7 +62,7 @@ def test_a_camera_that_turns_is_said_to() -> None:
         matrix = cv2.getRotationMatrix2D((80, 60), random.normal(0, 1.2), 1.0)
         frames[t] = cv2.warpAffine(frames[t], matrix, (160, 120), borderMode=cv2.BORDER_REFLECT)
     seen = survey([clip_of(frames)])
-    assert seen.turning == 1 and "the camera turns or zooms, by about" in describe(seen, suggest(seen))
+    assert seen.turning == 1 and "the camera turns or zooms, by about" in said(seen)
 
 
 def test_a_pan_is_refused_with_its_pixels() -> None:
@@ -106,22 +111,22 @@ def test_clips_that_are_too_short_are_left_out_or_refused() -> None:
         survey([clip_of(short)] * 3)
     seen = survey([clip_of(good), clip_of(good), clip_of(short)])
     assert seen.left_out == 1 and seen.length == 24
-    assert "left out: 1 of 3 clips, which have fewer than 5 frames" in describe(seen, suggest(seen))
+    assert "left out: 1 of 3 clips, which have fewer than 5 frames" in said(seen)
     seven = survey([clip_of(good[:7])])
-    assert suggest(seven)["train"]["stages"][-1].startswith("7x")
+    assert suggest(seven)[1].stages[-1].length == 7
 
 
 def test_random_clips_are_told_from_footage() -> None:
     digits = make_clips(get_recipe("moving-mnist", length=12), "test", 0, 0, 12).frames
     seen = survey([clip_of(clip) for clip in digits])
-    model = suggest(seen)["model"]
-    assert seen.scenes == "black" and model["objects"] == "light" and model["background"] == "none"
-    assert "12 clips of about 12 frames of light things on black" in describe(seen, suggest(seen))
+    model, _ = suggest(seen)
+    assert seen.scenes == "black" and model.objects == "light" and model.background == "none"
+    assert "12 clips of about 12 frames of light things on black" in said(seen)
     own = [clip_of(filmed(texture((120, 160), seed=s), STILL[:12])) for s in range(6)]
     seen = survey(own)
-    assert seen.scenes == "own" and "no scene in common" in describe(seen, suggest(seen))
+    assert seen.scenes == "own" and "no scene in common" in said(seen)
     one = survey([clip_of(filmed(SCENE, STILL[:12])) for _ in range(6)])
-    assert one.scenes == "one" and "warning" not in describe(one, suggest(one))
+    assert one.scenes == "one" and "warning" not in said(one)
 
 
 def test_more_things_than_a_model_follows_are_said() -> None:
@@ -131,8 +136,8 @@ def test_more_things_than_a_model_follows_are_said() -> None:
         for x, y in zip(random.permutation(16)[:14] * 10, range(14), strict=True):
             frame[8 * y : 8 * y + 5, x : x + 5] = 220
     seen = survey([clip_of(frames)])
-    assert suggest(seen)["model"]["slots"] == 16
-    assert "raise --model.slots" in describe(seen, suggest(seen))
+    assert suggest(seen)[0].slots == 16
+    assert "raise --model.slots" in said(seen)
 
 
 def test_many_short_clips_are_surveyed_in_a_moment() -> None:

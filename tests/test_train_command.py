@@ -409,7 +409,7 @@ def test_the_price_falls_in_training_and_the_trained_model_is_left_with_that_of_
 @pytest.mark.parametrize("fewest", [0.2, 0.0])
 def test_a_model_that_finds_nothing_stays_bold(fewest: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a price that no object is worth; with 0 for the fewest that are wanted, it does not."""
-    monkeypatch.setattr("sqair.trainer._FEWEST", fewest)
+    monkeypatch.setattr("sqair.schedule._FEWEST", fewest)
     config = TrainConfig(stages=(Stage(1, 90, 2),), price=(1e3, 1e3), bold_steps=2)
     clips = Generated(get_recipe("moving-mnist", min_objects=1), 0)
     trainer = Trainer(ModelConfig(hidden=8, features=8), config, clips)

@@ -108,6 +108,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
     import torch
 
     from sqair.errors import UserError
+    from sqair.schedule import stage_of
     from sqair.scripts.train import recipe_of
     from sqair.scripts.validation import Validation, generated_clips
     from sqair.trainer import TrainingError
@@ -125,7 +126,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
         trainer = new_trainer(run.setting, run.estimator, run.particles, steps, run.seed, run.rate)
         marks = {round(trainer.total_steps * (i + 1) / LOOKS) for i in range(LOOKS)}
         for _ in trainer.run():
-            spent += cost[str(trainer.stage().length)] / 1000
+            spent += cost[str(stage_of(trainer.config, trainer.step).length)] / 1000
             if trainer.step in marks:
                 metrics, _ = few.measure(trainer.model)
                 line["curve"].append([round(spent, 2), metrics["elbo"], metrics["count_accuracy"]])

@@ -1,0 +1,154 @@
+"""From what a survey saw to a model and its schedule, and both in words for people.
+
+Every number here was chosen on clips that no table of the documentation scores; each has its reason beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.datasets.survey import SHORT, SHORTEST, Survey
+
+OBJECT = 15.0
+"""Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
+LARGEST = 240
+"""Longest side of the canvas, pixels: what a step costs grows with it, and what is seen beyond it hardly does."""
+SMALLEST = 48
+"""Shortest side of the canvas, pixels, where frames are no smaller: windows have room."""
+STD, CONTRAST = 0.3, 0.8
+"""Standard deviation of the likelihood for things of that contrast, those of moving MNIST, and in that ratio for
+others: errors are told from things at the same signal to noise."""
+QUIET, DIMMEST = 2.0, 0.02
+"""Least standard deviation, in those of the noise and of 1: noise is no evidence."""
+CROWD = 1.5
+"""Slots for a thing that is seen: a blob may be a group."""
+SLOTS = (3, 16)
+"""Fewest and most."""
+SPREAD = (0.2, 0.5)
+"""Standard deviation of log sizes: blobs vary by more than things do, which touch and hide."""
+CONTEXT = 2.7
+"""Side of what discovery sees, in typical sides: the thing, wherever in it the fixation is, and what it stands before.
+It is that of moving MNIST."""
+MARGIN = 0.45
+"""What propagation sees around an object, in typical sides; likewise."""
+ROOM = (1.3, 2.0)
+"""Largest object there is room for: so much of the largest blobs' sides, or of typical sides."""
+SALIENCE = 0.27
+"""What is salient, in standard deviations: the blur of noise alone stays below it."""
+LOAD = 40
+"""Objects in a batch of clips of ten frames, about: their gradients have as little noise on any footage."""
+CLIPS = (4, 32)
+"""Fewest and most clips in such a batch."""
+CHANGE = 0.01
+"""Share by which the scene follows what is seen of it in a frame: a minute's light, not a thing that pauses."""
+PRICE, TRACKING = (0.25, 0.06), 0.1
+"""Prices at the start and the end of training, and for tracking, as shares of what a thing is worth. Training ends
+lower than on moving MNIST, since things are worth from a third to thrice the typical; tracking is dearer, as there is
+more in a film that is no thing."""
+EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
+"""What is accepted that the decoder cannot draw yet, and rejected beside a thing that it is a part of."""
+
+
+def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
+    """The model and the schedule for footage like this."""
+    side = math.sqrt(seen.height * seen.width)
+    scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
+    scale = min(1.0, max(scale, SMALLEST / min(seen.size)))
+    size = scale * side
+    std = _within(STD * seen.contrast / CONTRAST, (max(QUIET * seen.noise, DIMMEST), STD))
+    slots = int(_within(wanted_slots(seen), SLOTS))
+    black = seen.scenes == "black"
+    model = ModelConfig(
+        height=round(scale * seen.size[0]),
+        width=round(scale * seen.size[1]),
+        channels=3 if seen.colour else 1,
+        fit=True,
+        objects="light" if black else "opaque",
+        background="none" if black else "still",
+        background_change=CHANGE,
+        slots=slots,
+        first_steps=slots,
+        likelihood_std=round(std, 4),
+        size_mean=round(size, 2),
+        aspect=round(seen.height / seen.width, 3),
+        size_std=round(_within(seen.spread, SPREAD), 3),
+        context=round(CONTEXT * size, 1),
+        search_margin=round(MARGIN * size, 1),
+        max_size=round(scale * max(ROOM[0] * seen.large, ROOM[1] * side), 1),
+        displacement="density" if black else "prices",
+        saliency_threshold=round(SALIENCE * std, 4),
+    )
+    return model, _schedule(seen, worth=seen.energy * scale**2 / (2 * std**2))
+
+
+def _schedule(seen: Survey, worth: float) -> TrainConfig:
+    """``worth`` is what a typical object is, nats."""
+    clips = int(_within(round(LOAD / max(seen.mean, 0.5)), CLIPS))
+    last = Stage(min(10, seen.length), 500, max(2, clips // 2))
+    return TrainConfig(
+        stages=(Stage(1, 1200, 2 * clips), Stage(3, 300, clips), Stage(5, 300, clips), last),
+        object_nats=round(worth, 1),
+        price=PRICE,
+        price_steps=1200,
+        tracking_price=TRACKING,
+        exploration=EXPLORATION,
+        crowd_dropout=CROWD_DROPOUT,
+    )
+
+
+def wanted_slots(seen: Survey) -> float:
+    """How many objects a model should be able to follow at a time."""
+    return math.ceil(CROWD * seen.most) + 1
+
+
+def _within(value: float, bounds: tuple[float, float]) -> float:
+    return min(max(value, bounds[0]), bounds[1])
+
+
+def describe(seen: Survey, model: ModelConfig) -> str:
+    """What a survey saw, and the ``model`` that is trained, the one suggested or another, for people."""
+    kind = "colour" if seen.colour else "grey"
+    lines = [
+        f"footage: {seen.size[1]}x{seen.size[0]} pixels, {kind}, {seen.length} frames or more a clip; "
+        f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels",
+        *_remarks(seen),
+        f"chosen: canvas {model.width}x{model.height}, at most {model.slots} objects, standard deviation of pixels "
+        f"{model.likelihood_std}, size {model.size_mean} (canvas pixels), aspect {model.aspect}, background "
+        f"{model.background}",
+    ]
+    return "\n".join(lines)
+
+
+def _remarks(seen: Survey) -> Iterator[str]:
+    """What is unusual about footage."""
+    if seen.left_out:
+        yield f"left out: {seen.left_out} of {seen.clips} clips, which have fewer than {SHORTEST} frames"
+
+    def where(clips: int) -> str:
+        return "" if seen.clips == 1 else f"in {clips} of {seen.clips} clips "
+
+    if seen.trembling:
+        done = "it is put right in every frame" if seen.steadied else "left as it is, by --stabilise off"
+        yield f"{where(seen.trembling)}the camera trembles by {seen.tremble:.2g} pixels (standard deviation): {done}"
+    if seen.turning:
+        yield (
+            f"warning: {where(seen.turning)}the camera turns or zooms, by about {seen.turn:.2g} pixels at the corners: "
+            "that cannot be put right"
+        )
+    if seen.panning:
+        yield f"warning: {where(seen.panning)}the camera pans: it must stand still; leave these out"
+    many = f"{seen.clips} clips of about {seen.length} frames"
+    if seen.scenes == "black":
+        yield f"{many} of light things on black, not footage of a scene"
+    elif seen.scenes == "own" and seen.length < SHORT and seen.clips > 1:
+        yield (
+            f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "
+            "clip is taken for its scene, and what hardly moves in it is lost"
+        )
+    if wanted_slots(seen) > SLOTS[1]:
+        yield (
+            f"warning: {seen.most:.0f} things at a time are many for a model of at most {SLOTS[1]} objects: "
+            "raise --model.slots (training takes longer)"
+        )
