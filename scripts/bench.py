@@ -60,8 +60,9 @@ def main(args: Args) -> None:
     import torch
 
     from sqair.files.durable import write_text
-    from sqair.files.pretrained import load_weights, weights_files
+    from sqair.files.pretrained import weights_files
     from sqair.files.spare import spare
+    from sqair.model import SQAIR
     from sqair.process import keep_freed_memory
 
     for name in ("steps", "threads"):
@@ -75,7 +76,7 @@ def main(args: Args) -> None:
         raise UserError(f"{args.output} exists: choose another --output, or add --overwrite")
     keep_freed_memory()
     torch.set_num_threads(args.threads)
-    load_weights(args.model)
+    SQAIR.from_pretrained(args.model)
     results: dict[str, Any] = {"machine": machine(), "threads": args.threads, "steps": args.steps}
     print(f"{results['machine']}, {count(args.threads, 'thread')}; times are CPU-seconds")
     results["matmul"] = matmul(args)
@@ -192,10 +193,10 @@ def growth(args: Args) -> dict[str, Any]:
 
 def tracking(args: Args) -> dict[str, Any]:
     """Frames per CPU-second."""
-    from sqair.files.pretrained import load_weights
+    from sqair.model import SQAIR
     from sqair.scripts.measuring import measure_tracking
 
-    model = load_weights(args.model)
+    model = SQAIR.from_pretrained(args.model)
     sizes = (2, 3, 4) if args.tiny else (256, 10, 100)
     results = {}
     rows = [("tracking", "frames/s, 64 clips at a time", "frames/s, one by one", "median ms", "99 % of them ms")]

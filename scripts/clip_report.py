@@ -28,7 +28,7 @@ from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.timeline import NARROW, WIDTH, timeline
 from sqair.eval.words import MEANINGS
 from sqair.files.mot_rows import Rows
-from sqair.files.pretrained import load_weights, weights_files
+from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
@@ -80,7 +80,7 @@ def write_pages(args: Args) -> None:
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
     claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _check_truth(args, clips, truths)
-    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = SQAIR.from_pretrained(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
     say_other_range(clips, model)

@@ -22,7 +22,7 @@ from sqair.datasets.video_out import write_video
 from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.words import better, terms
-from sqair.files.pretrained import load_weights
+from sqair.model import SQAIR
 from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.scripts.run_folder import read_metrics
@@ -55,7 +55,7 @@ Videos = dict[str, dict[Path, Explained]]
 def make_videos(demo: Demo, scores: Mapping[str, Scores]) -> Videos:
     """Writes videos/NAME.mp4 of some clips: input, what the model renders, tracks. Returns them by their kind."""
     clips = read_npz(demo.archive)
-    model, folder = load_weights(demo.run), demo.output / "videos"
+    model, folder = SQAIR.from_pretrained(demo.run), demo.output / "videos"
     kinds = _choose(clips.count.max(1), scores[MODEL])
     names = {i: f"{i:06d}" for chosen in kinds.values() for i in chosen}
     shown = {i: _explain(Tracker(model), name, clips.frames[i]) for i, name in names.items()}

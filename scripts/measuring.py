@@ -28,7 +28,6 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
-from sqair.files.pretrained import load_weights
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.render import Light
@@ -148,7 +147,7 @@ class OperationCounter(TorchDispatchMode):
 
 def make_trainer(setting: Setting, model: str) -> Trainer:
     """A trainer whose model has trained weights, which the measured steps hardly change."""
-    trained = load_weights(model)
+    trained = SQAIR.from_pretrained(model)
     config = TrainConfig(
         stages=(setting.stage,),
         learning_rate=1e-6,

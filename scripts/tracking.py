@@ -27,7 +27,7 @@ from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_gif, write_video
 from sqair.errors import UserError
 from sqair.files.mot_io import write_mot
-from sqair.files.pretrained import is_unfinished, load_weights, weights_files
+from sqair.files.pretrained import is_unfinished, weights_files
 from sqair.frames import Fit
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory, set_threads
@@ -63,7 +63,7 @@ def track(args: Args) -> float:
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, entries)
-    model = load_weights(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = SQAIR.from_pretrained(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
     say_other_range(clips, model)

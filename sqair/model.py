@@ -16,7 +16,6 @@ Discovery and propagation propose objects, one function weighs what the frame sa
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from sqair.background import BACKGROUNDS, Behind, Still, still_image
 from sqair.config import ModelConfig
 from sqair.discover import Discovery, Hunt, New
 from sqair.encoder import Appearance, Presence
+from sqair.files.pretrained import Pretrained
 from sqair.geometry import where_to_box, where_unit, write
 from sqair.inference import Inference
 from sqair.inference.identity import Absent, seated
@@ -39,7 +39,7 @@ from sqair.state import State, Step
 from sqair.windows import Patches, Windows
 
 
-class SQAIR(nn.Module):
+class SQAIR(Pretrained):
     """The model; ``forward`` explains clips, ``step`` one frame."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -55,31 +55,6 @@ class SQAIR(nn.Module):
         self.recurrent = nn.GRUCell(config.z_what + 6, config.hidden)
         self.first_hidden = nn.Parameter(torch.zeros(config.hidden))
         self.price = 20.0
-        """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
-        self.trained: tuple[int, int] | None = None
-        """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
-        self.shown: tuple[float, float] | None = None
-        """Values that were black and white in the footage that it was trained on, where they are known."""
-
-    @staticmethod
-    def from_pretrained(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
-        """The model in a run's folder or a folder of weights, or one that ships with the package, by its name.
-
-        A run may be stopped or in progress: ``trained`` says how far it has got.
-
-        Raises UserError as ``sqair.files.pretrained.load_weights`` does.
-        """
-        from sqair.files.pretrained import load_weights
-
-        return load_weights(folder, device)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
-        from sqair.files.pretrained import save_weights
-
-        steps = dict(zip(("steps", "total_steps"), self.trained or (), strict=False))
-        settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
-        save_weights(folder, self, {**steps, **settings})
 
     def forward(self, frames: Tensor, inference: Inference, still: Tensor | None = None) -> list[Step]:
         """Explains clips ``[T, B, C, H, W]``, frame by frame; ``still [B, C, H, W]`` is the image of their scenes."""

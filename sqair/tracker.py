@@ -18,7 +18,6 @@ from torch import Tensor
 
 from sqair.camera import Motion, Stabilise, steadied
 from sqair.config import ModelConfig
-from sqair.files.pretrained import load_weights
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.geometry import top_left_box, where_to_box
 from sqair.inference import Inference, Refined
@@ -132,7 +131,7 @@ class Tracker:
     @staticmethod
     def from_pretrained(folder: str | Path, **options) -> Tracker:
         """A tracker from a run, a weights folder, or the name of a model that ships with the package."""
-        return Tracker(load_weights(folder), **options)
+        return Tracker(SQAIR.from_pretrained(folder), **options)
 
     def reset(self) -> None:
         """Forgets everything: the next frame is the first of another video."""

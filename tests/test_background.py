@@ -20,9 +20,10 @@ from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.files.mot_io import read_mot
-from sqair.files.pretrained import load_weights, save_weights
+from sqair.files.pretrained import save_weights
 from sqair.imagine import predict, sample
 from sqair.inference import Inference, Sampled
+from sqair.model import SQAIR
 from sqair.render import Light, background
 from sqair.salience import object_nats
 from sqair.schedule import stage_of
@@ -219,7 +220,7 @@ def test_a_still_scene_is_seen_by_those_who_watched(tmp_path: Path) -> None:
     model = tiny_model(replace(TINY, background="still"))
     save_weights(tmp_path / "model", model, {})
     clip = (255 * (0.1 + 0.9 * spots(TINY, 7, 1)[:, 0, 0])).to(torch.uint8).numpy()
-    expected = track_clips(load_weights(tmp_path / "model"), clip[None])[0]
+    expected = track_clips(SQAIR.from_pretrained(tmp_path / "model"), clip[None])[0]
     assert len(expected) and not len(track_clips(model, np.repeat(clip[None, :1], 7, 1))[0])
     (tmp_path / "frames").mkdir()
     for i, frame in enumerate(clip):
@@ -364,7 +365,7 @@ def test_a_background_survives_the_disk(config: ModelConfig, tmp_path: Path) -> 
     torch.set_default_dtype(torch.float32)
     model = tiny_model(config)
     save_weights(tmp_path / "weights", model, {})
-    again = load_weights(tmp_path)
+    again = SQAIR.from_pretrained(tmp_path)
     clips = (255 * spots(config, 5, 2)[:, :, 0].transpose(0, 1)).to(torch.uint8).numpy()
     for ours, theirs in zip(track_clips(model, clips), track_clips(again, clips), strict=True):
         np.testing.assert_array_equal(ours.box, theirs.box)

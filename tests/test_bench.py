@@ -14,7 +14,7 @@ import torch
 from sqair.config import ModelConfig, Stage
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
-from sqair.files.pretrained import load_weights, save_weights
+from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.scripts import bench, measuring
 from sqair.scripts.measuring import Setting, Stopwatch
@@ -100,7 +100,7 @@ def test_measured_steps_leave_the_trained_weights(weights: str) -> None:
     for _ in trainer.run():
         pass
     assert asdict(trainer.model.config) == {**asdict(SMALL), "slots": 2, "first_steps": 1, "later_steps": 1}
-    trained = load_weights(weights).state_dict()
+    trained = SQAIR.from_pretrained(weights).state_dict()
     for name, value in trainer.model.state_dict().items():
         assert torch.allclose(value, trained[name], atol=1e-5), name
 

@@ -14,7 +14,6 @@ from sqair.datasets.suggest import suggest
 from sqair.datasets.survey import survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
-from sqair.files.pretrained import load_weights
 from sqair.frames import Fit
 from sqair.model import SQAIR
 from sqair.scripts import cli
@@ -126,7 +125,7 @@ def test_training_on_a_folder_of_images_and_tracking_it(tmp_path: Path, capsys: 
     words = ["--output", str(run), "--data", str(folder), "--train.stages", "1x2x2", "5x1x2"]
     words += ["--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2", "--device", "cpu"]
     assert cli.run("train", words) == 0, capsys.readouterr().err
-    config = load_weights(run).config
+    config = SQAIR.from_pretrained(run).config
     assert config.fit and config.channels == 3 and config.background == "still"
     assert cli.run("track", ["--source", str(folder), "--model", str(run), "--output", str(tmp_path / "found")]) == 0
     assert (tmp_path / "found" / "street.txt").is_file()

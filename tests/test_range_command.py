@@ -11,7 +11,7 @@ from sqair.config import ModelConfig
 from sqair.datasets.images import write_png
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
-from sqair.files.pretrained import load_weights
+from sqair.model import SQAIR
 from sqair.scripts.cli import run
 from sqair.scripts.tracking import fitted
 
@@ -41,10 +41,10 @@ def test_a_stack_is_trained_on_and_the_run_keeps_its_range(tmp_path, stack, caps
     said = f"{stack}: 12 bits in 16: 0 to 4095 shown as black to white; --range LOW HIGH overrides\n"
     assert told.count(said) == 1, "the survey and the training read it, and it is said once"
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["range"] == [0, 4095]
-    model = load_weights(out)
+    model = SQAIR.from_pretrained(out)
     assert model.shown == (0, 4095)
     model.save_pretrained(tmp_path / "again")
-    assert load_weights(tmp_path / "again").shown == (0, 4095)
+    assert SQAIR.from_pretrained(tmp_path / "again").shown == (0, 4095)
     assert run("train", ["--resume", "--output", out]) == 0
     words = ["--resume", "--config", str(tmp_path / "run" / "config.yaml"), "--output", out, "--range", "0", "1000"]
     assert run("train", words) == 2
@@ -60,7 +60,7 @@ def test_a_stack_is_trained_on_and_the_run_keeps_its_range(tmp_path, stack, caps
 def test_a_given_range_is_what_training_sees(tmp_path, stack):
     out = str(tmp_path / "run")
     assert run("train", ["--data", str(stack), "--output", out, "--range", "-100", "5000", *SHORT]) == 0
-    assert load_weights(out).shown == (-100, 5000)
+    assert SQAIR.from_pretrained(out).shown == (-100, 5000)
     (clip,) = read_source(stack, shown=(-100, 5000))
     assert next(clip.frames()).max() == round(255 * 4180 / 5100)
 
@@ -69,7 +69,7 @@ def test_runs_on_eight_bits_have_no_range(tmp_path):
     np.save(tmp_path / "a.npy", walk().astype(np.uint8))
     assert run("train", ["--data", str(tmp_path / "a.npy"), "--output", str(tmp_path / "run"), *SHORT]) == 0
     assert "range" not in yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert load_weights(tmp_path / "run").shown is None
+    assert SQAIR.from_pretrained(tmp_path / "run").shown is None
 
 
 def test_a_wrong_range_is_one_line(tmp_path, stack, capsys):

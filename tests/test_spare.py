@@ -17,8 +17,9 @@ from sqair.datasets.images import write_png
 from sqair.datasets.staging import source_files
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
-from sqair.files.pretrained import BUILT_IN, load_weights, save_weights
+from sqair.files.pretrained import BUILT_IN, save_weights
 from sqair.files.spare import spare
+from sqair.model import SQAIR
 from sqair.scripts import cli
 
 TRAIN = ("train", "--preset", "tiny", "--device", "cpu")
@@ -208,9 +209,9 @@ def test_models_that_ship_are_not_saved_over(place: Path) -> None:
         if folder.parent == place:
             folder.symlink_to(BUILT_IN / "moving-mnist", target_is_directory=True)
         with pytest.raises(UserError, match="ships with sqair: choose another folder"):
-            load_weights("model").save_pretrained(folder)
+            SQAIR.from_pretrained("model").save_pretrained(folder)
     with pytest.raises(UserError, match="holds 0000.png, which saving would remove"):
-        load_weights("model").save_pretrained("walk")
+        SQAIR.from_pretrained("model").save_pretrained("walk")
     assert contents(BUILT_IN) == shipped
 
 

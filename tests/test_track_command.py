@@ -18,7 +18,7 @@ from sqair.datasets.images import read_image, to_channels, write_png
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.files.mot_io import read_mot
-from sqair.files.pretrained import load_weights, save_weights
+from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.scripts import cli, tracking
 from sqair.tracker import Tracker, track_clips
@@ -118,10 +118,10 @@ def test_an_archive_gives_the_rows_of_track_clips(
     clips[:, 3] = 0  # objects that vanish for a moment: what is remembered matters
     np.savez(tmp_path / "clips.npz", frames=clips)
     assert run(tmp_path / "clips.npz", grey, tmp_path / "out", *words) == 0
-    expected = track_clips(load_weights(grey), clips, **options)
+    expected = track_clips(SQAIR.from_pretrained(grey), clips, **options)
     assert sum(map(len, expected)) > N * T
     if options:
-        usual = track_clips(load_weights(grey), clips)
+        usual = track_clips(SQAIR.from_pretrained(grey), clips)
         columns = [(clip.frame, clip.id, clip.box.round(3)) for clip in usual]
         other = [(clip.frame, clip.id, clip.box.round(3)) for clip in expected]
         assert str(columns) != str(other)
@@ -137,7 +137,7 @@ def test_batches_of_an_archive_do_not_show(
     assert run(archive, grey, tmp_path / "twos") == 0
     monkeypatch.setattr(tracking, "BATCH_PIXELS", 10)  # no clip fits: frame by frame
     assert run(archive, grey, tmp_path / "stream") == 0
-    for i, tracks in enumerate(track_clips(load_weights(grey), pixels())):
+    for i, tracks in enumerate(track_clips(SQAIR.from_pretrained(grey), pixels())):
         for how in ("twos", "stream"):
             assert_rows(tmp_path / how / f"{i:06d}.txt", tracks)
 
@@ -147,7 +147,7 @@ def test_a_folder_gives_the_rows_of_the_tracker(
 ) -> None:
     clip = pixels(length=11)[0]
     assert run(images(tmp_path / "walk", clip), grey, tmp_path / "out") == 0
-    assert_rows(tmp_path / "out" / "walk.txt", streamed(load_weights(grey), clip))
+    assert_rows(tmp_path / "out" / "walk.txt", streamed(SQAIR.from_pretrained(grey), clip))
     said = capsys.readouterr().out.splitlines()
     assert len(said) == 1
     objects = len(set(read_mot(tmp_path / "out" / "walk.txt").id.tolist()))
@@ -172,20 +172,20 @@ def test_overlays_show_every_frame(kind: str, grey: Path, tmp_path: Path) -> Non
         assert len(np.unique(frames[-1].reshape(-1, 3), axis=0)) > 256  # not grey: something is drawn
     if kind == "video":
         clip = [to_channels(frame, 1) for frame in read_source(source)[0].frames()]
-        assert_rows(tmp_path / "out" / "film.txt", streamed(load_weights(grey), clip))
+        assert_rows(tmp_path / "out" / "film.txt", streamed(SQAIR.from_pretrained(grey), clip))
 
 
 def test_a_grey_model_sees_colour_as_grey(grey: Path, tmp_path: Path) -> None:
     clip = pixels(3)[0]
     assert run(images(tmp_path / "walk", clip), grey, tmp_path / "out") == 0
-    expected = streamed(load_weights(grey), [to_channels(frame, 1) for frame in clip])
+    expected = streamed(SQAIR.from_pretrained(grey), [to_channels(frame, 1) for frame in clip])
     assert_rows(tmp_path / "out" / "walk.txt", expected)
 
 
 def test_a_colour_model_sees_colour(colour: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "clips.npz", frames=pixels(3))
     assert run(tmp_path / "clips.npz", colour, tmp_path / "out", "--no-refine") == 0
-    expected = track_clips(load_weights(colour), pixels(3), refine=False)
+    expected = track_clips(SQAIR.from_pretrained(colour), pixels(3), refine=False)
     assert sum(map(len, expected)) > N
     for i, tracks in enumerate(expected):
         assert_rows(tmp_path / "out" / f"{i:06d}.txt", tracks)
@@ -205,7 +205,7 @@ def test_a_source_cut_short_keeps_the_tracks_up_to_there(
     assert len(said) == 1 and said[0].startswith(f"error: {clips / 'b'}: has {T} images")
     assert str(out) in said[0]
     for i, name in enumerate("abc"):
-        assert_rows(out / f"{name}.txt", streamed(load_weights(grey), pixels()[i]))
+        assert_rows(out / f"{name}.txt", streamed(SQAIR.from_pretrained(grey), pixels()[i]))
     assert sorted(path.stem for path in out.glob("*.mp4")) == (["a", "b", "c"] if more else [])
 
 
@@ -254,7 +254,7 @@ def test_overwrite_replaces_files_of_the_same_names(archive: Path, grey: Path, t
     (out / "000000.txt").write_text("old")
     (out / "notes.txt").write_text("mine")
     assert run(archive, grey, out, "--overwrite") == 0
-    assert_rows(out / "000000.txt", track_clips(load_weights(grey), pixels())[0])
+    assert_rows(out / "000000.txt", track_clips(SQAIR.from_pretrained(grey), pixels())[0])
     assert (out / "notes.txt").read_text() == "mine"
 
 
@@ -336,7 +336,7 @@ def test_show_needs_a_display_and_ends_with_escape(
     monkeypatch.setattr(tracking, "opencv", lambda: screen)
     assert run(source, grey, tmp_path / "out", "--show") == 0
     assert screen.shown == [(20 * H, 20 * W, 3)] * 3 and screen.closed == 1
-    assert_rows(tmp_path / "out" / "walk.txt", streamed(load_weights(grey), clip))
+    assert_rows(tmp_path / "out" / "walk.txt", streamed(SQAIR.from_pretrained(grey), clip))
 
 
 def test_pictures_of_a_folder_are_what_was_written(tmp_path: Path) -> None:

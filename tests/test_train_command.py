@@ -23,7 +23,6 @@ from sqair.datasets.images import read_image
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint, save_checkpoint
-from sqair.files.pretrained import load_weights
 from sqair.inference import Sampled
 from sqair.model import SQAIR, Step
 from sqair.scripts import cli, train
@@ -97,7 +96,7 @@ def test_a_run_leaves_all_that_was_promised(whole: Path) -> None:
     assert {"elbo", "count_accuracy"} <= lines[-1].keys()
     assert sorted(path.name for path in (whole / "pictures").iterdir()) == ["000004.png", "000007.png"]
     assert read_image(whole / "pictures" / "000007.png").shape[2] == 3
-    assert load_weights(whole).config == load_weights(whole / "weights").config
+    assert SQAIR.from_pretrained(whole).config == SQAIR.from_pretrained(whole / "weights").config
     info = json.loads((whole / "weights/config.json").read_text())["info"]
     assert info["settings"]["train"]["stages"] == ["1x4x6", "2x3x4"] and info["steps"] == STEPS
 
@@ -224,8 +223,8 @@ def test_what_is_not_finite_stops_the_run_and_spares_the_checkpoint(
     state = load_checkpoint(run / "checkpoint.pt")["trainer"]
     assert state["step"] == 4
     assert all(tensor.isfinite().all() for tensor in state["model"].values() if tensor.is_floating_point())
-    assert load_weights(run).trained == (4, STEPS)
-    assert all(parameter.isfinite().all() for parameter in load_weights(run).parameters())
+    assert SQAIR.from_pretrained(run).trained == (4, STEPS)
+    assert all(parameter.isfinite().all() for parameter in SQAIR.from_pretrained(run).parameters())
 
 
 def words_of(folder: Path, *more: str) -> list[str]:
@@ -347,7 +346,7 @@ def test_the_model_takes_the_canvas_of_the_video(tmp_path: Path) -> None:
     run = tmp_path / "run"
     canvas = ("--data.width", "44", "--data.height", "40", "--train.stages", "1x1x2")
     assert cli.run("train", words_of(run, *canvas)) == 0
-    config = load_weights(run).config
+    config = SQAIR.from_pretrained(run).config
     assert (config.width, config.height) == (44, 40)
 
 

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from sqair.files.mot_io import read_mot
-from sqair.files.pretrained import load_weights
+from sqair.model import SQAIR
 from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from test_footage import film
@@ -66,12 +66,12 @@ def test_whatever_is_a_source_of_tracking_is_surveyed_and_trained_on(
     assert cli.run("train", ["--output", str(run), "--data", *words, *SMALL, *SHORT]) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("footage: 160x120 pixels, colour, 1") and said[1].startswith("chosen: canvas ")
-    config = load_weights(run).config
+    config = SQAIR.from_pretrained(run).config
     assert f"canvas {config.width}x{config.height}, at most {config.slots} objects" in said[1]
     assert yaml.safe_load((run / "config.yaml").read_text())["footage"] == words
     assert cli.run("train", ["--config", str(run / "config.yaml"), "--output", str(tmp_path / "again")]) == 0
     assert "footage:" not in capsys.readouterr().out
-    first, second = (load_weights(folder) for folder in (run, tmp_path / "again"))
+    first, second = (SQAIR.from_pretrained(folder) for folder in (run, tmp_path / "again"))
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 

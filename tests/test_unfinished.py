@@ -17,7 +17,7 @@ from sqair.datasets.images import write_png
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint, save_checkpoint
-from sqair.files.pretrained import is_finished, load_weights, save_weights
+from sqair.files.pretrained import is_finished, save_weights
 from sqair.model import SQAIR
 from sqair.scripts import cli
 from sqair.scripts.training import Session
@@ -67,7 +67,7 @@ def same(model: SQAIR, tensors: dict[str, torch.Tensor]) -> bool:
 
 
 def test_a_stopped_run_has_the_model_of_its_checkpoint_at_the_price_of_tracking(run: Path) -> None:
-    model = load_weights(run)
+    model = SQAIR.from_pretrained(run)
     state = load_checkpoint(run / "checkpoint.pt")["trainer"]
     assert same(model, state["model"]) and model.trained == (3, STEPS) and not model.training
     assert model.price == pytest.approx(0.06 * state["object_nats"]) and model.price < state["price"]
@@ -95,27 +95,27 @@ def test_the_newer_of_checkpoint_and_weights_is_taken(
 ) -> None:
     """A run that is killed may have either: a checkpoint is written now and then, weights with every validation."""
     whole = stopped(tmp_path / "whole", 6)
-    assert load_weights(whole / "weights").trained == (weights, STEPS)
+    assert SQAIR.from_pretrained(whole / "weights").trained == (weights, STEPS)
     shutil.copy(stopped(tmp_path / "other", checkpoint) / "checkpoint.pt", whole)
-    model = load_weights(whole)
+    model = SQAIR.from_pretrained(whole)
     assert model.trained == (max(checkpoint, weights), STEPS)
     assert same(model, tensors_of(whole)) == (newer == "checkpoint")
-    assert same(model, load_weights(whole / "weights").state_dict()) == (newer == "weights")
+    assert same(model, SQAIR.from_pretrained(whole / "weights").state_dict()) == (newer == "weights")
 
 
 def test_weights_of_a_validation_are_those_of_a_run_stopped_there(tmp_path: Path) -> None:
     first, second = stopped(tmp_path / "first", 6), stopped(tmp_path / "second", 4, "--validate-every", "0")
-    a, b = load_weights(first / "weights"), load_weights(second)
+    a, b = SQAIR.from_pretrained(first / "weights"), SQAIR.from_pretrained(second)
     assert a.trained == b.trained == (4, STEPS) and a.price == b.price and same(a, b.state_dict())
 
 
 def test_a_damaged_checkpoint_beside_whole_weights_costs_nothing(tmp_path: Path) -> None:
     run = stopped(tmp_path / "run", 6)
     (run / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes()[:-9])
-    assert load_weights(run).trained == (4, STEPS)
+    assert SQAIR.from_pretrained(run).trained == (4, STEPS)
     shutil.rmtree(run / "weights")
     with pytest.raises(UserError, match="cut short"):
-        load_weights(run)
+        SQAIR.from_pretrained(run)
 
 
 def test_what_is_no_model_yet_is_named(run: Path, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_what_is_no_model_yet_is_named(run: Path, tmp_path: Path) -> None:
     other.mkdir()
     shutil.copy(run / "config.yaml", other)
     with pytest.raises(UserError, match="is a run that has saved no model yet"):
-        load_weights(other)
+        SQAIR.from_pretrained(other)
     state = load_checkpoint(run / "checkpoint.pt")
     spoiled = {
         "not made a step yet": {**state, "trainer": {**state["trainer"], "tracking_price": None}},
@@ -135,7 +135,7 @@ def test_what_is_no_model_yet_is_named(run: Path, tmp_path: Path) -> None:
     for said, payload in spoiled.items():
         save_checkpoint(other / "checkpoint.pt", payload)
         with pytest.raises(UserError, match=said):
-            load_weights(other)
+            SQAIR.from_pretrained(other)
 
 
 def test_a_run_without_a_step_has_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,12 +144,12 @@ def test_a_run_without_a_step_has_no_model(tmp_path: Path, capsys: pytest.Captur
         patch.setattr("sqair.scripts.training._loop", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         cli.run("train", [*TINY, "--output", str(folder)])
     with pytest.raises(UserError, match="has not made a step yet"):
-        load_weights(folder)
+        SQAIR.from_pretrained(folder)
 
 
 def test_weights_that_are_being_replaced_are_read_whole(run: Path, tmp_path: Path) -> None:
     """A training that goes on publishes again and again, while others load."""
-    folder, models = tmp_path / "run", [load_weights(run), load_weights(run)]
+    folder, models = tmp_path / "run", [SQAIR.from_pretrained(run), SQAIR.from_pretrained(run)]
     shutil.copytree(run, folder)
     models[1].price = 99.0
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_weights_that_are_being_replaced_are_read_whole(run: Path, tmp_path: Pat
     thread.start()
     loaded = 0
     while not done.is_set():
-        model = load_weights(folder)
+        model = SQAIR.from_pretrained(folder)
         loaded += 1
         assert any(same(model, other.state_dict()) and model.price == other.price for other in models)
     thread.join()
@@ -176,7 +176,7 @@ def test_weights_that_are_being_replaced_are_read_whole(run: Path, tmp_path: Pat
 
 
 def test_how_far_training_got_is_saved_with_the_model(run: Path, tmp_path: Path) -> None:
-    load_weights(run).save_pretrained(tmp_path / "weights")
+    SQAIR.from_pretrained(run).save_pretrained(tmp_path / "weights")
     assert SQAIR.from_pretrained(tmp_path / "weights").trained == (3, STEPS)
     SQAIR.from_pretrained("moving-mnist").save_pretrained(tmp_path / "more")
     assert json.loads((tmp_path / "more" / "config.json").read_text())["info"] == {}

@@ -22,7 +22,7 @@ import torch
 import sqair.files.pretrained
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.errors import UserError
-from sqair.files.pretrained import config_from_dict, load_weights, pretrained, pretrained_names, save_weights
+from sqair.files.pretrained import config_from_dict, pretrained, pretrained_names, save_weights
 from sqair.inference import Inference
 from sqair.model import SQAIR
 
@@ -59,7 +59,7 @@ def same_bits(a: SQAIR, b: SQAIR) -> bool:
 def refusal(folder: Path) -> str:
     """The one line with which ``folder`` is refused."""
     with pytest.raises(UserError) as caught:
-        load_weights(folder)
+        SQAIR.from_pretrained(folder)
     message = str(caught.value)
     assert str(folder) in message and "\n" not in message
     return message
@@ -93,7 +93,7 @@ def test_a_loaded_model_computes_the_same_to_the_last_bit(tmp_path: Path) -> Non
     model = make_model()
     save_weights(tmp_path / "a" / "b", model, INFO)
     state = torch.random.get_rng_state()
-    loaded = load_weights(tmp_path / "a" / "b")
+    loaded = SQAIR.from_pretrained(tmp_path / "a" / "b")
     assert torch.equal(torch.random.get_rng_state(), state)
     assert same_bits(loaded, model) and loaded.price == 31.7 and not loaded.training
     assert all(torch.equal(a, b) for a, b in zip(explain(loaded), explain(model), strict=True))
@@ -111,10 +111,10 @@ def test_double_precision_is_kept_whatever_the_default(tmp_path: Path) -> None:
     single, double = make_model(), make_model().double()
     save_weights(tmp_path / "single", single, {})
     save_weights(tmp_path / "double", double, {})
-    assert same_bits(load_weights(tmp_path / "double"), double)
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "double"), double)
     torch.set_default_dtype(torch.float64)
     try:
-        assert same_bits(load_weights(tmp_path / "single"), single)
+        assert same_bits(SQAIR.from_pretrained(tmp_path / "single"), single)
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -123,7 +123,7 @@ def test_a_later_save_replaces_the_earlier(tmp_path: Path) -> None:
     other = make_model(replace(SMALL, hidden=6), seed=1)
     save_weights(tmp_path / "w", make_model(), {})
     save_weights(tmp_path / "w", other, {})
-    assert same_bits(load_weights(tmp_path / "w"), other)
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "w"), other)
     assert os.listdir(tmp_path) == ["w"]
 
 
@@ -146,10 +146,10 @@ def test_a_run_folder_and_a_link_lead_to_the_weights(tmp_path: Path) -> None:
     save_weights(tmp_path / "run" / "weights", model, {})
     (tmp_path / "run" / "config.json").write_text("{}")
     (tmp_path / "link").symlink_to(tmp_path / "run")
-    assert same_bits(load_weights(tmp_path / "run"), model)
-    assert same_bits(load_weights(str(tmp_path / "link")), model)
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "run"), model)
+    assert same_bits(SQAIR.from_pretrained(str(tmp_path / "link")), model)
     save_weights(tmp_path / "link" / "weights", make_model(seed=4), {})
-    assert same_bits(load_weights(tmp_path / "run"), make_model(seed=4))
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "run"), make_model(seed=4))
 
 
 def test_built_in_weights_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,29 +159,29 @@ def test_built_in_weights_go_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sqair.files.pretrained, "BUILT_IN", tmp_path / "shipped")
     monkeypatch.chdir(tmp_path)
     assert pretrained_names() == ["other", "tiny"] and pretrained("tiny") == tmp_path / "shipped" / "tiny"
-    assert same_bits(load_weights("tiny"), model)
+    assert same_bits(SQAIR.from_pretrained("tiny"), model)
     with pytest.raises(UserError, match="no built-in weights 'huge'; there are: other, tiny"):
-        load_weights("huge")
+        SQAIR.from_pretrained("huge")
     with pytest.raises(UserError, match="no such weights folder: tiny/x"):
-        load_weights("tiny/x")
+        SQAIR.from_pretrained("tiny/x")
     save_weights("tiny", make_model(seed=2), {})
-    assert same_bits(load_weights("tiny"), make_model(seed=2))
+    assert same_bits(SQAIR.from_pretrained("tiny"), make_model(seed=2))
 
 
 def test_shipped_weights_load() -> None:
     for name in pretrained_names():
-        assert load_weights(name).config == load_weights(pretrained(name)).config
+        assert SQAIR.from_pretrained(name).config == SQAIR.from_pretrained(pretrained(name)).config
 
 
 def test_missing_things_are_named(tmp_path: Path) -> None:
     assert "holds no weights" in refusal(tmp_path)
     assert "no such weights folder" in refusal(tmp_path / "none")
     with pytest.raises(UserError, match="no weights"):
-        load_weights("/")
+        SQAIR.from_pretrained("/")
     save_weights(tmp_path / "w", make_model(), {})
     assert "is a file" in refusal(tmp_path / "w" / "config.json")
     with pytest.raises(UserError, match="no device 'quantum'"):
-        load_weights(tmp_path / "w", device="quantum")
+        SQAIR.from_pretrained(tmp_path / "w", device="quantum")
     (tmp_path / "w" / "config.json").rename(tmp_path / "config")
     assert "config.json: No such file" in refusal(tmp_path / "w")
     (tmp_path / "config").rename(tmp_path / "w" / "config.json")
@@ -285,7 +285,7 @@ def test_truncation_anywhere_is_refused(tmp_path: Path, name: str) -> None:
         path.write_bytes(data[:length])
         assert name in refusal(tmp_path / "w")
     path.write_bytes(data)
-    assert same_bits(load_weights(tmp_path / "w"), model)
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "w"), model)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -299,7 +299,7 @@ def test_flipped_bits_anywhere_are_refused_or_harmless(tmp_path: Path, name: str
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         try:
-            assert same_bits(load_weights(tmp_path / "w"), model)
+            assert same_bits(SQAIR.from_pretrained(tmp_path / "w"), model)
         except UserError as error:
             assert name in str(error) and "\n" not in str(error)
             refused += 1
@@ -316,7 +316,7 @@ def test_a_full_disk_leaves_the_earlier_weights(
         with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left on device"):
             patch.setattr(os, call, full_once(getattr(os, call), nth))
             save_weights(tmp_path / "w", make_model(seed=1), {})
-        assert same_bits(load_weights(tmp_path / "w"), model)
+        assert same_bits(SQAIR.from_pretrained(tmp_path / "w"), model)
         assert os.listdir(tmp_path) == ["w"]
 
 
@@ -347,15 +347,15 @@ def test_a_save_killed_between_its_renames_loses_nothing(
     save_weights(tmp_path / "source", new, {})
     command = [sys.executable, "-c", DIES, folder, tmp_path / "source", str(dies_at)]
     assert subprocess.run(command, timeout=250).returncode == 9
-    assert same_bits(load_weights(folder), [old, new][dies_at])
-    assert same_bits(load_weights(tmp_path / "run"), [old, new][dies_at])
+    assert same_bits(SQAIR.from_pretrained(folder), [old, new][dies_at])
+    assert same_bits(SQAIR.from_pretrained(tmp_path / "run"), [old, new][dies_at])
     for nth in range(2):
         with monkeypatch.context() as patch, pytest.raises(UserError, match="No space left on device"):
             patch.setattr(os, "replace", full_once(os.replace, nth))
             save_weights(folder, make_model(seed=2), {})
-        assert same_bits(load_weights(folder), [old, new][dies_at])
+        assert same_bits(SQAIR.from_pretrained(folder), [old, new][dies_at])
     save_weights(folder, make_model(seed=2), {})
-    assert same_bits(load_weights(folder), make_model(seed=2))
+    assert same_bits(SQAIR.from_pretrained(folder), make_model(seed=2))
     assert os.listdir(tmp_path / "run") == ["weights"]
 
 
@@ -364,7 +364,7 @@ import os, random, signal, sys, time
 import torch
 from sqair.config import ModelConfig
 from sqair.model import SQAIR
-from sqair.files.pretrained import load_weights, save_weights
+from sqair.files.pretrained import save_weights
 torch.set_num_threads(1)
 folder = os.path.join(sys.argv[1], "weights")
 models = [SQAIR(ModelConfig(hidden=size, features=64)) for size in (64, 48)]
@@ -386,7 +386,7 @@ while (kills < 8 or hits < 3 or len(seen) < 2) and kills < 300:
     time.sleep(chance.uniform(0, 0.01))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    model = load_weights(folder)
+    model = SQAIR.from_pretrained(folder)
     assert all((p == model.config.hidden).all() for p in model.parameters()), kills
     seen.add(model.config.hidden)
     hits += len(os.listdir(sys.argv[1])) > 1

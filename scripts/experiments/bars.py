@@ -115,7 +115,8 @@ def _is_done(args: Args, name: str, seed: int) -> bool:
 
 def run(args: Args, name: str, seed: int) -> None:
     """Trains one setting with one seed, unless its weights are there, and tests it in every way."""
-    from sqair.files.pretrained import is_finished, load_weights
+    from sqair.files.pretrained import is_finished
+    from sqair.model import SQAIR
     from sqair.scripts.train import main as train
     from sqair.scripts.train import parse, recipe_of
 
@@ -125,7 +126,7 @@ def run(args: Args, name: str, seed: int) -> None:
     training = parse(words)
     if not is_finished(folder):
         train(replace(training, resume=(folder / "checkpoint.pt").exists()))
-    model = load_weights(folder)
+    model = SQAIR.from_pretrained(folder)
     info = json.loads((folder / "weights" / "config.json").read_text())["info"]
     recipe = recipe_of(training)
     tests = [("", recipe, args.clips)]

@@ -22,7 +22,7 @@ import torch
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.files.checkpoint import MAGIC, VERSION, load_checkpoint, save_checkpoint
-from sqair.files.pretrained import load_weights, save_weights
+from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.scripts.experiments.running import Line
 
@@ -62,7 +62,7 @@ def read(folder: Path, name: str) -> bytes:
     if name == "checkpoint.pt":
         content: Any = load_checkpoint(folder / name)
     else:
-        model = load_weights(folder)
+        model = SQAIR.from_pretrained(folder)
         content = [dict(model.state_dict()), repr(model.config), model.price]
     return _bytes(content)
 

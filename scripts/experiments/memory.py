@@ -44,9 +44,9 @@ def make_clip(path: Path, length: int, model: str) -> None:
     from sqair.datasets.generate import make_clips
     from sqair.datasets.recipes import get_recipe
     from sqair.datasets.video_out import write_video
-    from sqair.files.pretrained import load_weights
+    from sqair.model import SQAIR
 
-    config = load_weights(model).config
+    config = SQAIR.from_pretrained(model).config
     recipe = get_recipe("moving-mnist", length=length, min_objects=2, height=config.height, width=config.width)
     write_video(path, make_clips(recipe, "test", 0, 0, 1, truth=False).frames[0], 30)
 
@@ -55,13 +55,13 @@ def run(output: str, length: int, model: str, flags: tuple[str, ...]) -> list[di
     """Tracks a clip in this process, which must be fresh: its peak memory cannot be reset."""
     import tyro
 
-    from sqair.files.pretrained import load_weights
+    from sqair.model import SQAIR
     from sqair.scripts.measuring import peak_bytes
     from sqair.scripts.track import Args as TrackArgs
     from sqair.scripts.tracking import track
 
     folder = Path(output)
-    load_weights(model)
+    SQAIR.from_pretrained(model)
     loaded = peak_bytes() / 1e6
     words = ["--source", str(folder / f"{length}.mp4"), "--output", str(folder / f"tracks-{length}"), "--overwrite"]
     rate = track(tyro.cli(TrackArgs, args=[*words, "--model", model, "--device", "cpu", *flags]))

@@ -109,7 +109,7 @@ def _digest(words: tuple[str, ...]) -> str:
     from sqair.datasets.generate import make_clips
     from sqair.eval.floor import track_components
     from sqair.eval.mot import score
-    from sqair.files.pretrained import load_weights
+    from sqair.model import SQAIR
     from sqair.scripts.train import parse, recipe_of
     from sqair.scripts.training import Generated
     from sqair.tracker import track_clips
@@ -121,7 +121,7 @@ def _digest(words: tuple[str, ...]) -> str:
     found: list[Any] = [sorted(metrics.items()) for metrics in trainer.run()]
     clips = make_clips(recipe, "val", 0, 0, CLIPS)
     plain = recipe.background == "none" and not recipe.colour
-    models = [trainer.model, *([load_weights("moving-mnist")] if plain else [])]
+    models = [trainer.model, *([SQAIR.from_pretrained("moving-mnist")] if plain else [])]
     tracked = [track_clips(model, clips.frames, refine=refine) for model in models for refine in (True, False)]
     names = [str(i) for i in range(CLIPS)]
     truth = dict(zip(names, clips.truth, strict=True))

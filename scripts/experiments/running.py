@@ -86,7 +86,8 @@ def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
     """
     import torch
 
-    from sqair.files.pretrained import is_finished, load_weights
+    from sqair.files.pretrained import is_finished
+    from sqair.model import SQAIR
     from sqair.scripts.train import main, parse, recipe_of
 
     torch.set_num_threads(1)
@@ -95,7 +96,7 @@ def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:
         with folder.with_suffix(".log").open("a") as log, redirect_stdout(log), redirect_stderr(log):
             main(replace(training, resume=(folder / "checkpoint.pt").exists()))
     info = json.loads((folder / "weights" / "config.json").read_text())["info"]
-    return load_weights(folder), recipe_of(training), info["cpu_seconds"]
+    return SQAIR.from_pretrained(folder), recipe_of(training), info["cpu_seconds"]
 
 
 def train_and_track(clip: Path, output: Path, seed: int) -> tuple[Tracks, Line]:

@@ -12,19 +12,18 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.files.checkpoint import usable_device
 from sqair.files.durable import standing, write_folder
 from sqair.files.plain import config_from_dict
-from sqair.files.unfinished import CHECKPOINT, model_of, shown_range, steps_of
-from sqair.model import SQAIR
+from sqair.files.unfinished import CHECKPOINT, Training, shown_range, training_of
 
 FORMAT = 1
 CONFIG, TENSORS = "config.json", "model.safetensors"
@@ -43,8 +42,99 @@ class _Card:
     sha256: str
     info: dict
 
+    @property
+    def trained(self) -> tuple[int, int] | None:
+        """Steps of training behind it, and steps that there were to be."""
+        steps, total = self.info.get("steps"), self.info.get("total_steps")
+        return (steps, total) if type(steps) is int and type(total) is int else None
 
-def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any], *, price: float | None = None) -> None:
+
+class _Saved(NamedTuple):
+    """A folder of weights, as it was read."""
+
+    folder: Path
+    card: _Card
+    data: bytes
+
+
+class Pretrained(nn.Module):
+    """A model that can be written as a folder of weights, and made of one."""
+
+    config: ModelConfig
+    price: float
+    """Price of an object over black, nats; over a background it is as much less as objects are worth less."""
+    trained: tuple[int, int] | None = None
+    """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
+    shown: tuple[float, float] | None = None
+    """Values that were black and white in the footage that it was trained on, where they are known."""
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
+        """The model that ``save_pretrained`` wrote, bit for bit, ready to track with.
+
+        ``folder`` is a weights folder, a run's folder, or, where there is no such folder, the name of built-in weights
+        (``pretrained_names``). A run that was stopped, or is still training, has the model of its last checkpoint, or
+        of its weights where these are newer; ``trained`` says how far it has got. Nothing in the folder is executed.
+
+        Raises:
+            UserError: there are no weights there, a file is missing, cut short or damaged, or the two files or
+                this version of the model do not belong together.
+        """
+        device = usable_device(device)
+        path, checkpoint = Path(folder), Path(folder) / CHECKPOINT
+        if not checkpoint.exists():
+            return cls._of(_read(folder)).to(device).eval()
+        saved = None if _weights_in(path) is None else _read_replaced(path)
+        going = None
+        if saved is None or _is_unfinished(saved.card.trained):
+            try:
+                going = training_of(checkpoint)
+            except UserError:
+                if saved is None:
+                    raise
+        if saved is not None and (going is None or going.steps <= (saved.card.trained or (0, 0))[0]):
+            return cls._of(saved).to(device).eval()
+        assert going is not None
+        return cls._of_training(going).to(device).eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
+        steps = dict(zip(("steps", "total_steps"), self.trained or (), strict=False))
+        settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
+        save_weights(folder, self, {**steps, **settings})
+
+    @classmethod
+    def _of(cls, saved: _Saved) -> Self:
+        model = cls._new(saved.card.model, f"{saved.folder / CONFIG} describes a model that cannot be built")
+        _fill(model, saved.data, saved.folder / TENSORS)
+        model.price, model.trained = saved.card.price, saved.card.trained
+        settings = saved.card.info.get("settings")
+        model.shown = shown_range(settings.get("range") if isinstance(settings, dict) else None)
+        return model
+
+    @classmethod
+    def _of_training(cls, going: Training) -> Self:
+        other = f"{going.path} is of another sqair, whose model this one cannot build"
+        model = cls._new(going.config, other)
+        try:
+            model.load_state_dict(going.tensors)
+        except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(other) from error
+        model.price, model.trained, model.shown = going.price, (going.steps, going.total_steps), going.shown
+        return model
+
+    @classmethod
+    def _new(cls, config: ModelConfig, fault: str) -> Self:
+        """An untrained model; the state of torch's random generator stays as it was."""
+        try:
+            with torch.random.fork_rng(devices=[]):
+                return cls(config)
+        except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{fault}: {reason}") from error
+
+
+def save_weights(folder: str | Path, model: Pretrained, info: dict[str, Any], *, price: float | None = None) -> None:
     """Writes ``model`` as a weights folder; a process killed meanwhile leaves the old weights or the new.
 
     Args:
@@ -70,45 +160,23 @@ def save_weights(folder: str | Path, model: SQAIR, info: dict[str, Any], *, pric
     write_folder(folder, {TENSORS: data, CONFIG: text.encode()})
 
 
-def load_weights(folder: str | Path, device: str | torch.device = "cpu") -> SQAIR:
-    """The model that ``save_weights`` was given, bit for bit, ready to track with.
-
-    ``folder`` is a weights folder, a run's folder, or, where there is no such folder, the name of built-in weights
-    (``pretrained_names``). A run that was stopped, or is still training, has the model of its last checkpoint, or of
-    its weights where these are newer; ``SQAIR.trained`` says how far it has got. Nothing in the folder is executed.
-
-    Raises:
-        UserError: there are no weights there, a file is missing, cut short or damaged, or the two files or
-            this version of the model do not belong together.
-    """
-    device = usable_device(device)
-    checkpoint = Path(folder) / CHECKPOINT
-    if not checkpoint.exists():
-        return _load(folder).to(device).eval()
-    model = None if _weights_in(Path(folder)) is None else _load_replaced(folder)
-    if model is None or is_unfinished(model):
-        try:
-            if model is None or steps_of(checkpoint) > (model.trained or (0, 0))[0]:
-                model = model_of(checkpoint)
-        except UserError:
-            if model is None:
-                raise
-    return model.to(device).eval()
-
-
-def is_unfinished(model: SQAIR) -> bool:
+def is_unfinished(model: Pretrained) -> bool:
     """Whether ``model`` is of a training that has not come to its end."""
-    return model.trained is not None and model.trained[0] < model.trained[1]
+    return _is_unfinished(model.trained)
 
 
 def is_finished(run: str | Path) -> bool:
     """Whether the run in the folder ``run`` has come to its end, so that its weights are its last."""
     folder = Path(run)
-    return _weights_in(folder) is not None and not is_unfinished(_load_replaced(folder))
+    return _weights_in(folder) is not None and not _is_unfinished(_read_replaced(folder).card.trained)
+
+
+def _is_unfinished(trained: tuple[int, int] | None) -> bool:
+    return trained is not None and trained[0] < trained[1]
 
 
 def weights_files(folder: str | Path) -> list[Path]:
-    """The files that ``load_weights`` may read, whether they are there or not."""
+    """The files that ``from_pretrained`` may read, whether they are there or not."""
     places = [standing(Path(folder) / "weights"), standing(Path(folder)), BUILT_IN / Path(folder).name]
     return [Path(folder) / "checkpoint.pt", *(place / name for place in places for name in (CONFIG, TENSORS))]
 
@@ -151,17 +219,17 @@ def _weights_in(path: Path) -> Path | None:
     return None
 
 
-def _load_replaced(run: str | Path) -> SQAIR:
-    """The model in a run's weights, which its training may replace while they are read."""
+def _read_replaced(run: Path) -> _Saved:
+    """The weights of a run, which its training may replace while they are read."""
     for _ in range(_TRIES - 1):
         try:
-            return _load(run)
+            return _read(run)
         except UserError:
             time.sleep(0.02)
-    return _load(run)
+    return _read(run)
 
 
-def _load(folder: str | Path) -> SQAIR:
+def _read(folder: str | Path) -> _Saved:
     try:
         found = _locate(folder)
         with open(found / CONFIG, "rb") as config, open(found / TENSORS, "rb") as weights:
@@ -171,14 +239,7 @@ def _load(folder: str | Path) -> SQAIR:
     card = _parse(text, found / CONFIG)
     if hashlib.sha256(data).hexdigest() != card.sha256:
         raise UserError(f"{found / TENSORS} is cut short, damaged, or not what {CONFIG} was saved with")
-    model = _build_model(card, found / CONFIG)
-    _fill(model, data, found / TENSORS)
-    model.price = card.price
-    steps, total = card.info.get("steps"), card.info.get("total_steps")
-    model.trained = (steps, total) if type(steps) is int and type(total) is int else None
-    settings = card.info.get("settings")
-    model.shown = shown_range(settings.get("range") if isinstance(settings, dict) else None)
-    return model
+    return _Saved(found, card, data)
 
 
 def _parse(text: bytes, path: Path) -> _Card:
@@ -206,17 +267,7 @@ def _checksum(entries: Any) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
 
 
-def _build_model(card: _Card, path: Path) -> SQAIR:
-    """An untrained model; the state of torch's random generator stays as it was."""
-    try:
-        with torch.random.fork_rng(devices=[]):
-            return SQAIR(card.model)
-    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path} describes a model that cannot be built: {reason}") from error
-
-
-def _fill(model: SQAIR, data: bytes, path: Path) -> None:
+def _fill(model: Pretrained, data: bytes, path: Path) -> None:
     """Copies the tensors of a file into ``model``, which must have the same ones, in the file's precision."""
     try:
         tensors = safetensors.torch.load(data)
@@ -238,7 +289,7 @@ def _fill(model: SQAIR, data: bytes, path: Path) -> None:
         raise UserError(f"{other}: the model has no tensor {min(tensors)}")
 
 
-def _tensors(model: SQAIR) -> dict[str, Tensor]:
+def _tensors(model: Pretrained) -> dict[str, Tensor]:
     """Parameters and buffers by name, each under its first name only."""
     named: dict[str, Tensor] = {}
     seen: set[int] = set()

@@ -1,30 +1,36 @@
-"""The model of a run that is not finished, from its checkpoint: data only, as weights are."""
+"""What the checkpoint of a run that is not finished says of its model: data only, as weights are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from sqair.config import ModelConfig
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint
 from sqair.files.plain import config_from_dict
-from sqair.model import SQAIR
 
 CHECKPOINT = "checkpoint.pt"
 """The file of a run's folder that its training goes on from."""
 
 
-def steps_of(path: Path) -> int:
-    """Steps of training behind a checkpoint. Raises UserError as ``model_of`` does."""
-    return _training(path)[1]["step"]
+@dataclass(frozen=True)
+class Training:
+    """What a checkpoint says of the model that would be left if training ended there, at the price for tracking."""
+
+    path: Path
+    config: ModelConfig
+    tensors: Mapping[str, Any]
+    price: float
+    steps: int
+    total_steps: int
+    shown: tuple[float, float] | None
 
 
-def model_of(path: Path) -> SQAIR:
-    """The model in a run's checkpoint as it would be left if training ended there, at the price for tracking.
+def training_of(path: Path) -> Training:
+    """What the checkpoint of a run says.
 
     Raises:
         UserError: the file is missing, cut short, damaged or not of a run, or no step was made yet.
@@ -33,15 +39,8 @@ def model_of(path: Path) -> SQAIR:
     if state["tracking_price"] is None:
         raise UserError(f"{path} is of a run that has not made a step yet: let it train first")
     config = config_from_dict(ModelConfig, _nested(settings, "model"), f"{path}: model")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            model = SQAIR(config)
-        model.load_state_dict(state["model"])
-    except (ArithmeticError, MemoryError, RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{path} is of another sqair, whose model this one cannot build") from error
-    model.price, model.trained = state["tracking_price"], (state["step"], state["total_steps"])
-    model.shown = shown_range(settings.get("range"))
-    return model
+    price, shown = state["tracking_price"], shown_range(settings.get("range"))
+    return Training(path, config, state["model"], price, state["step"], state["total_steps"], shown)
 
 
 def shown_range(setting: Any) -> tuple[float, float] | None:
