@@ -20,7 +20,7 @@ from sqair.datasets.clip import DEFAULT_FPS, ClipSource, Frame, evenly
 from sqair.datasets.depth import Range, check_finite, say_range, spread, to_uint8, told_range
 from sqair.datasets.images import to_channels
 from sqair.datasets.layouts import Layout, told_layout
-from sqair.datasets.notes import say
+from sqair.datasets.sayings import say
 from sqair.errors import UserError
 
 _DAMAGE = (OSError, ValueError, EOFError, MemoryError, RuntimeError, KeyError, zipfile.BadZipFile, zlib.error)

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sqair.datasets.notes import say
+from sqair.datasets.sayings import say
 from sqair.errors import UserError
 
 Range = tuple[float, float]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
-from sqair.datasets.notes import say
+from sqair.datasets.sayings import say
 
 LARGEST = 10_000_000
 """From here on the number in a name is a time or a date: this many frames are four days of video."""

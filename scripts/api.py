@@ -32,7 +32,7 @@ from sqair.process import keep_freed_memory
 from sqair.process import threads as use_threads
 from sqair.scripts.footage import contents, stabilised, training_clips
 from sqair.scripts.run_folder import flatten
-from sqair.scripts.tracking import check_sizes
+from sqair.scripts.track_frames import check_sizes
 from sqair.scripts.training import Generated
 from sqair.tracks import Tracks
 from sqair.trainer import ClipSource, Trainer

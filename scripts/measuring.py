@@ -241,7 +241,7 @@ def measure_tracking(model: SQAIR, clips: int, length: int, long: int, refine: b
     video = make_clips(replace(recipe, length=long), "test", 1, 0, 4, truth=False).frames
     track_clips(model, batch[:8], refine=refine, threads=None)
     start = time.process_time()
-    track_clips(model, batch, refine=refine, threads=None, batch=64)
+    track_clips(model, batch, refine=refine, threads=None)
     batched = time.process_time() - start
     seconds = []
     for clip in video:

@@ -30,6 +30,8 @@ from sqair.tracks import Tracks
 
 BoxKind = Literal["ink", "patch"]
 
+_BATCH = 64
+"""Clips that go through the model together."""
 _EXPLAINED, _CLEAR, _INK = 0.1, 0.5, 0.02
 """A pixel is visible ink of an object that changes it by more than the first, or by more than the second in standard
 deviations of the likelihood, where the frame has more than the third of ink."""
@@ -222,18 +224,17 @@ def track_clips(
     refine: bool = True,
     memory: int = 30,
     threads: int | None = 1,
-    batch: int = 64,
 ) -> list[Tracks]:
     """Tracks clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, many at a time: one Tracks for each.
 
-    The options are those of ``Tracker``; ``batch`` clips go through the model together.
+    The options are those of ``Tracker``.
     """
     check_frames(clips, model.config)
     model.eval()
     found: list[Tracks] = []
     with use_threads(threads):
-        for start in range(0, len(clips), batch):
-            frames = to_frames(clips[start : start + batch], next(model.parameters()).device)
+        for start in range(0, len(clips), _BATCH):
+            frames = to_frames(clips[start : start + _BATCH], next(model.parameters()).device)
             state = model.initial_state(frames.shape[1], frames, model.still(frames))
             parts = []
             for number, frame in enumerate(frames):

@@ -28,7 +28,7 @@ from sqair.render import Light, background
 from sqair.salience import object_nats
 from sqair.schedule import stage_of
 from sqair.scripts import cli
-from sqair.scripts.tracking import _watched
+from sqair.scripts.track_frames import _watched
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 from sqair.trainer import Trainer

@@ -13,7 +13,7 @@ from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.model import SQAIR
 from sqair.scripts.cli import run
-from sqair.scripts.tracking import fitted
+from sqair.scripts.track_frames import fitted
 
 SHORT = ["--preset", "tiny", "--train.stages", "1x2x2", "2x1x2", "--validation-clips", "1"]
 

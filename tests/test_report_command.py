@@ -15,7 +15,7 @@ from sqair.eval.timeline import spans, timeline
 from sqair.files.mot_io import write_mot
 from sqair.files.pretrained import save_weights
 from sqair.scripts import cli, witness
-from sqair.scripts.clip_report import POINTS, count_over_time, headline, longest_seen
+from sqair.scripts.clip_page import POINTS, count_over_time, headline, longest_seen
 from sqair.scripts.witness import Witness
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks

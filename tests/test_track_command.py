@@ -20,7 +20,7 @@ from sqair.datasets.video_out import write_video
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
-from sqair.scripts import cli, tracking
+from sqair.scripts import cli, track_pictures, tracking
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 from sqair.trainer import Trainer
@@ -316,7 +316,7 @@ class Screen:
         self.shown.append(image.shape)
 
     def waitKey(self, delay: int) -> int:
-        return tracking.ESCAPE if len(self.shown) == 3 else -1
+        return track_pictures.ESCAPE if len(self.shown) == 3 else -1
 
     def destroyWindow(self, name: str) -> None:
         self.closed += 1
@@ -333,7 +333,7 @@ def test_show_needs_a_display_and_ends_with_escape(
     assert run(source, grey, tmp_path / "out", "--show") == 2
     assert "--overlay" in capsys.readouterr().err
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(tracking, "opencv", lambda: screen)
+    monkeypatch.setattr(track_pictures, "opencv", lambda: screen)
     assert run(source, grey, tmp_path / "out", "--show") == 0
     assert screen.shown == [(20 * H, 20 * W, 3)] * 3 and screen.closed == 1
     assert_rows(tmp_path / "out" / "walk.txt", streamed(SQAIR.from_pretrained(grey), clip))

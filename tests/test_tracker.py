@@ -54,11 +54,14 @@ def assert_same(a: Tracks, b: Tracks) -> None:
 
 @pytest.mark.parametrize("refine", [True, False])
 @pytest.mark.parametrize("box", ["ink", "patch"])
-def test_frame_by_frame_equals_batches(refine: bool, box: Literal["ink", "patch"]) -> None:
+def test_frame_by_frame_equals_batches(
+    refine: bool, box: Literal["ink", "patch"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, many = spotter(), clips()
     one_by_one = [stream(model, clip, refine=refine, box=box) for clip in many]
     for batch in (64, 2, 1):
-        together = track_clips(model, many, refine=refine, box=box, batch=batch)
+        monkeypatch.setattr("sqair.tracker._BATCH", batch)
+        together = track_clips(model, many, refine=refine, box=box)
         assert len(together) == len(many)
         for a, b in zip(one_by_one, together, strict=True):
             assert_same(a, b)

@@ -15,13 +15,13 @@ from sqair.errors import UserError
 from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.scripts import cli
-from sqair.scripts.notes import Notes, full_model
+from sqair.scripts.remarks import Remarks, full_model
 from sqair.scripts.stabilise import read_stabilise
 from sqair.scripts.train import parse, settings
 
 
 def test_a_model_that_is_full_is_said_once_in_many_frames_only() -> None:
-    notes = Notes(3)
+    notes = Remarks(3)
     notes.count(np.array([1, 2, 3, 3]))
     assert "2 of 4 frames have 3 objects, as many as this model can follow" in notes.lines()[0]
     assert "--model.slots" in notes.lines()[0] and len(notes.lines()) == 1

@@ -12,7 +12,7 @@ FULL = 0.05
 """Share of frames with as many objects as a model can have from which that is said."""
 
 
-class Notes:
+class Remarks:
     """Gathers what is to be said of the clips of a model that follows ``slots`` objects at most."""
 
     def __init__(self, slots: int) -> None:

@@ -1,0 +1,112 @@
+"""The frames of clips as a model takes them, and what does not fit it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
+
+import numpy as np
+
+from sqair.config import ModelConfig
+from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
+from sqair.datasets.footage import thinned
+from sqair.datasets.images import to_channels
+from sqair.errors import UserError
+from sqair.frames import Fit
+from sqair.model import SQAIR
+from sqair.tracker import Tracker
+
+WATCHED = 50
+"""Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
+first ones where its length is not known."""
+COLOUR_SOUGHT = 100
+"""First frames of a clip in which colour is looked for, if some frame has none."""
+
+
+def say_other_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
+    """Says so where other values of a clip are black and white than of what the ``model`` was trained on."""
+    other = next((clip for clip in clips if clip.shown not in ((0, 255), model.shown)), None)
+    if other is not None and model.shown is not None:
+        low, high = model.shown
+        print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
+
+
+def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:
+    """Raises UserError, which names the sizes, if the frames of a clip are not of the model's size."""
+    for clip in clips:
+        if not config.fit and clip.size != (config.height, config.width):
+            has, takes = f"{clip.size[1]}x{clip.size[0]}", f"{config.width}x{config.height}"
+            raise UserError(
+                f"{clip.path}: frames are {has} pixels, the model takes {takes}: train one on such frames, "
+                f"sqair train --data {shlex.quote(str(clip.path))} --output runs/mine"
+            )
+
+
+def fitted(clip: ClipSource, config: ModelConfig) -> Iterator[Frame]:
+    """The frames of ``clip`` as the model takes them: ``[H, W]`` for one channel, ``[H, W, 3]`` for three.
+
+    Colour becomes grey for a grey model, and grey three channels for one that sees colour. Raises UserError where a
+    model that is not of footage sees colour and no frame has any, and as ``ClipSource.frames`` does.
+    """
+    for frame in clip.stamped():
+        if config.channels == 3 and frame.image.ndim == 2 and not config.fit and _is_grey(clip):
+            raise UserError(f"{clip.path}: frames are grey, but the model was trained on colour")
+        yield frame._replace(image=to_channels(frame.image, config.channels))
+
+
+@lru_cache(8)
+def _is_grey(clip: ClipSource) -> bool:
+    """Whether a clip has no colour, as far as its beginning shows; images in a folder may be of both kinds."""
+    return all(image.ndim == 2 for image in islice(clip.frames(), COLOUR_SOUGHT))
+
+
+def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Frame]:
+    """The first there is of every ``stride`` frames of the source, which end after ``most`` of them.
+
+    They are counted from the first that there is: images may be numbered from any number on.
+    """
+    first, due = None, 0
+    for frame in frames:
+        first = frame.number if first is None else first
+        place = frame.number - first
+        if most is not None and place >= most:
+            return
+        if place >= due:
+            due = (place // stride + 1) * stride
+            yield frame
+        if most is not None and max(due, place + 1) >= most:
+            return
+
+
+def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[Frame]:
+    """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still."""
+    model = tracker.model
+    frames = fitted(clip, model.config)
+    if model.config.background == "still" and clip.length is not None:
+        canvas = (model.config.height, model.config.width)
+        watched, _ = thinned(clip, canvas, model.config.channels, WATCHED)
+        if len(watched):
+            height, width = Fit(clip.size, canvas).inner
+            tracker.watch(watched[:, :height, :width])
+    elif model.config.background == "still":
+        frames = _watched(frames, tracker)
+    return frames
+
+
+def _watched(frames: Iterator[Frame], tracker: Tracker) -> Iterator[Frame]:
+    """The frames, of which the tracker sees the first ones before they are tracked."""
+    first: list[Frame] = []
+    truncated = None
+    try:
+        for frame in islice(frames, WATCHED):
+            first.append(frame)
+    except TruncatedClip as error:
+        truncated = error
+    if first:
+        tracker.watch(np.stack([frame.image for frame in first]))
+    yield from first
+    if truncated is not None:
+        raise truncated
+    yield from frames
