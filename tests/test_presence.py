@@ -358,3 +358,33 @@ def test_what_a_frame_misses_bounds_what_any_object_gains() -> None:
         price = float(gained[clip == c].max())
         assert Refined().promising(scenes[0], torch.full((4,), -price + 1e-9))[c]
     assert not Refined().promising(scenes[1], torch.full((4,), -0.1)).any()
+
+
+def test_the_thresholds_of_refinement_are_these_shares_of_the_price() -> None:
+    """Kept from half a price on, back from a whole one, if what was expected of it is off by less than half of one."""
+    price = 40.0
+    for on, gain, kl, expected in (
+        (1.0, 0.51, 0.0, 1), (1.0, 0.49, 0.0, 0), (1.0, 0.51, 0.9, 1),
+        (0.0, 1.01, 0.49, 1), (0.0, 0.99, 0.49, 0), (0.0, 1.01, 0.51, 0),
+    ):  # fmt: skip
+        one = torch.ones(1)
+        gained = gain * price * one
+
+        def given(there: Tensor, gained: Tensor = gained) -> Tensor:
+            return gained
+
+        row = told(torch.zeros(1), on=on * one, gain=gained, given=given, kl=kl * price * one, price=price * one,
+                   over_black=price)  # fmt: skip
+        assert Refined().settle(*row).pres.tolist() == [expected], (on, gain, kl)
+
+
+def test_refinement_changes_its_mind_three_times_about_a_clip() -> None:
+    worth = -1.0 - torch.arange(9)
+    asked: list[Tensor] = []
+
+    def given(there: Tensor) -> Tensor:
+        asked.append(there)
+        return worth
+
+    pres = Refined().settle(*told(torch.zeros(9), gain=worth, given=given)).pres
+    assert len(asked) == 3 and pres.tolist() == [1] * 6 + [0] * 3
