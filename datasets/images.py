@@ -1,4 +1,4 @@
-"""Single images in and out, and the one place where OpenCV is imported.
+"""Single images in and out.
 
 Frames are ``[H, W]`` (grey) or ``[H, W, 3]`` (RGB, never BGR), uint8.
 """
