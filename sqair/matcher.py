@@ -16,6 +16,7 @@ from sqair.assign import deal, rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
+from sqair.inference.identity import displacement_cost
 from sqair.windows import Windows
 
 _JUMP = {"density": 3.0, "prices": 20.0}
@@ -159,21 +160,21 @@ class Matcher:
 
         The first to choose may have taken the place of a neighbour that looks much the same, which then took that of
         the first: both ways they gain about as much together, ``alone [M, *span]`` being what each does by itself.
-        Pixels do not err alone, so what is left of a difference is many nats and no evidence: against it a displacement
-        costs its square in deviations times half the price of an object.
+        Pixels do not err alone, so what is left of a difference is many nats and no evidence: against it stands what a
+        displacement costs.
         """
         row = torch.nonzero(there)[:, 0]
         i, k = (row[index] for index in torch.nonzero(self.clip[row][:, None] == self.clip[row]).T)
         offset = centre[k] / self.config.retina - self.region.corner[i] - self.cells / 2 + (self.cells - 1)
         last = self.region.corner.new_tensor([self.span[1] - 1, self.span[0] - 1])
         cell = torch.minimum(offset.round().long().clamp_min(0), last)
-        cost = 0.5 * self.price * ((centre[k] - self.box[i, :2]).square() / self.variance[i]).sum(-1)
+        cost = displacement_cost(centre[k] - self.box[i, :2], self.variance[i], self.price)
         order = deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost)
         return centre.index_copy(0, row, centre[row[order]])
 
     def _near(self, row: Tensor, placed: Tensor, box: Tensor) -> Tensor:
-        """Whether something changed in the regions of the rows ``row [R]``, when the rows ``placed [S]`` were drawn in
-        boxes ``box [S, 4]``: ``[R]``."""
+        """Whether something changed in the regions of the rows ``row [R]``, when the rows ``placed [L]`` were drawn in
+        boxes ``box [L, 4]``: ``[R]``."""
         partner = self.clip[row][:, None] == self.clip[placed]
         size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]]) * self.config.retina
         middle = self.region.corner[row] * self.config.retina + size / 2

@@ -57,14 +57,14 @@ class Light:
         return (retina - explained).clamp_min(0)
 
     def terms(self, patch: Tensor) -> Tensor:
-        """What a gain is made of, of the object ``[M, K, h, w]``, drawn as ``patch [M, P, h, w]``.
+        """What a gain is made of, of the object ``[M, J, h, w]``, drawn as ``patch [M, P, h, w]``.
 
         The gain at a shift is the sum of the products of these, shifted, with the ``factors`` of the frame.
         """
         return torch.cat([patch, -0.5 * patch**2], 1)
 
     def factors(self, retina: Tensor, others: Tensor) -> Tensor:
-        """What it is made of, of the frame ``[R, K, h, w]``, before which the paint ``others [R, P, h, w]`` lies."""
+        """What it is made of, of the frame ``[R, J, h, w]``, before which the paint ``others [R, P, h, w]`` lies."""
         explained = self.cover(others)
         clear = 1 - explained
         return torch.cat([(retina - explained) * clear, clear**2], 1)

@@ -44,4 +44,4 @@ class Step:
     @property
     def images(self) -> Tensor:
         """``patches`` on canvases of their own, ``[M, C, H, W]``."""
-        return self.patches.whole()
+        return self.patches.full()

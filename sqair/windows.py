@@ -1,7 +1,7 @@
 """Windows: the part of the canvas in which an object is drawn, read and weighed.
 
 What an object costs does not grow with the canvas: everything about it happens in a window around it. On canvases that
-are hardly larger than a window, all windows are the whole canvas.
+are hardly larger than a window, all windows are the whole canvas. J is any number of channels.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Windows:
         return replace(self, clip=self.clip[index], corner=self.corner[index])
 
     @property
-    def whole(self) -> bool:
+    def everything(self) -> bool:
         """Whether they are the whole canvas."""
         return self.size == self.canvas
 
@@ -60,16 +60,16 @@ class Windows:
         return torch.cat([box[:, :2] - self.stride * self.corner, box[:, 2:]], -1)
 
     def cut(self, images: Tensor) -> Tensor:
-        """What is in the windows ``[M, K, h, w]``, of images ``[B, K, H, W]`` of the clips."""
-        if self.whole:
+        """What is in the windows ``[M, J, h, w]``, of images ``[B, J, H, W]`` of the clips."""
+        if self.everything:
             return images[self.clip]
         y, x = self._places()
         return images[self.clip[:, None, None], :, y, x].permute(0, 3, 1, 2)
 
     def add(self, images: Tensor, clips: int) -> Tensor:
-        """The sums ``[B, K, H, W]`` of images in windows ``[M, K, h, w]``, 0 where there is none."""
+        """The sums ``[B, J, H, W]`` of images in windows ``[M, J, h, w]``, 0 where there is none."""
         total = images.new_zeros(clips, images.shape[1], *self.canvas)
-        if self.whole:
+        if self.everything:
             return total.index_add(0, self.clip, images)
         y, x = self._places()
         place = ((self.clip[:, None, None] * self.canvas[0] + y) * self.canvas[1] + x).flatten()
@@ -84,7 +84,7 @@ class Windows:
 
 @dataclass
 class Patches:
-    """Images of objects ``[M, K, h, w]``, each in its window: 0 everywhere else."""
+    """Images of objects ``[M, J, h, w]``, each in its window: 0 everywhere else."""
 
     image: Tensor
     windows: Windows
@@ -94,11 +94,11 @@ class Patches:
         return Patches(self.image[index], self.windows.rows(index))
 
     def total(self, weight: Tensor, clips: int) -> Tensor:
-        """The sum ``[B, K, H, W]`` of those of each clip, by ``weight [M]``."""
+        """The sum ``[B, J, H, W]`` of those of each clip, by ``weight [M]``."""
         return self.windows.add(weight[:, None, None, None] * self.image, clips)
 
-    def whole(self) -> Tensor:
-        """On canvases of their own, ``[M, K, H, W]``."""
+    def full(self) -> Tensor:
+        """On canvases of their own, ``[M, J, H, W]``."""
         count = len(self.image)
         alone = replace(self.windows, clip=torch.arange(count, device=self.image.device))
         return alone.add(self.image, count)
@@ -111,7 +111,7 @@ class Patches:
 
 
 def read_from(images: Tensor, clip: Tensor, box: Tensor, config: ModelConfig, stride: int = 1) -> Tensor:
-    """Glimpses ``[M, K, G, G]`` of the images ``[B, K, H, W]`` of the clips ``clip [M]``, in boxes ``[M, 4]``.
+    """Glimpses ``[M, J, G, G]`` of the images ``[B, J, H, W]`` of the clips ``clip [M]``, in boxes ``[M, 4]``.
 
     ``images`` have ``stride`` pixels per cell; the boxes are in pixels.
     """

@@ -8,7 +8,17 @@ import pytest
 import sqair.matcher
 from sqair.errors import UserError
 from sqair.scripts.experiments import bars, bars_table, canary, provenance, replay
-from sqair.scripts.experiments.bars_table import CHECKOUT, RESULTS, SAME, alike, between, pages, read_lines, readme
+from sqair.scripts.experiments.bars_table import (
+    CHECKOUT,
+    RESULTS,
+    SAME,
+    alike,
+    benchmarks,
+    between,
+    pages,
+    read_lines,
+    readme,
+)
 
 NOW = {"model": "a", "data": "b", "scores": "c"}
 SOURCE = '''"""What it is for."""
@@ -57,14 +67,17 @@ def test_a_part_is_what_its_modules_import() -> None:
 
 def test_a_row_has_the_mean_and_the_lowest_of_its_seeds_and_its_commit() -> None:
     lines = [line(), line(seed=1, mota=0.6, cpu_seconds=70.4, switches=5), line(seed=1, mota=0.5, cpu_seconds=71.0)]
-    text = readme([*lines, line(setting="unknown"), line(split="val", seed=2)], [NOW])
+    text = benchmarks([*lines, line(setting="unknown"), line(split="val", seed=2)], [NOW])
     row = "| `moving-mnist`, preset `quick` | refined | 2 | 71 | 0.900 (0.900) | 0.650 (0.500) | 0.700 (0.700) | 4 |"
     assert text.splitlines()[2:] == [f"{row} 1234567 |"]
+    short = readme([*lines, line(tracked="floor", mota=0.25)], [NOW]).splitlines()[2:]
+    label = "in half the time: `--preset quick`"
+    assert short == [f"| {label} | 2 | 71 | 0.900 (0.900) | 0.650 (0.500) | 0.700 (0.700) | 0.250 | 1234567 |"]
 
 
 def test_rows_of_other_code_say_so() -> None:
     lines = [line(), line(tracked="amortised", code={**NOW, "model": "x"}, commit="7654321")]
-    rows = readme(lines, [NOW]).splitlines()
+    rows = benchmarks(lines, [NOW]).splitlines()
     assert rows[2].endswith("| 1234567 |") and rows[3].endswith("| 7654321 † |")
     assert rows[-1].startswith("† ")
     assert "†" not in readme(lines[:1], [NOW])
@@ -164,7 +177,7 @@ def test_bars_are_not_measured_twice_with_code_that_does_the_same(
 
 
 def test_publishing_replaces_what_was_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("README.md", "docs/backgrounds.md"):
+    for name in ("README.md", "docs/benchmarks.md", "docs/backgrounds.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("top\n<!-- bars -->\n\n<!-- /bars -->\n")
     (tmp_path / "docs/results").mkdir()
@@ -176,5 +189,6 @@ def test_publishing_replaces_what_was_measured_again(tmp_path: Path, monkeypatch
     monkeypatch.setattr(provenance, "fingerprints", lambda: NOW)
     bars_table.publish(tmp_path / "new.jsonl")
     assert [row["mota"] for row in bars_table.read_lines(RESULTS)] == [0.9, 0.8, 0.5]
-    page = (tmp_path / "README.md").read_text()
+    assert "| 1234567, 7654321 |" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "docs/benchmarks.md").read_text()
     assert "0.850 (0.800)" in page and "| 1234567, 7654321 |" in page and "| 1234567 † |" in page

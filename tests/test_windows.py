@@ -23,7 +23,7 @@ CANVAS = (23, 31)
 def test_windows_lie_on_the_canvas_around_their_centres() -> None:
     centre = torch.tensor([[15.0, 11.0], [0.0, 0.0], [31.0, 23.0], [-40.0, 90.0]])
     windows = Windows.around(centre, torch.zeros(4, dtype=torch.int64), 8.2, CANVAS)
-    assert windows.size == (9, 9) and not windows.whole
+    assert windows.size == (9, 9) and not windows.everything
     assert windows.corner.tolist() == [[10, 6], [0, 0], [22, 14], [0, 14]]
     boxes = torch.cat([centre, torch.ones(4, 2)], 1)
     assert windows.local(boxes)[0].tolist() == [5, 5, 1, 1]
@@ -46,17 +46,17 @@ def test_what_is_cut_and_added_is_what_loops_say(side: float) -> None:
         total[clip[m]][part] += weight[m] * values[m]
     patches = Patches(values, windows)
     torch.testing.assert_close(patches.total(weight, 4), total, rtol=0, atol=1e-14)
-    torch.testing.assert_close(patches.whole()[[0, 2]].mul(weight[[0, 2], None, None, None]).sum(0), total[1])
+    torch.testing.assert_close(patches.full()[[0, 2]].mul(weight[[0, 2], None, None, None]).sum(0), total[1])
     both = Patches.concat([patches.rows(torch.tensor([2, 0])), patches.rows(torch.tensor([False, True, False, True]))])
     torch.testing.assert_close(both.total(weight[[2, 0, 1, 3]], 4), total, rtol=0, atol=1e-14)
-    assert Patches.concat([patches.rows(clip == 9)]).whole().shape == (0, 2, *CANVAS)
+    assert Patches.concat([patches.rows(clip == 9)]).full().shape == (0, 2, *CANVAS)
 
 
 def test_a_glimpse_from_a_window_is_that_from_the_canvas() -> None:
     config = replace(TINY, max_size=14.0)
     images, clip = torch.rand(3, 2, 60, 80), torch.tensor([2, 0, 2, 1])
     box = torch.cat([torch.rand(4, 2) * torch.tensor([80.0, 60.0]), 4 + 8 * torch.rand(4, 2)], 1)
-    assert not Windows.around(box[:, :2], clip, config.window, (60, 80)).whole
+    assert not Windows.around(box[:, :2], clip, config.window, (60, 80)).everything
     expected = read(images[clip], box, config.glimpse)
     torch.testing.assert_close(read_from(images, clip, box, config), expected, rtol=0, atol=1e-12)
     wide = 2 * box
@@ -86,7 +86,7 @@ def test_a_model_that_works_in_windows_says_the_same(
     for nearly in (1.25, 100.0):
         monkeypatch.setattr(sqair.windows, "_NEARLY", nearly)
         steps = model(frames, inference or Sampled(seeded(3)))
-        assert steps[0].patches.windows.whole == (nearly > 2) and len(steps[-1].objects) > 4
+        assert steps[0].patches.windows.everything == (nearly > 2) and len(steps[-1].objects) > 4
         tracks = [step_tracks(s, f, i, config, "ink") for i, (s, f) in enumerate(zip(steps, frames, strict=True))]
         boxes = torch.tensor([row.tolist() for step in tracks for clip in step for row in clip.box])
         images = torch.cat([step.images for step in steps])

@@ -57,16 +57,22 @@ class Absent:
         )
 
     def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
-        """Nats ``[R, U]`` by which new objects differ from those absent; infinite in other clips.
-
-        A displacement costs prices of an object, as in ``matcher.Matcher``.
-        """
+        """Nats ``[R, U]`` by which new objects differ from those absent; infinite in other clips."""
         box, expected = where_to_box(new.where, config), where_to_box(self.objects.where, config)
         variance = _LOOSE**2 * expected[:, 2:].prod(-1) * self.objects.unseen  # [U]
-        displaced = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (2 * variance)  # [R, U]
+        displaced = displacement_cost(box[:, None, :2] - expected[:, :2], variance[:, None], price)  # [R, U]
         changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()  # [R, U, D]
-        cost = price * displaced + 0.5 * changed.square().sum(-1)
+        cost = displaced + 0.5 * changed.square().sum(-1)
         return cost.masked_fill(new.clip[:, None] != self.objects.clip, torch.inf)
+
+
+def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:
+    """What it costs to take an object for one that was expected elsewhere ``[...]``, nats.
+
+    It is half the price of an object over black for the square of the ratio of the displacement ``by [..., 2]`` to its
+    deviation, of ``variance [..., 2]`` or ``[..., 1]``, both in pixels.
+    """
+    return 0.5 * price * (by.square() / variance).sum(-1)
 
 
 def seated(rows: Rows, slots: int) -> Rows:
