@@ -13,7 +13,7 @@ from sqair.scripts.experiments import estimator_noise, estimator_runs
 from sqair.scripts.experiments.estimator_report import Results, table, write_report
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
 from sqair.scripts.experiments.estimators import Args, _runs
-from sqair.scripts.experiments.running import Store
+from sqair.scripts.experiments.study import Study
 
 
 @pytest.fixture
@@ -31,18 +31,18 @@ def test_a_study_from_trajectory_to_table(small: None, tmp_path: Path, setting: 
     """All steps, stored and read again, and the report of an estimator that works and one that cannot be run."""
     torch.set_num_threads(1)
     names = ["nvil", "vimco", "enumeration"]
-    store = Store(tmp_path / "results.jsonl")
+    study = Study(tmp_path)
     for line in train_trajectory(setting, str(tmp_path), 0.2):
-        store.add(line)
+        study.add(line)
     for name in names:
-        store.add(measure_cost(setting, name, 2, str(tmp_path)))
+        study.add(measure_cost(setting, name, 2, str(tmp_path)))
     for line in estimator_noise.measure_noise(setting, 1, names, 2, 3, str(tmp_path)):
-        store.add(line)
+        study.add(line)
     for name in names:
-        cost = store.get("cost", setting, name)["milliseconds"]
+        cost = study.get("cost", setting, name)["milliseconds"]
         for line in train_once(Run(setting, name, 0, 1.0, 2, 0.2, tuple(cost.items()))):
-            store.add(line)
-    read = Store(tmp_path / "results.jsonl")
+            study.add(line)
+    read = Study(tmp_path)
     assert read.has("run", setting, "vimco", 0, 1.0) and not read.has("run", setting, "vimco", 1, 1.0)
     (run,) = Results(read.lines).runs(setting, "vimco")
     assert len(run["curve"]) == 2 and 0 < run["curve"][-1][0] and 0 <= run["count_accuracy"] <= 1
@@ -55,13 +55,13 @@ def test_a_study_from_trajectory_to_table(small: None, tmp_path: Path, setting: 
 
 
 def test_what_is_finished_is_not_planned_again_and_nvil_gets_a_lower_rate(tmp_path: Path) -> None:
-    store = Store(tmp_path / "results.jsonl")
+    study = Study(tmp_path)
     for setting in SETTINGS:
         for name in ESTIMATORS:
-            store.add({"key": ["cost", setting, name], "milliseconds": {"1": 1.0}})
+            study.add({"key": ["cost", setting, name], "milliseconds": {"1": 1.0}})
     args = Args(tmp_path, seeds=1, rate_seeds=1, recurrent_seeds=1)
     budgets = dict.fromkeys(SETTINGS, 1.0)
-    runs = list(_runs(args, list(ESTIMATORS), budgets, store))
+    runs = list(_runs(args, list(ESTIMATORS), budgets, study))
     assert len({run.key() for run in runs}) == len(runs) == 5 * len(ESTIMATORS) + 3
     assert {run.estimator for run in runs if run.rate == 0.1} == {"nvil", "nvil_unscaled", "nvil_paper"}
 

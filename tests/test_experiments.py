@@ -20,9 +20,10 @@ from sqair.scripts.experiments.pairs_report import plot_examples as plot_pairs
 from sqair.scripts.experiments.pairs_report import plot_verdicts
 from sqair.scripts.experiments.restarts_report import plot as plot_restarts
 from sqair.scripts.experiments.restarts_report import summary
-from sqair.scripts.experiments.running import STATIC, Store, markdown, spread, trained
+from sqair.scripts.experiments.running import STATIC, markdown, spread, trained
 from sqair.scripts.experiments.segmentation import adjusted_rand, explained_once, glimpses
 from sqair.scripts.experiments.shape_clip import FEWEST, MOST, shape_clip
+from sqair.scripts.experiments.study import Study
 from sqair.tracker import track_clips
 from sqair.tracks import Tracks
 
@@ -127,10 +128,10 @@ def test_a_trained_model_is_not_trained_again(tmp_path: Path) -> None:
     assert "step" in (tmp_path / "run.log").read_text()
 
 
-def test_store_and_tables(tmp_path: Path) -> None:
-    store = Store(tmp_path / "lines.jsonl")
-    store.add({"key": ["a", 1], "value": 2})
-    again = Store(tmp_path / "lines.jsonl")
+def test_study_and_tables(tmp_path: Path) -> None:
+    study = Study(tmp_path)
+    study.add({"key": ["a", 1], "value": 2})
+    again = Study(tmp_path)
     assert again.has("a", 1) and not again.has("a", 2) and again.get("a", 1)["value"] == 2
     assert spread([0.5, 1.0], 1) == "0.8 (0.5 to 1.0)" and spread([]) == "-"
     assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, check_names, markdown, publish, spread, trained, work
+from sqair.scripts.experiments.running import check_names, markdown, spread, trained
+from sqair.scripts.experiments.study import Line, Study
 
 DEPENDENCIES = ("hidden", "position", "appearance", "presence")
 MODELS = {
@@ -52,13 +53,11 @@ def main(args: Args) -> None:
     check_names(args.only, MODELS, "model")
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
     cells = [(name, seed) for seed in range(args.seeds) for name in args.only or MODELS]
-    calls = [(str(args.output), *cell, args.clips, args.quick) for cell in cells if not store.has(*cell)]
-    work(args.workers, "ablation", store, run, calls)
-    publish(table(store.lines), args.output)
-    plot(store.lines, args.output / "ablation.png")
+    study.measure("ablation", run, cells, args.clips, args.quick)
+    study.publish(table(study.lines))
+    plot(study.lines, args.output / "ablation.png")
 
 
 def run(output: str, name: str, seed: int, count: int, quick: bool) -> list[Line]:

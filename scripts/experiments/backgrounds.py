@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, check_names, markdown, publish, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, check_names, markdown, spread, trained
+from sqair.scripts.experiments.study import Line, Study
 
 DATA = ("none", "grey", "gradient", "texture", "pan", "clutter")
 FRAMES = (*STATIC, "--train.stages", "1x3500x64", "--train.price-steps", "2800")
@@ -62,15 +63,13 @@ def main(args: Args) -> None:
     check_names(args.only, DATA, "background")
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
     pairs = [(data, model) for data in args.only or DATA for model in MODELS]
     pairs = [(data, model) for data, model in pairs if "upconv" not in model or data in DETAILED]
     cells = [(*pair, seed) for seed in range(args.seeds) for pair in pairs]
-    calls = [(str(args.output), *cell, args.clips, args.quick) for cell in cells if not store.has(*cell)]
-    work(args.workers, "backgrounds", store, run, calls)
-    publish(table(store.lines), args.output)
-    plot_scores(store.lines, args.output / "backgrounds.png")
+    study.measure("backgrounds", run, cells, args.clips, args.quick)
+    study.publish(table(study.lines))
+    plot_scores(study.lines, args.output / "backgrounds.png")
     for data in args.only or DATA:
         plot_examples(args.output, data, args.output / f"backgrounds-{data}.png")
 

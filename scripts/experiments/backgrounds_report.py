@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sqair.scripts.experiments.backgrounds import DATA, MODELS, slug
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 TIMES = (0, 3, 6, 9)
 """Frames of an example."""

@@ -17,7 +17,8 @@ from typing import Any
 
 from sqair.scripts.experiments.bars_table import CHECKOUT, SAME, Code, Line, alike, read_lines
 from sqair.scripts.experiments.provenance import GENERATED, PARTS, commit, fingerprints
-from sqair.scripts.experiments.running import Store, check_names, markdown, spread, work
+from sqair.scripts.experiments.running import check_names, markdown, spread
+from sqair.scripts.experiments.study import Study
 
 RESULTS = "docs/results/canary.jsonl"
 WALKERS = "walkers"
@@ -77,12 +78,11 @@ def main(args: Args) -> None:
     from sqair.errors import UserError
 
     check_names(args.only, CANARIES, "training")
-    args.output.mkdir(parents=True, exist_ok=True)
-    store, now, same = Store(args.output / "results.jsonl"), fingerprints(PARTS), read_lines(SAME)
+    study, now, same = Study(args.output, args.workers), fingerprints(PARTS), read_lines(SAME)
     wanted = [(name, seed) for seed in range(args.seeds) for name in args.only or CANARIES]
-    calls = [(str(args.output), *key, commit(), now) for key in wanted if key not in current(store.lines, now, same)]
-    work(args.workers, "trainings", store, run, calls)
-    found = current(store.lines, now, same)
+    calls = [(str(args.output), *key, commit(), now) for key in wanted if key not in current(study.lines, now, same)]
+    study.work("trainings", run, calls)
+    found = current(study.lines, now, same)
     lines = [found[key] for key in wanted]
     print(table(lines))
     if wrong := failures(lines):

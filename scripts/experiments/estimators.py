@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
-from sqair.scripts.experiments.running import Store, check_names, work
+from sqair.scripts.experiments.running import check_names
+from sqair.scripts.experiments.study import Study
 
 NVIL_RATE = 0.1
 """A still lower learning rate, times the default, for NVIL alone: the notes behind this project ask for it."""
@@ -59,30 +60,29 @@ def main(args: Args) -> None:
     if args.quick:
         args = replace(args, seeds=1, rate_seeds=1, recurrent_seeds=1, budget=0.1 * args.budget)
         args = replace(args, draws=max(2, args.draws // 10))
-    args.output.mkdir(parents=True, exist_ok=True)
     names = list(args.only or ESTIMATORS)
     budgets = {setting: args.budget * plan.budget for setting, plan in SETTINGS.items()}
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
 
     trajectories = [(setting, str(args.output), budgets[setting]) for setting in SETTINGS]
-    trajectories = [t for t in trajectories if not store.has("trajectory", t[0])]
-    work(args.workers, "trajectory", store, train_trajectory, trajectories)
+    trajectories = [t for t in trajectories if not study.has("trajectory", t[0])]
+    study.work("trajectory", train_trajectory, trajectories)
     for setting in SETTINGS:  # one after another: what is timed wants the machine for itself
         for name in names:
-            if not store.has("cost", setting, name):
-                store.add(measure_cost(setting, name, args.particles, str(args.output)))
+            if not study.has("cost", setting, name):
+                study.add(measure_cost(setting, name, args.particles, str(args.output)))
     noise = [
         (setting, point, names, args.particles, args.draws, str(args.output))
         for setting in ("frames", "clips")
         for point in range(3)
     ]
-    work(args.workers, "noise", store, measure_noise, [n for n in noise if not _noise_done(store, n[0], n[1], names)])
-    runs = [run for run in _runs(args, names, budgets, store) if not store.has(*run.key())]
-    work(args.workers, "training", store, train_once, [(run,) for run in runs])
-    write_report(store.lines, args.output)
+    study.work("noise", measure_noise, [n for n in noise if not _noise_done(study, n[0], n[1], names)])
+    runs = [run for run in _runs(args, names, budgets, study) if not study.has(*run.key())]
+    study.work("training", train_once, [(run,) for run in runs])
+    write_report(study.lines, args.output)
 
 
-def _runs(args: Args, names: list[str], budgets: dict[str, float], store: Store) -> Iterator[Run]:
+def _runs(args: Args, names: list[str], budgets: dict[str, float], study: Study) -> Iterator[Run]:
     """All trainings, the most needed first."""
     rates = [1 / math.sqrt(10), math.sqrt(10)]
     plan = [(seed, 1.0, setting) for seed in range(args.seeds) for setting in ("frames", "clips")]
@@ -93,9 +93,9 @@ def _runs(args: Args, names: list[str], budgets: dict[str, float], store: Store)
         for name in names:
             if rate == NVIL_RATE and not name.startswith("nvil"):
                 continue
-            cost = store.get("cost", setting, name)["milliseconds"]
+            cost = study.get("cost", setting, name)["milliseconds"]
             yield Run(setting, name, seed, rate, args.particles, budgets[setting], tuple(cost.items()))
 
 
-def _noise_done(store: Store, setting: str, point: int, names: list[str]) -> bool:
-    return all(store.has("noise", setting, name, point) for name in names)
+def _noise_done(study: Study, setting: str, point: int, names: list[str]) -> bool:
+    return all(study.has("noise", setting, name, point) for name in names)

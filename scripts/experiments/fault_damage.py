@@ -24,7 +24,7 @@ from sqair.errors import UserError
 from sqair.files.checkpoint import MAGIC, VERSION, load_checkpoint, save_checkpoint
 from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 SMALL = ModelConfig(height=20, width=24, slots=3, first_steps=2, glimpse=6, z_what=4, hidden=8, features=8)
 FILES = ("config.json", "model.safetensors", "checkpoint.pt")

@@ -16,7 +16,7 @@ import numpy as np
 from sqair.errors import UserError
 from sqair.scripts.experiments.fault_commands import run
 from sqair.scripts.experiments.fault_kills import must_work, resume, same, saved_step, train
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 PLENTY = 64 << 20
 """Bytes of a disk that nothing fills."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint
 from sqair.scripts.experiments.fault_commands import Ended, finish, run, start
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 from sqair.scripts.run_folder import read_metrics
 
 SETTINGS = ("--preset", "tiny", "--device", "cpu", "--log-every", "1", "--save-seconds", "0", "--validate-every", "50")

@@ -14,7 +14,7 @@ from sqair.datasets.video_out import write_video
 from sqair.files.checkpoint import load_checkpoint
 from sqair.scripts.experiments.fault_commands import Run, run
 from sqair.scripts.experiments.fault_kills import must_work, resume, same, train
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 WORKS, REFUSED = "works", "refused"
 STEP = 7

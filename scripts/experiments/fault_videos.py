@@ -15,7 +15,7 @@ import numpy as np
 
 from sqair.datasets.images import encode_png, opencv
 from sqair.scripts.experiments.fault_commands import Run
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 LENGTH, RATE = 24, 12
 """Frames of the sound clip that each of them once was, and their number per second."""

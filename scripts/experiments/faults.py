@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, check_names, markdown, publish, work
+from sqair.scripts.experiments.running import check_names, markdown
+from sqair.scripts.experiments.study import Line, Study
 
 PARTS = ("kills", "damage", "attacks", "videos", "not finite", "footage", "full disk")
 KILLS = 10
@@ -52,12 +53,10 @@ def main(args: Args) -> None:
     check_names(args.only, PARTS, "part")
     if args.quick:
         args = replace(args, kills=args.kills // 10, damages=args.damages // 10, fills=2)
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
     for part in args.only or PARTS:
-        calls = [(part, *call) for call in plan(args, part) if not store.has(part, *call[1:3])]
-        work(args.workers, part, store, perform, calls)
-    publish(table(store.lines), args.output)
+        study.work(part, perform, [(part, *call) for call in plan(args, part) if not study.has(part, *call[1:3])])
+    study.publish(table(study.lines))
 
 
 def plan(args: Args, part: str) -> Iterator[tuple]:

@@ -25,18 +25,17 @@ class Args:
 
 def main(args: Args) -> None:
     """Makes and tracks the clips, anew each time, and prints the table. Raises UserError as ``sqair track`` does."""
-    from sqair.scripts.experiments.running import Store, markdown, publish, work
+    from sqair.scripts.experiments.running import markdown
+    from sqair.scripts.experiments.study import Study
 
-    args.output.mkdir(parents=True, exist_ok=True)
-    results = args.output / "results.jsonl"
-    results.unlink(missing_ok=True)
-    store = Store(results)
+    (args.output / "results.jsonl").unlink(missing_ok=True)
+    study = Study(args.output)
     for length in args.lengths:
         make_clip(args.output / f"{length}.mp4", length, args.model)
-        work(1, f"{length} frames", store, run, [(str(args.output), length, args.model, args.flags)])
+        study.work(f"{length} frames", run, [(str(args.output), length, args.model, args.flags)])
     head = ("frames", "loaded, MB", "peak, MB", "tracking, MB", "rows", "frames/s")
     keys = ("frames", "loaded", "peak", "tracking", "rows", "rate")
-    publish(markdown(head, [[f"{line[key]:.0f}" for key in keys] for line in store.lines]), args.output)
+    study.publish(markdown(head, [[f"{line[key]:.0f}" for key in keys] for line in study.lines]))
 
 
 def make_clip(path: Path, length: int, model: str) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, markdown, publish, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, markdown, spread, trained
+from sqair.scripts.experiments.study import Line, Study
 
 TRAINED_ON = ("moving-mnist", "parting", "together")
 TESTED_ON = ("parting", "together")
@@ -51,13 +52,12 @@ def main(args: Args) -> None:
 
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
     cells = [(recipe, name, seed) for seed in range(args.seeds) for recipe in TRAINED_ON for name in MODELS]
-    missing = [cell for cell in cells if not all(store.has(*cell, tested) for tested in TESTED_ON)]
-    work(args.workers, "pairs", store, run, [(str(args.output), *cell, args.clips, args.quick) for cell in missing])
-    publish(table(store.lines), args.output)
-    plot_verdicts(store.lines, args.output / "pairs.png")
+    missing = [cell for cell in cells if not all(study.has(*cell, tested) for tested in TESTED_ON)]
+    study.measure("pairs", run, missing, args.clips, args.quick)
+    study.publish(table(study.lines))
+    plot_verdicts(study.lines, args.output / "pairs.png")
     plot_examples(args.output, args.output / "pairs-examples.png")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sqair.scripts.experiments.pairs import MODELS, TESTED_ON, TRAINED_ON
-from sqair.scripts.experiments.running import Line
+from sqair.scripts.experiments.study import Line
 
 TIMES = (0, 2, 4, 6, 9)
 """Frames of an example."""

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqair.files.spare import spare
-from sqair.scripts.experiments.running import Line, Store, publish, train_and_track
+from sqair.scripts.experiments.running import train_and_track
+from sqair.scripts.experiments.study import Line, Study
 
 if TYPE_CHECKING:
     from sqair.tracks import Tracks
@@ -41,12 +42,11 @@ class Args:
 def main(args: Args) -> None:
     """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
     spare([args.clip, args.gt], [args.output / name for name in ("results.jsonl", "table.md")])
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output)
     for seed in range(args.seeds):
-        if not store.has(seed):
-            store.add(run(args, seed))
-    publish(table(store.lines), args.output)
+        if not study.has(seed):
+            study.add(run(args, seed))
+    study.publish(table(study.lines))
 
 
 def run(args: Args, seed: int) -> Line:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sqair.scripts.experiments.running import STATIC, Line, Store, check_names, markdown, publish, spread, trained, work
+from sqair.scripts.experiments.running import STATIC, check_names, markdown, spread, trained
+from sqair.scripts.experiments.study import Line, Study
 
 SUCCESS = 0.97
 """Count accuracy from which a restart succeeds."""
@@ -64,14 +65,12 @@ def main(args: Args) -> None:
     plan = [("full", args.restarts), ("third", args.short_restarts)]
     if args.quick:
         args, plan = replace(args, clips=max(1, args.clips // 10)), [("quick", 3)]
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output, args.workers)
     cells = [(name, budget, seed) for budget, seeds in plan for seed in range(seeds) for name in args.only or MODELS]
-    calls = [(str(args.output), *cell, args.clips) for cell in cells if not store.has(*cell)]
-    work(args.workers, "restarts", store, run, calls)
-    rows = [summary(args.output, store.lines, name, budget) for budget, _ in plan for name in MODELS]
-    publish(table(rows), args.output)
-    plot(store.lines, list(MODELS), [budget for budget, _ in plan], args.output / "restarts.png")
+    study.measure("restarts", run, cells, args.clips)
+    rows = [summary(args.output, study.lines, name, budget) for budget, _ in plan for name in MODELS]
+    study.publish(table(rows))
+    plot(study.lines, list(MODELS), [budget for budget, _ in plan], args.output / "restarts.png")
 
 
 def folder_of(output: str | Path, name: str, budget: str, seed: int) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sqair.scripts.experiments.restarts import SUCCESS, folder_of
-from sqair.scripts.experiments.running import Line
 from sqair.scripts.experiments.segmentation import adjusted_rand
+from sqair.scripts.experiments.study import Line
 
 MOST_FRAMES = 100
 """Frames, of those with two digits, on which two restarts are compared."""

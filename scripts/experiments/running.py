@@ -1,66 +1,22 @@
-"""What the experiments share: results that are kept, jobs side by side, trained models."""
+"""What the studies share: trained models, tracks, tables."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Collection, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sqair.datasets.recipes import Recipe
     from sqair.model import SQAIR
+    from sqair.scripts.experiments.study import Line
     from sqair.tracks import Tracks
 
-Line = dict[str, Any]
 STATIC = tuple(f"--model.temporal.no-{name}" for name in ("hidden", "position", "appearance", "presence"))
 """Words of ``sqair train`` for a model that explains each frame by itself: static AIR."""
-
-
-class Store:
-    """Lines of JSON, each with a ``key`` by which it is found; what is added is on disk at once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: list[Line] = []
-        if path.exists():
-            self.lines = [json.loads(line) for line in path.read_text().splitlines()]
-
-    def add(self, line: Line) -> None:
-        self.lines.append(line)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-    def has(self, *key: Any) -> bool:
-        return any(tuple(line["key"]) == key for line in self.lines)
-
-    def get(self, *key: Any) -> Line:
-        return next(line for line in self.lines if tuple(line["key"]) == key)
-
-
-def work(
-    workers: int, what: str, store: Store, job: Callable[..., list[Line]], calls: Sequence[tuple[Any, ...]]
-) -> None:
-    """Runs ``job`` on all ``calls``, ``workers`` at a time, with a progress bar; lines are stored as they come."""
-    from tqdm import tqdm
-
-    if not calls:
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context) as pool, tqdm(total=len(calls), desc=what) as bar:
-        waiting = [pool.submit(job, *call) for call in calls]
-        try:
-            for done in as_completed(waiting):
-                for line in done.result():
-                    store.add(line)
-                bar.update()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def check_names(only: Sequence[str], known: Collection[str], what: str) -> None:
@@ -70,12 +26,6 @@ def check_names(only: Sequence[str], known: Collection[str], what: str) -> None:
     for name in only:
         if name not in known:
             raise UserError(f"unknown {what} {name!r}: choose from {', '.join(known)}")
-
-
-def publish(table: str, output: Path) -> None:
-    """Prints the table, and writes it to table.md in ``output``."""
-    (output / "table.md").write_text(table + "\n")
-    print(table)
 
 
 def trained(folder: Path, words: Sequence[str]) -> tuple[SQAIR, Recipe, float]:

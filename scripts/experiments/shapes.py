@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqair.scripts.experiments.running import Line, Store, markdown, publish, train_and_track
+from sqair.scripts.experiments.running import markdown, train_and_track
+from sqair.scripts.experiments.study import Line, Study
 
 COLUMNS = ("mota", "idf1", "recall", "precision")
 HEAD = (
@@ -36,12 +37,11 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
-    args.output.mkdir(parents=True, exist_ok=True)
-    store = Store(args.output / "results.jsonl")
+    study = Study(args.output)
     for number in range(args.clips):
-        if not store.has(number, args.length, args.drift):
-            store.add(run(args, number))
-    publish(markdown(HEAD, [_cells(line) for line in store.lines]), args.output)
+        if not study.has(number, args.length, args.drift):
+            study.add(run(args, number))
+    study.publish(markdown(HEAD, [_cells(line) for line in study.lines]))
 
 
 def run(args: Args, number: int) -> Line:
