@@ -272,46 +272,8 @@ def test_a_save_inside_a_save_does_not_wait(tmp_path: Path, monkeypatch: pytest.
     assert os.listdir(tmp_path) == ["c"]
 
 
-KILLS = """
-import os, random, signal, sys, time
-import torch
-from sqair.files.checkpoint import load_checkpoint, save_checkpoint
-torch.set_num_threads(1)
-folder = sys.argv[1]
-path = os.path.join(folder, "c")
-save_checkpoint(path, {"step": 0, "a": torch.zeros(200_000)})
-chance, kills, hits, state = random.Random(0), 0, 0, {"step": 0}
-read, write = os.pipe()
-while (kills < 8 or hits < 3) and kills < 300:
-    child = os.fork()
-    if not child:
-        step = load_checkpoint(path)["step"]
-        while True:
-            step += 1
-            save_checkpoint(path, {"step": step, "a": torch.full((200_000,), float(step))})
-            os.write(write, b"saved")
-    before, saved = state["step"], len(os.read(read, 5))  # waits for a save
-    time.sleep(chance.uniform(0, 0.01))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.set_blocking(read, False)
-    try:
-        saved += len(os.read(read, 1_000_000))
-    except BlockingIOError:
-        pass
-    os.set_blocking(read, True)
-    state = load_checkpoint(path)
-    assert (state["a"] == state["step"]).all() and state["step"] >= before + saved // 5, kills
-    hits += len(os.listdir(folder)) > 1
-    kills += 1
-save_checkpoint(path, {"step": -1})
-assert os.listdir(folder) == ["c"]
-print(hits)
-"""
-
-
 def test_kill_during_saves_never_loses_the_checkpoint(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLS, tmp_path]
+    command = [sys.executable, Path(__file__).with_name("dying.py"), "checkpoints", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3, "hardly a kill hit a save: the test proved nothing"

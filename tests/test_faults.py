@@ -19,7 +19,15 @@ from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint, save_checkpoint
 from sqair.scripts import cli
-from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos, faults
+from sqair.scripts.experiments import (
+    fault_damage,
+    fault_disk,
+    fault_kills,
+    fault_plant,
+    fault_training,
+    fault_videos,
+    faults,
+)
 from sqair.scripts.experiments.fault_commands import Ended, start
 from sqair.scripts.experiments.fault_commands import run as run_process
 from sqair.scripts.run_folder import read_metrics
@@ -126,12 +134,12 @@ def test_checksums_of_png(tmp_path: Path) -> None:
 def test_what_is_not_finite_is_named_and_spares_the_checkpoint(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, filled, named, more = fault_training.PLANTED[name]
+    (kind, value, where), named, more = fault_training.PLANTED[name]
     words = ["train", *SHORT, *more, "--device", "cpu", "--output"]
     assert here([*words, str(tmp_path / "whole")]).outcome == "works"
     for method in ("batch", "_descend"):
         monkeypatch.setattr(Trainer, method, getattr(Trainer, method))
-    exec(code.format(step=5, **filled), {})
+    fault_plant.plant(kind, "5", value, where)
     ended = here([*words, str(tmp_path / "run")])
     monkeypatch.undo()
     assert ended.outcome == "refused" and named in ended.err and str(tmp_path / "run" / "checkpoint.pt") in ended.err

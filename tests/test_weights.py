@@ -320,21 +320,7 @@ def test_a_full_disk_leaves_the_earlier_weights(
         assert os.listdir(tmp_path) == ["w"]
 
 
-DIES = """
-import os, sys
-from pathlib import Path
-from sqair.files.durable import write_folder
-folder, source, dies_at = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-rename, done = os.replace, 0
-def dying(*names):
-    global done
-    rename(*names)
-    if done == dies_at:
-        os._exit(9)
-    done += 1
-os.replace = dying
-write_folder(folder, {path.name: path.read_bytes() for path in source.iterdir()})
-"""
+DYING = Path(__file__).with_name("dying.py")
 
 
 @pytest.mark.parametrize("dies_at", range(2))
@@ -345,7 +331,7 @@ def test_a_save_killed_between_its_renames_loses_nothing(
     folder, old, new = tmp_path / "run" / "weights", make_model(), make_model(seed=1)
     save_weights(folder, old, {})
     save_weights(tmp_path / "source", new, {})
-    command = [sys.executable, "-c", DIES, folder, tmp_path / "source", str(dies_at)]
+    command = [sys.executable, DYING, "between", folder, tmp_path / "source", str(dies_at)]
     assert subprocess.run(command, timeout=250).returncode == 9
     assert same_bits(SQAIR.from_pretrained(folder), [old, new][dies_at])
     assert same_bits(SQAIR.from_pretrained(tmp_path / "run"), [old, new][dies_at])
@@ -359,47 +345,8 @@ def test_a_save_killed_between_its_renames_loses_nothing(
     assert os.listdir(tmp_path / "run") == ["weights"]
 
 
-KILLS = """
-import os, random, signal, sys, time
-import torch
-from sqair.config import ModelConfig
-from sqair.model import SQAIR
-from sqair.files.pretrained import save_weights
-torch.set_num_threads(1)
-folder = os.path.join(sys.argv[1], "weights")
-models = [SQAIR(ModelConfig(hidden=size, features=64)) for size in (64, 48)]
-for model in models:
-    for parameter in model.parameters():
-        torch.nn.init.constant_(parameter, model.config.hidden)
-save_weights(folder, models[0], {})
-chance, kills, hits, seen = random.Random(0), 0, 0, set()
-read, write = os.pipe()
-while (kills < 8 or hits < 3 or len(seen) < 2) and kills < 300:
-    child = os.fork()
-    if not child:
-        while True:
-            for model in models[::-1]:
-                save_weights(folder, model, {})
-                os.write(write, b"1")
-    for _ in range(chance.randint(1, 2)):
-        os.read(read, 1)  # waits for a save
-    time.sleep(chance.uniform(0, 0.01))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    model = SQAIR.from_pretrained(folder)
-    assert all((p == model.config.hidden).all() for p in model.parameters()), kills
-    seen.add(model.config.hidden)
-    hits += len(os.listdir(sys.argv[1])) > 1
-    kills += 1
-save_weights(folder, models[0], {})
-assert os.listdir(sys.argv[1]) == ["weights"], os.listdir(sys.argv[1])
-assert seen == {48, 64}
-print(hits)
-"""
-
-
 def test_kill_during_saves_never_leaves_a_mismatching_pair(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLS, tmp_path]
+    command = [sys.executable, DYING, "weights", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3, "hardly a kill hit a save: the test proved nothing"

@@ -13,7 +13,6 @@ import sqair
 
 LIMIT = 180.0
 """Seconds after which a command hangs."""
-START = "import sys\n{}\nfrom sqair.scripts.cli import main\nsys.exit(main())"
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,19 @@ Run = Callable[[Sequence[str]], Ended]
 """Runs ``sqair WORDS``."""
 
 
-def start(words: Sequence[str], before: str = "") -> subprocess.Popen[str]:
-    """``sqair WORDS`` in a process of its own, which first executes the code ``before``."""
+def start(words: Sequence[str], planted: Sequence[str] = ()) -> subprocess.Popen[str]:
+    """``sqair WORDS`` in a process of its own, in which something may be ``planted``: see fault_plant.py."""
     paths = [str(Path(sqair.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", START.format(before), *words]
+    module = "sqair.scripts.experiments.fault_plant" if planted else "sqair.scripts.cli"
+    command = [sys.executable, "-m", module, *planted, *words]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, env=environment, text=True, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
 
 
-def run(words: Sequence[str], before: str = "") -> Ended:
+def run(words: Sequence[str], planted: Sequence[str] = ()) -> Ended:
     """The same, until it ends."""
-    with start(words, before) as process:
+    with start(words, planted) as process:
         return finish(process)
 
 

@@ -19,61 +19,28 @@ from sqair.scripts.experiments.study import Line
 WORKS, REFUSED = "works", "refused"
 STEP = 7
 """The step, counted from 0, at which something is not finite."""
-_FRAMES = """
-from sqair.trainer import Trainer
-batch = Trainer.batch
-def spoiled(self, stage):
-    frames, still = batch(self, stage)
-    if self.step == {step}:
-        frames[0, 0, 0, 20, 30] = float("{value}")
-    return frames, still
-Trainer.batch = spoiled
-"""
-_GRADIENT = """
-import torch
-from sqair.trainer import Trainer
-descend = Trainer._descend
-def spoiled(self, loss, frames):
-    if self.step == {step}:
-        parameter = self.{module}.get_parameter("{name}")
-        parameter.register_hook(lambda g: g.index_fill(0, torch.tensor(0), float("{value}")))
-    return descend(self, loss, frames)
-Trainer._descend = spoiled
-"""
-_MOMENT = """
-from sqair.trainer import Trainer
-descend = Trainer._descend
-def spoiled(self, loss, frames):
-    if self.step == {step}:
-        self.optimizer.state[self.model.get_parameter("{name}")]["exp_avg"].fill_(float("{value}"))
-    return descend(self, loss, frames)
-Trainer._descend = spoiled
-"""
 WEIGHT = "decoder.net.0.weight"
-PLANTED: dict[str, tuple[str, dict[str, str], str, tuple[str, ...]]] = {
-    "NaN in a frame": (_FRAMES, {"value": "nan"}, "a pixel of the frames", ()),
-    "infinity in a frame": (_FRAMES, {"value": "inf"}, "a pixel of the frames", ()),
-    "NaN in a gradient": (_GRADIENT, {"module": "model", "name": WEIGHT, "value": "nan"}, WEIGHT, ()),
-    "infinity in a gradient": (_GRADIENT, {"module": "model", "name": WEIGHT, "value": "inf"}, WEIGHT, ()),
+PLANTED: dict[str, tuple[tuple[str, str, str], str, tuple[str, ...]]] = {
+    "NaN in a frame": (("frames", "nan", "-"), "a pixel of the frames", ()),
+    "infinity in a frame": (("frames", "inf", "-"), "a pixel of the frames", ()),
+    "NaN in a gradient": (("gradient", "nan", f"model.{WEIGHT}"), WEIGHT, ()),
+    "infinity in a gradient": (("gradient", "inf", f"model.{WEIGHT}"), WEIGHT, ()),
     "NaN in the gradient of a baseline": (
-        _GRADIENT,
-        {"module": "estimator", "name": "net.0.weight", "value": "nan"},
-        "estimator.net.0.weight",
-        ("--estimator", "nvil"),
+        ("gradient", "nan", "estimator.net.0.weight"), "estimator.net.0.weight", ("--estimator", "nvil"),
     ),
-    "NaN in a moment of Adam": (_MOMENT, {"name": WEIGHT, "value": "nan"}, WEIGHT, ()),
-}
-"""Code that plants it, what to fill in there, what the error has to name, and words of ``sqair train``."""
+    "NaN in a moment of Adam": (("moment", "nan", WEIGHT), WEIGHT, ()),
+}  # fmt: skip
+"""What is planted, which value and where (fault_plant.py), what the error has to name, and words of ``sqair train``."""
 
 
 def plant(output: Path, name: str) -> Line:
     """Trains into it, then resumes without it and compares with a run that never had it."""
-    code, filled, named, more = PLANTED[name]
+    (kind, value, where), named, more = PLANTED[name]
     folder = output / name.replace(" ", "-")
     whole, spoiled = folder / "whole", folder / "spoiled"
     stages = ("--train.stages", "1x16x8", *more)
     must_work(run(train(whole, *stages, "--overwrite")))
-    ended = run(train(spoiled, *stages, "--overwrite"), code.format(step=STEP, **filled))
+    ended = run(train(spoiled, *stages, "--overwrite"), [kind, str(STEP), value, where])
     state = load_checkpoint(spoiled / "checkpoint.pt")["trainer"]
     finite = all(tensor.isfinite().all() for tensor in state["model"].values() if tensor.is_floating_point())
     told = ended.outcome == REFUSED and re.search(rf"step ({STEP}|{STEP + 1}): .*{re.escape(named)}", ended.err)
