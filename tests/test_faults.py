@@ -53,26 +53,11 @@ def test_how_a_command_ended() -> None:
     assert Ended(2, "", "error: no file /a/b/c\n").said(Path("/a/b")) == "error: no file c"
 
 
-STOPS = """
-import os, signal
-fsync, saves = os.fsync, 0
-def stop(handle):
-    global saves
-    saves += "checkpoint.pt" in os.readlink(f"/proc/self/fd/{handle}")
-    if saves == 8:
-        print("in a save", flush=True)
-        signal.pause()
-    fsync(handle)
-os.fsync = stop
-"""
-"""Has a process of sqair train wait in the middle of its eighth save of the checkpoint, to be killed there."""
-
-
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks up names of open files in /proc")
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     whole, killed, words = tmp_path / "whole", tmp_path / "killed", ("--train.stages", "1x20x4", "--overwrite")
     assert here(fault_kills.train(whole, *words)).outcome == "works"
-    with start(fault_kills.train(killed, *words), STOPS) as process:
+    with start(fault_kills.train(killed, *words), ("sync", "8", "0", "-")) as process:
         assert process.stdout is not None and process.stdout.readline() == "in a save\n", process.communicate()
         process.kill()
     assert not (killed / "weights").exists() and fault_kills.saved_step(killed / "checkpoint.pt") == 7

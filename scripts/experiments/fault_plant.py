@@ -1,11 +1,14 @@
 """``sqair train`` with something planted in its trainer.
 
-``python -m sqair.scripts.experiments.fault_plant KIND STEP VALUE WHERE WORDS``. The words before those of the command say what is spoiled, at which step, with which value, and where:
-``frames STEP VALUE -``, ``gradient STEP VALUE model.NAME``, ``moment STEP VALUE NAME``.
+``python -m sqair.scripts.experiments.fault_plant KIND STEP VALUE WHERE WORDS``, where the words before those of the
+command say what is spoiled, at which step, with which value, and where: ``frames STEP VALUE -``, ``gradient STEP VALUE
+model.NAME`` or ``moment STEP VALUE NAME``; and ``sync NUMBER 0 -`` stops in the save of that number.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import torch
@@ -15,7 +18,7 @@ from sqair.config import Stage
 from sqair.scripts.cli import main
 from sqair.trainer import Trainer
 
-_batch, _descend = Trainer.batch, Trainer._descend
+_batch, _descend, _fsync = Trainer.batch, Trainer._descend, os.fsync
 
 
 class Planter:
@@ -23,12 +26,21 @@ class Planter:
 
     def __init__(self, step: int, value: float, where: str) -> None:
         self.step, self.value, self.where = step, value, where
+        self.saves = 0
 
     def frames(self, trainer: Trainer, stage: Stage) -> tuple[Tensor, Tensor | None]:
         frames, still = _batch(trainer, stage)
         if trainer.step == self.step:
             frames[0, 0, 0, 20, 30] = self.value
         return frames, still
+
+    def sync(self, handle: int) -> None:
+        """Stops in the middle of the save of the checkpoint of number ``step``, from 1 on, to be killed there."""
+        self.saves += "checkpoint.pt" in os.readlink(f"/proc/self/fd/{handle}")
+        if self.saves == self.step:
+            print("in a save", flush=True)
+            signal.pause()
+        _fsync(handle)
 
     def gradient(self, trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
         if trainer.step == self.step:
@@ -47,7 +59,9 @@ class Planter:
 def plant(kind: str, step: str, value: str, where: str) -> None:
     """Puts it into the trainer of this process."""
     planter = Planter(int(step), float(value), where)
-    if kind == "frames":
+    if kind == "sync":
+        os.fsync = planter.sync
+    elif kind == "frames":
         Trainer.batch = lambda trainer, stage: planter.frames(trainer, stage)
     else:
         spoil = getattr(planter, kind)
