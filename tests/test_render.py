@@ -159,3 +159,12 @@ def test_gradients_stay_finite_under_full_ink_and_without_any(kind: str) -> None
 def test_backgrounds_of_light_are_never_quite_white() -> None:
     assert float(Light().contrast(background(torch.ones(1, 1, 2, 2)))) == pytest.approx(1e-4)
     assert float(Opaque().contrast(background(torch.ones(1, 1, 2, 2)))) == 1
+
+
+def test_visible_ink_is_what_differs_from_the_background() -> None:
+    """Of light how much more there is, of opaque objects how much differs; the frame itself where there is none."""
+    frame, behind = torch.tensor([[[[0.5, 0.2]]]]), torch.tensor([[[[0.1, 0.6]]]])
+    torch.testing.assert_close(Light().visible(frame, behind), torch.tensor([[[[0.4, -0.4]]]]))
+    torch.testing.assert_close(Opaque().visible(frame, behind), torch.tensor([[[[0.4, 0.4]]]]))
+    for kind in (Light(), Opaque()):
+        assert torch.equal(kind.visible(frame, None), frame)
