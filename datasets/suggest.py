@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from sqair.config import ModelConfig, Stage, TrainConfig
-from sqair.datasets.survey import SHORT, SHORTEST, Survey
+from sqair.datasets.seen import SHORT, SHORTEST, Survey
 
 OBJECT = 15.0
 """Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
@@ -107,8 +107,9 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
     return min(max(value, bounds[0]), bounds[1])
 
 
-def describe(seen: Survey, model: ModelConfig) -> str:
-    """What a survey saw, and the ``model`` that is trained, the one suggested or another, for people."""
+def describe(seen: Survey, chosen: tuple[ModelConfig, TrainConfig]) -> str:
+    """What a survey saw, and the configuration that was ``chosen``, the one suggested or another, for people."""
+    model, _ = chosen
     kind = "colour" if seen.colour else "grey"
     lines = [
         f"footage: {seen.size[1]}x{seen.size[0]} pixels, {kind}, {seen.length} frames or more a clip; "

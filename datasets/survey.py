@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,16 +14,16 @@ from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
 from sqair.datasets.images import to_channels
 from sqair.datasets.looks import Blob, Look
+from sqair.datasets.seen import SHORTEST, Scenes, Survey
+from sqair.datasets.suggest import describe, suggest
 from sqair.errors import UserError
 from sqair.process import threads
 from sqair.steady import FAR
 
-Scenes = Literal["one", "own", "black"]
+__all__ = ["Survey", "describe", "suggest", "survey"]
 
 SURVEYED, SHORTEST_LOOK = 60, 8
 """Frames of all clips that a survey looks at, and of each of many clips."""
-SHORTEST = 5
-"""Frames from which a clip is looked at."""
 LOST = 0.3
 """Share of frames without a common scene from which it is asked whether the camera pans."""
 LONG_SIDE = 320
@@ -40,60 +38,14 @@ SPECK = 3e-4
 """Smallest blob that counts, as a share of the frame."""
 LARGEST_SHARE = 0.25
 """Share of the picture that things cover at most."""
-MANY, SHORT = 5, 40
-"""Clips that are many, and frames of a clip that is short."""
+MANY = 5
+"""Clips that are many."""
 ALIKE = 0.7
 """Share of the picture in which clips of one scene look alike."""
 BLACK = 16
 """Grey levels of what is black."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What moves in some footage. Sides are in pixels of frames of ``size`` (H, W).
-
-    Attributes:
-        colour: whether frames are in colour.
-        noise: standard deviation of what does not move, of 1.
-        contrast: how much blobs differ from the scene, root mean square of a channel, of 1.
-        most: blobs in a frame, 95th percentile; mean: their mean number.
-        height, width: medians of blobs that are neither specks nor groups.
-        energy: sum of squares by which such a blob differs from the scene, of all its pixels and channels; median.
-        large: 95th percentile of the longer sides of all.
-        spread: standard deviation of the log of the side of the square of a blob's area.
-        length: frames of the shortest clip, but for a tenth of the clips.
-        clips: how many clips there are.
-        left_out: clips that are too short to tell what moves in them.
-        trembling: clips of which the camera trembles; tremble: by how much, the standard deviation, median of these.
-        turning: clips of which it turns or zooms; turn: by how much at the corners, median of these.
-        panning: clips of which it pans.
-        steadied: whether these clips are put where their scene is, so that all of the above is about what is left.
-        scenes: whether the clips show one scene, each its own, or things on black.
-    """
-
-    size: tuple[int, int]
-    colour: bool
-    noise: float
-    contrast: float
-    most: float
-    mean: float
-    height: float
-    width: float
-    energy: float
-    large: float
-    spread: float
-    length: int
-    clips: int = 1
-    left_out: int = 0
-    trembling: int = 0
-    tremble: float = 0.0
-    turning: int = 0
-    turn: float = 0.0
-    panning: int = 0
-    steadied: bool = False
-    scenes: Scenes = "one"
 
 
 def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey:

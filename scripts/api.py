@@ -20,8 +20,7 @@ from sqair.camera import Stabilise
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
-from sqair.datasets.suggest import describe, suggest
-from sqair.datasets.survey import survey
+from sqair.datasets.survey import describe, suggest, survey
 from sqair.errors import UserError
 from sqair.eval import mot
 from sqair.eval.scores import Scores
@@ -137,7 +136,7 @@ def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if not isinstance(data, Recipe | np.ndarray):
         seen = survey(training_clips(_paths(data)))
-        print(describe(seen, suggest(seen)[0]), flush=True)
+        print(describe(seen, suggest(seen)), flush=True)
         return *suggest(seen), stabilised(seen)
     height, width, channels = _canvas(data)
     return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"

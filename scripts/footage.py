@@ -14,8 +14,7 @@ from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import RECIPES
-from sqair.datasets.suggest import describe, suggest
-from sqair.datasets.survey import Survey, survey
+from sqair.datasets.survey import Survey, describe, suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.process import set_threads
@@ -86,4 +85,4 @@ def _default(field: Field[Any]) -> Any:
 
 def say(seen: Survey, args: Args) -> str:
     """What a survey saw, and the model that is trained by ``args``, for people."""
-    return describe(seen, args.model)
+    return describe(seen, (args.model, args.train))

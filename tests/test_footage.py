@@ -10,8 +10,7 @@ from conftest import TINY
 from shaking import clip_of, filmed, texture, trembling
 from sqair.datasets.footage import Footage, relit, scene_image, thinned
 from sqair.datasets.images import write_png
-from sqair.datasets.suggest import suggest
-from sqair.datasets.survey import survey
+from sqair.datasets.survey import suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.frames import Fit

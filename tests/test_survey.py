@@ -11,8 +11,7 @@ import pytest
 from shaking import clip_of, filmed, texture, trembling
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import get_recipe
-from sqair.datasets.suggest import describe, suggest
-from sqair.datasets.survey import Survey, survey
+from sqair.datasets.survey import Survey, describe, suggest, survey
 from sqair.errors import UserError
 from sqair.scripts.footage import stabilised
 
@@ -36,7 +35,7 @@ def patch(scene: np.ndarray, side: int, levels: float, length: int = 24, noise: 
 
 
 def said(seen: Survey) -> str:
-    return describe(seen, suggest(seen)[0])
+    return describe(seen, suggest(seen))
 
 
 @pytest.mark.parametrize("pixels", [0.5, 1.0])

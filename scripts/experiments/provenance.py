@@ -20,7 +20,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "model": ("sqair.trainer", "sqair.tracker"),
     "data": ("sqair.datasets.generate",),
     "scores": ("sqair.eval.mot", "sqair.eval.floor"),
-    "footage": ("sqair.datasets.suggest", "sqair.datasets.footage"),
+    "footage": ("sqair.datasets.survey", "sqair.datasets.footage"),
 }
 """What the scores of a model depend on, and the modules that it is made of: these and all that they import."""
 PLUMBING = {
