@@ -7,7 +7,6 @@ where that refuses a file: both decode with FFmpeg, so that there is nothing to 
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -20,7 +19,7 @@ from av.stream import Discard, Disposition
 
 from sqair.datasets.clip import DEFAULT_FPS
 from sqair.datasets.depth import SAMPLED
-from sqair.datasets.timing import Steps, Timing
+from sqair.datasets.timing import Steps, Timing, seconds_of
 
 NO_VIDEO = {"tty", "concat", "hls", "image2", "lavfi", "sdp"}
 """FFmpeg makes films of pages of text, and reads lists of other files: none of these is a file of video."""
@@ -154,7 +153,7 @@ class Film:
         stream, container = self.stream, self._container
         begins = Fraction(container.start_time or 0, av.time_base)
         alone = all(other.index == stream.index or other.type not in TIMED for other in container.streams)
-        tagged = _seconds(stream.metadata.get("DURATION", ""))
+        tagged = seconds_of(stream.metadata.get("DURATION", ""))
         if tagged is not None and not alone:
             return float(tagged - begins)
         if stream.duration is not None and stream.time_base is not None:
@@ -293,9 +292,3 @@ class Film:
             return bool(bytes(packet)[0] & 0x10)
         dropped = self._codec == "mpeg4" and packet.size <= DROPPED and not self._decoder.has_b_frames
         return not (packet.is_discard or dropped)
-
-
-def _seconds(text: str) -> Fraction | None:
-    """The ``HH:MM:SS.fraction`` that Matroska has for the end of a stream; None if that is not what it is."""
-    parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", text)
-    return None if parts is None else 3600 * int(parts[1]) + 60 * int(parts[2]) + Fraction(parts[3])

@@ -15,6 +15,7 @@ The one rule, for every kind of file:
 from __future__ import annotations
 
 import heapq
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -150,3 +151,9 @@ class Clock:
         self._ticks += step
         tick = self.timing.tick
         return self._number, float(self._ticks * tick.numerator / tick.denominator)
+
+
+def seconds_of(text: str) -> Fraction | None:
+    """The ``HH:MM:SS.fraction`` that Matroska has for the end of a stream; None if that is not what it is."""
+    parts = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", text)
+    return None if parts is None else 3600 * int(parts[1]) + 60 * int(parts[2]) + Fraction(parts[3])
