@@ -213,7 +213,7 @@ FAULTS: dict[str, tuple[Check, dict[str, tuple[str, str]]]] = {
         {
             "sign": ("- self.kl_presence(total)", "+ self.kl_presence(total)"),
             "sum for mean": ("self.kl_presence(total)).mean()", "self.kl_presence(total)).sum()"),
-            "weight forgotten": ("r.weight * (concrete", "(concrete"),
+            "weight forgotten": ("r.proposal.weight * log_ratio", "log_ratio"),
             "softness cut": ("soft * (soft > _FAINTEST)", "soft.detach() * (soft > _FAINTEST)"),
         },
     ),
@@ -260,11 +260,11 @@ def test_the_checks_find(name: str, fault: str, monkeypatch: pytest.MonkeyPatch)
 
 TWIN_FAULTS = [
     ("relax", "net forgotten", "+ self.unit * self.net(seen)[:, 0]", ""),
-    ("relax", "net sees the bit", "rows.posterior.encoding.detach()", "rows.posterior.encoding * rows.pres[:, None]"),
-    ("relax", "sign of the KL", "- soft * rows.kl.detach()", "+ soft * rows.kl.detach()"),
+    ("relax", "net sees the bit", "encoding.detach()", "encoding * rows.pres[:, None]"),
+    ("relax", "sign of the KL", "- soft * rows.evidence.kl.detach()", "+ soft * rows.evidence.kl.detach()"),
     ("relax", "sum for mean", "loss / bound.shape[1]", "loss"),
     ("concrete_local", "sign", "loss - (slope * rows.q_logit).sum()", "loss + (slope * rows.q_logit).sum()"),
-    ("concrete_local", "missing KL", "gain_at(soft) - soft * kl", "gain_at(soft)"),
+    ("concrete_local", "missing KL", "evidence.at(soft) - soft * evidence.kl.detach()", "evidence.at(soft)"),
     ("concrete_local", "temperature forgotten", "torch.sigmoid(z / temperature)", "torch.sigmoid(z)"),
     ("concrete_local", "sum for mean", "loss / len(total.elbo)", "loss"),
     ("nvil_paper", "KL differentiated as well", "return fixed, (fixed", "return fixed - total.kl_presence, (fixed"),

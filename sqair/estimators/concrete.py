@@ -74,10 +74,7 @@ class Concrete(Annealed):
         """log q(y) - log p(y) of the relaxed presences, each counted by the weight of its row, ``[B]``."""
         temperature = self.relaxed.temperature
         ratio = [
-            r.proposal.weight
-            * (
-                concrete_log_prob(y, r.q_logit, temperature) - concrete_log_prob(y, r.proposal.p_logit, temperature)
-            )
+            r.proposal.weight * log_ratio(y, r.q_logit, r.proposal.p_logit, temperature)
             for r, y in zip(total.rows, self.relaxed.odds, strict=True)
         ]
         return total.clip_sum(ratio) - total.log_p_nothing
@@ -94,6 +91,11 @@ class ConcreteHard(Concrete):
 
     def kl_presence(self, total: Terms) -> Tensor:
         return total.kl_presence
+
+
+def log_ratio(odds: Tensor, q_logit: Tensor, p_logit: Tensor, temperature: float) -> Tensor:
+    """log q - log p ``[M]`` of relaxed presences at ``odds [M]``."""
+    return concrete_log_prob(odds, q_logit, temperature) - concrete_log_prob(odds, p_logit, temperature)
 
 
 def concrete_log_prob(odds: Tensor, logit: Tensor, temperature: float) -> Tensor:
