@@ -136,8 +136,9 @@ def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if not isinstance(data, Recipe | np.ndarray):
         seen = survey(training_clips(_paths(data)))
-        print(describe(seen, suggest(seen)), flush=True)
-        return *suggest(seen), stabilised(seen)
+        suggested = suggest(seen)
+        print(describe(seen, suggested), flush=True)
+        return *suggested, stabilised(seen)
     height, width, channels = _canvas(data)
     return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
 

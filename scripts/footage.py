@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from sqair.camera import Stabilise
-from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
@@ -19,6 +17,7 @@ from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.process import set_threads
 from sqair.scripts.train import Args
+from sqair.scripts.yaml_flags import changed
 
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|udp|tcp)://", re.IGNORECASE)
 
@@ -70,17 +69,6 @@ def look_at(
 def stabilised(seen: Survey) -> Stabilise:
     """Whether frames are to be put where the scene is."""
     return "auto" if seen.trembling else "off"
-
-
-def changed(config: ModelConfig | TrainConfig) -> dict[str, Any]:
-    """What is not the default in a configuration, by name, as in a YAML file."""
-    told = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != _default(f)}
-    stages = told.get("stages")
-    return told if stages is None else {**told, "stages": [f"{s.length}x{s.steps}x{s.clips}" for s in stages]}
-
-
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def say(seen: Survey, args: Args) -> str:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqair.config import ModelConfig
-from sqair.datasets.recipes import Recipe, get_recipe
+from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
-from sqair.scripts.yaml_flags import flag_words, read_flags, setting_names
+from sqair.scripts.yaml_flags import changed, flag_words, read_flags, setting_names
 
 if TYPE_CHECKING:
     from sqair.datasets.survey import Survey
@@ -74,7 +73,7 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
         seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words), stabilise)
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
-        words = [*flag_words({"data": _settings(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
+        words = [*flag_words({"data": changed(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]
     return words, seen
 
 
@@ -131,9 +130,3 @@ def _run_config(output: str | None) -> Path | None:
     if not path.is_file():
         raise UserError(f"there is no run to resume in {output}: it has no config.yaml")
     return path
-
-
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What ``recipe`` says that is not the default."""
-    changed = (f for f in fields(recipe) if f.name != "name" and getattr(recipe, f.name) != f.default)
-    return {f.name: getattr(recipe, f.name) for f in changed}

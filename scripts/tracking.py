@@ -104,7 +104,7 @@ def check_fps(fps: float | None) -> None:
 
 def say_unfinished(name: str, model: SQAIR) -> None:
     """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
-    if model.trained is not None and is_unfinished(model):
+    if model.trained is not None and is_unfinished(model.trained):
         print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
 
 

@@ -10,7 +10,7 @@ import contextlib
 import difflib
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -70,6 +70,18 @@ def flag_words(settings: Mapping[str, Any], args_type: type, source: str) -> lis
             raise UserError(f"{source}: unknown key {key!r}" + (f"; is {near[0]!r} meant?" if near else ""))
         words += _leaf_words(key, value, leaves[key], source)
     return words
+
+
+def changed(config: Any) -> dict[str, Any]:
+    """What is not the default in a dataclass of settings, by name, as in a YAML file; a ``name`` has no default."""
+    said = ((f, getattr(config, f.name)) for f in fields(config) if f.name != "name")
+    told = {f.name: value for f, value in said if value != _default(f)}
+    stages = told.get("stages")
+    return told if stages is None else {**told, "stages": [f"{s.length}x{s.steps}x{s.clips}" for s in stages]}
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 def setting_names(args_type: type) -> list[str]:

@@ -86,7 +86,7 @@ class Pretrained(nn.Module):
             return cls._of(_read(folder)).to(device).eval()
         saved = None if _weights_in(path) is None else _read_replaced(path)
         going = None
-        if saved is None or _is_unfinished(saved.card.trained):
+        if saved is None or is_unfinished(saved.card.trained):
             try:
                 going = training_of(checkpoint)
             except UserError:
@@ -160,19 +160,15 @@ def save_weights(folder: str | Path, model: Pretrained, info: dict[str, Any], *,
     write_folder(folder, {TENSORS: data, CONFIG: text.encode()})
 
 
-def is_unfinished(model: Pretrained) -> bool:
-    """Whether ``model`` is of a training that has not come to its end."""
-    return _is_unfinished(model.trained)
+def is_unfinished(trained: tuple[int, int] | None) -> bool:
+    """Whether a training has not come to its end, of ``Pretrained.trained``."""
+    return trained is not None and trained[0] < trained[1]
 
 
 def is_finished(run: str | Path) -> bool:
     """Whether the run in the folder ``run`` has come to its end, so that its weights are its last."""
     folder = Path(run)
-    return _weights_in(folder) is not None and not _is_unfinished(_read_replaced(folder).card.trained)
-
-
-def _is_unfinished(trained: tuple[int, int] | None) -> bool:
-    return trained is not None and trained[0] < trained[1]
+    return _weights_in(folder) is not None and not is_unfinished(_read_replaced(folder).card.trained)
 
 
 def weights_files(folder: str | Path) -> list[Path]:
