@@ -19,6 +19,7 @@ from sqair.datasets.images import to_channels
 from sqair.datasets.pixels import Pixels
 from sqair.datasets.timing import Clock, Timing
 from sqair.errors import UserError
+from sqair.process import keep_freed_memory
 
 STREAMS = ("http", "https", "rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp")
 """What stands before :// of a source that is a stream; anything else is a path, whatever colons it has."""
@@ -57,6 +58,7 @@ class _Reading:
         yield image
 
     def frames(self, pictures: Iterator[Picture], timing: Timing) -> Iterator[Frame]:
+        keep_freed_memory()  # FFmpeg makes every frame anew
         clock, pixels = Clock(timing), Pixels()
         for frame, stamp, missed in pictures:
             yield Frame(self.image(pixels(frame)), *clock.tell(stamp, missed))

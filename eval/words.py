@@ -44,3 +44,8 @@ def better(keys: Iterable[str]) -> dict[str, bool]:
     """By heading, whether more of a score is better; scores that are neither are left out."""
     known = (key for key in keys if key in COLUMNS)
     return {COLUMNS[key]: key in MORE_IS_BETTER for key in known if key in MORE_IS_BETTER | LESS_IS_BETTER}
+
+
+def percent(value: float) -> str:
+    """A part of 1 as ``99%``, rounded down: all is only what is all."""
+    return f"{int(100 * value + 1e-9)}%"

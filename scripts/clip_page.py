@@ -16,7 +16,7 @@ from sqair.eval.mot import score
 from sqair.eval.report import Picture, Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.timeline import NARROW, WIDTH, timeline
-from sqair.eval.words import MEANINGS
+from sqair.eval.words import MEANINGS, percent
 from sqair.files.mot_rows import Rows
 from sqair.scripts.report import Args
 from sqair.scripts.witness import Moment, Witness, framed
@@ -85,9 +85,9 @@ def headline(tracks: Tracks, length: int, scores: Mapping[str, float] | None = N
         found = f"**{count(ids, 'object')}** {through}, {each:.1f} in a frame on average."
     if scores is None:
         return found
-    good = f" {scores['recall']:.0%} of the objects in the ground truth were found"
+    good = f" {percent(scores['recall'])} of the objects in the ground truth were found"
     if scores["precision"] == scores["precision"]:
-        good += f", and {scores['precision']:.0%} of the boxes are right"
+        good += f", and {percent(scores['precision'])} of the boxes are right"
     return f"{found}{good}: MOTA {scores['mota']:.3f}, IDF1 {scores['idf1']:.3f}, where 1 is perfect."
 
 

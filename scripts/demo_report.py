@@ -21,7 +21,7 @@ from sqair.datasets.staging import staged
 from sqair.datasets.video_out import write_video
 from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
-from sqair.eval.words import better, terms
+from sqair.eval.words import better, percent, terms
 from sqair.model import SQAIR
 from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
 from sqair.scripts.pictures import spread, stack, strip, to_image
@@ -125,9 +125,9 @@ def _headline(scores: Scores, cpu: float) -> str:
     of, clips = scores.overall, count(len(scores.clips), "clip")
     minutes = f"{cpu / 60:.1f} minutes" if cpu >= 60 else count(round(cpu), "second")
     return (
-        f"After {minutes} of training on one processor core, without any labels, it found **{of['recall']:.0%} of the "
-        f"objects** in {clips} that it had never seen, got their number right in {of['count_accuracy']:.0%} of the "
-        f"frames, and changed an id {count(int(of['switches']), 'time')}."
+        f"After {minutes} of training on one processor core, without any labels, it found "
+        f"**{percent(of['recall'])} of the objects** in {clips} that it had never seen, got their number right in "
+        f"{percent(of['count_accuracy'])} of the frames, and changed an id {count(int(of['switches']), 'time')}."
     )
 
 

@@ -13,7 +13,7 @@ from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
 from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS
-from sqair.eval.words import MEANINGS, better, terms
+from sqair.eval.words import MEANINGS, better, percent, terms
 
 NASTY = "</title><script>alert('x')</script>\" onload=\"x & y"
 VOID = {"meta", "img", "br", "hr", "link", "input", "source"}
@@ -229,3 +229,7 @@ def test_browser_shows_pictures_and_plays_video(tmp_path):
     picture = encode_png(blue.repeat(4, 0).repeat(4, 1))
     page = Report("Sample").video((tmp_path / "a.mp4").read_bytes()).figure(picture).to_html()
     browse(page, {"image blue", "video green"}, tmp_path)
+
+
+def test_all_is_only_what_is_all() -> None:
+    assert [percent(part) for part in (1.0, 0.9951, 0.29, 0.0)] == ["100%", "99%", "29%", "0%"]
