@@ -47,5 +47,5 @@ def better(keys: Iterable[str]) -> dict[str, bool]:
 
 
 def percent(value: float) -> str:
-    """A part of 1 as ``99%``, rounded down: all is only what is all."""
-    return f"{int(100 * value + 1e-9)}%"
+    """A part of 1, such as ``99%``: all of it is said only of all."""
+    return "99%" if 0.99 < value < 1 else f"{value:.0%}"
