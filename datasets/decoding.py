@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.codec.context import CodecContext
@@ -39,6 +39,8 @@ DECODED = 60
 """Frames from a key frame to a place that is looked for, at most."""
 FROM_ZERO = ("matroska,webm", "asf")
 """Containers whose duration counts from time 0, which may be before their first frame."""
+FORGIVING: dict[str, Any] = {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+"""PyAV before 19 refuses a file one of whose titles or comments is not UTF-8, unless it is told not to."""
 TIMED = ("audio", "subtitle")
 """Streams that may last longer than the video."""
 ROUNDED = Fraction(1, 1000)
@@ -92,10 +94,10 @@ class Film:
         self.live = "://" in address
         if self.live:
             options = {"rtsp_transport": "tcp"} if address.lower().startswith("rtsp") else {}
-            self._container = av.open(address, options=options, timeout=STREAM_WAIT, metadata_errors="replace")
+            self._container = av.open(address, options=options, timeout=STREAM_WAIT, **FORGIVING)
         else:
             options = {"protocol_whitelist": "file"}
-            self._container = av.open(f"file:{address}", options=options, metadata_errors="replace")
+            self._container = av.open(f"file:{address}", options=options, **FORGIVING)
         try:
             self.stream = self._choose()
             self._decoder = self._open_decoder()

@@ -28,7 +28,7 @@ COMMANDS = {
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
 EXPERIMENTS = (
-    "ablation", "backgrounds", "bars", "canary", "estimators", "faults", "memory", "mutants", "pairs", "pets",
+    "ablation", "backgrounds", "bars", "canary", "estimators", "faults", "gpu", "memory", "mutants", "pairs", "pets",
     "picture", "replay", "restarts", "shapes",
 )  # fmt: skip
 USAGE = 2
@@ -93,6 +93,12 @@ def run(command: str, words: Sequence[str] | None = None) -> int:
             raise
         _drop_output()
         print(f"error: {error.strerror}: {error.filename or 'the output of this command'}", file=sys.stderr)
+        return USAGE
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for its name
+            raise
+        fewer = "fewer clips at a time in --train.stages, or " if command == "train" else ""
+        print(f"error: the memory of the GPU is full: {fewer}--device cpu", file=sys.stderr)
         return USAGE
     return 0
 

@@ -9,7 +9,6 @@ from itertools import islice, tee
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from sqair.datasets.clip import ClipSource, TruncatedClip
@@ -50,7 +49,7 @@ def write_pages(args: Args) -> None:
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
     claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _check_truth(args, clips, truths)
-    model = SQAIR.from_pretrained(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = SQAIR.from_pretrained(args.model, args.device)
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
     say_other_range(clips, model)

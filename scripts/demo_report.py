@@ -219,7 +219,7 @@ def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, f
         "## How it was made\n\n"
         f"- seed {demo.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}, NumPy {np.__version__}\n"
-        f"- {_processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {_device()}\n"
+        f"- {_processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {_device(demo.device)}\n"
         f"- the demo took {count(round(wall), 'second')}, {cpu:.0f} seconds of a core for training and {process:.0f} "
         "in all\n"
         f"- frames tracked per second: {speed}"
@@ -237,8 +237,8 @@ def _processor() -> str:
     return (named or [platform.processor() or platform.machine()])[0]
 
 
-def _device() -> str:
-    return f"{torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no GPU"
+def _device(used: str) -> str:
+    return torch.cuda.get_device_name() if used == "cuda" else "no GPU"
 
 
 def _column(lines: Sequence[dict], key: str) -> list[float]:

@@ -62,7 +62,7 @@ def track(args: Args) -> float:
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, entries)
-    model = SQAIR.from_pretrained(args.model, args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model = SQAIR.from_pretrained(args.model, args.device)
     check_sizes(clips, model.config)
     say_unfinished(args.model, model)
     say_other_range(clips, model)

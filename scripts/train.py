@@ -97,8 +97,8 @@ class Args:
     """Go on from the checkpoint in the output folder, bit for bit as if the run had not been stopped."""
     overwrite: bool = False
     """Replace the run in the output folder; other files in it stay, and so does whatever is read."""
-    device: Literal["cpu", "cuda"] | None = None
-    """Where to compute; by default on a GPU if there is one."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to compute; a GPU is faster with hundreds of clips at a time only."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
     validate_every: int = 150

@@ -57,7 +57,7 @@ class Session:
 
     def __init__(self, args: Args) -> None:
         self.args = args
-        self.device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(args.device)
         self.run = RunFolder(args.output, settings(args))
         source, clips, self.footage = open_data(args)
         self.trainer = Trainer(args.model, args.train, source, self.device)

@@ -226,6 +226,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
+            "device": self.device.type,
             "step": self.step,
             "next_clip": self.next_clip,
             "object_nats": self.object_nats,
@@ -243,7 +244,7 @@ class Trainer:
                 raise TrainingError(f"step {self.step}: {name} is not finite; lower --train.learning-rate")
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restores what ``state_dict`` gave.
+        """Restores what ``state_dict`` gave, be it on another device: then random numbers go on as others.
 
         Raises:
             UserError: the state is that of another model or estimator, such as one of an earlier version.
@@ -256,8 +257,11 @@ class Trainer:
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
         self.step, self.next_clip = state["step"], state["next_clip"]
+        if state.get("device", self.device.type) == self.device.type:
+            self.generator.set_state(state["generator"])
+        else:  # another kind of device draws other numbers
+            self.generator.manual_seed(self.config.seed + self.step)
         self.object_nats, self.model.price = state["object_nats"], state["price"]
         self.found = state["found"]
         self.estimator.load_state_dict(state["estimator"])

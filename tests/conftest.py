@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # sqair experiments gpu is the test of GPUs; they differ in rounding
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 

@@ -288,6 +288,30 @@ def test_no_gpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--device cuda" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_on_another_device(whole: Path, tmp_path: Path) -> None:
+    """Its generator is of another kind there, of which a state is of no use."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    path = run / "checkpoint.pt"
+    state = load_checkpoint(path)
+    state["trainer"] |= {"step": 3, "device": "cuda", "generator": torch.zeros(16, dtype=torch.uint8)}
+    save_checkpoint(path, state)
+    assert cli.run("train", ["--resume", "--output", str(run)]) == 0
+    assert load_checkpoint(path)["trainer"]["device"] == "cpu"
+
+
+def test_a_gpu_without_memory_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Trainer) -> dict[str, float]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "train_step", full)
+    assert cli.run("train", words_of(tmp_path / "run")) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == "error: the memory of the GPU is full: fewer clips at a time in --train.stages, or --device cpu"
+
+
 @pytest.mark.parametrize("damage", ["cut short", "damaged"])
 def test_a_spoiled_checkpoint_is_refused(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str

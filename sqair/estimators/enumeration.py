@@ -33,11 +33,11 @@ class Scripted(Explored):
 
     def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
         clip = proposal.objects.clip
-        column = rank_in_clip(clip, -torch.arange(len(clip), dtype=torch.float64))
+        column = rank_in_clip(clip, -torch.arange(len(clip), dtype=torch.float64, device=clip.device))
         if proposal.round:
             column = torch.full_like(clip, self.slots + proposal.round - 1)
         particle = particle_of(clip, evidence.clips, len(self.outcomes))
-        return self.outcomes[particle, self.frame, column].to(evidence.gain)
+        return self.outcomes.to(evidence.gain)[particle, self.frame, column]
 
     def carry(self, objects: Objects, unit: Tensor) -> Objects:
         self.frame += 1
