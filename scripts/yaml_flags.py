@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -18,21 +18,6 @@ import tyro
 import yaml
 
 from sqair.errors import UserError
-
-
-def with_config(words: Sequence[str], args_type: type, flag: str = "--config") -> list[str]:
-    """``words`` with those of the YAML file that ``flag`` names put first; unchanged without ``flag``.
-
-    Raises:
-        UserError: see ``read_flags``.
-    """
-    path = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == flag and following:
-            path = following
-        elif word.startswith(f"{flag}="):
-            path = word.partition("=")[2]
-    return list(words) if path is None else [*read_flags(path, args_type), *words]
 
 
 def read_flags(path: str | Path, args_type: type) -> list[str]:

@@ -19,7 +19,7 @@ import tyro
 from sqair.errors import UserError
 from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
-from sqair.scripts.yaml_flags import flag_words, read_flags, with_config
+from sqair.scripts.yaml_flags import flag_words, read_flags
 from sqair.tracks import Tracks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -370,17 +370,6 @@ def test_what_is_typed_wins_over_the_file(tmp_path: Path) -> None:
     text = "name: file\ncareful: false\ntrain:\n  widths: [9]\n  fast: true\n"
     words = ["--name", "typed", "--careful", "--train.widths", "1", "2", "3", "--train.no-fast"]
     assert parse(text, tmp_path, *words) == Args("typed", train=Inner(widths=(1, 2, 3)))
-
-
-@pytest.mark.parametrize("form", [["--config", "{}"], ["--config={}"]])
-def test_the_file_is_the_one_that_config_names(tmp_path: Path, form: list[str]) -> None:
-    path = tmp_path / "c.yaml"
-    path.write_text("limit: 9\n")
-    words = [word.format(path) for word in form]
-    assert with_config(["--name", "y", *words], Args) == ["--limit=9", "--name", "y", *words]
-    for unchanged in (["--name", "y"], ["--config"]):
-        assert with_config(unchanged, Args) == unchanged
-    assert tyro.cli(Args, args=with_config(words, Args)) == Args(limit=9, config=path)
 
 
 @pytest.mark.parametrize(

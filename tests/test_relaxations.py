@@ -247,6 +247,14 @@ def test_concrete_goes_on_in_the_model_with_the_local_gain() -> None:
     assert error_of < 0.1 * abs(float(exact))
 
 
+@pytest.mark.parametrize("name", ["concrete", "concrete_hard", "concrete_local"])
+def test_every_loss_is_a_step_towards_the_coolest(name: str) -> None:
+    estimator, model, frames = make_estimator(name, TINY), tiny_model(), spots(TINY, 1, 2)
+    for steps in (1, 2):
+        estimator(Terms(model(frames, estimator.inference(Sampled(seeded(0)), 1))), frames, 1)
+        assert estimator.state_dict()["steps"] == steps
+
+
 def test_the_temperature_falls() -> None:
     estimator = make_estimator("concrete_local", TINY)
     assert isinstance(estimator, ConcreteLocal)

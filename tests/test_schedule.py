@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from conftest import TINY
 from sqair import schedule
-from sqair.config import Stage, TrainConfig
+from sqair.config import ModelConfig, Stage, TrainConfig
+from sqair.scripts.presets import PRESETS
 from sqair.trainer import Trainer
 
+SETTINGS = Path(__file__).parent / "golden" / "settings.json"
 CONFIG = TrainConfig(
     stages=(Stage(1, 60, 8), Stage(2, 30, 4), Stage(3, 10, 2)), learning_rate=0.01, final_rate=0.05, price=(0.5, 0.1),
     price_steps=40, bold_steps=20, exploration=0.4, crowd_dropout=0.3, discovery_dropout=0.25, jitter=0.2,
@@ -68,3 +75,16 @@ def test_the_trainer_follows_it() -> None:
         groups = {bool(group.get("last")): group["lr"] for group in trainer.optimizer.param_groups}
         assert groups[False] == pytest.approx(rate) and groups[True] == pytest.approx(rate * min(1, step / 5))
         assert told["price"] == pytest.approx(100 * schedule.price(config, step))
+
+
+def test_the_defaults_are_those_that_the_tables_were_made_with() -> None:
+    """golden/settings.json is written by ``python tests/test_schedule.py``, with the tables that depend on it."""
+    assert json.loads(SETTINGS.read_text()) == defaults()
+
+
+def defaults() -> dict[str, Any]:
+    return json.loads(json.dumps({"model": asdict(ModelConfig()), "train": asdict(TrainConfig()), "presets": PRESETS}))
+
+
+if __name__ == "__main__":
+    SETTINGS.write_text(json.dumps(defaults(), indent=1) + "\n")
