@@ -51,7 +51,7 @@ class Look:
         motion: how its camera moved; pan: how far it went, pixels of the canvas, if it is far.
         colour: whether it is in colour.
         noise: standard deviation of what does not move, of 1; least: difference from which something is seen, of 1.
-        scene: uint8 ``[h, w, C]``.
+        scene: uint8 ``[h, w, C]``; plain: whether that is one colour, which most pixels of all frames have.
         smallest: pixels of the smallest blob that counts.
         blobs: of each frame those that count.
         extremes: what else was measured.
@@ -65,6 +65,7 @@ class Look:
     noise: float
     least: float
     scene: np.ndarray
+    plain: bool
     smallest: float
     blobs: list[list[Blob]]
     extremes: Extremes

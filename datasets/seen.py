@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scenes = Literal["one", "own", "black"]
+Scenes = Literal["one", "own", "black", "plain", "gradual"]
 
 SHORTEST = 5
 """Frames from which a clip is looked at."""
@@ -33,7 +33,7 @@ class Survey:
         turning: clips of which it turns or zooms; turn: by how much at the corners, median of these.
         panning: clips of which it pans.
         steadied: whether these clips are put where their scene is, so that all of the above is about what is left.
-        scenes: whether the clips show one scene, each its own, or things on black.
+        scenes: whether the clips show one scene, each its own, or things on black, on plain colours or gradual ones.
     """
 
     size: tuple[int, int]

@@ -47,6 +47,8 @@ PRICE, TRACKING = (0.25, 0.06), 0.1
 """Prices at the start and the end of training, and for tracking, as shares of what a thing is worth. Training ends
 lower than on moving MNIST, since things are worth from a third to thrice the typical; tracking is dearer, as there is
 more in a film that is no thing."""
+BEHIND = {"black": "plain", "plain": "plain", "gradual": "smooth"}
+"""What lies behind things in sets of clips; grey things on black are taken for light."""
 EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
 """What is accepted that the decoder cannot draw yet, and rejected beside a thing that it is a part of."""
 
@@ -59,14 +61,16 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     size = scale * side
     std = _within(STD * seen.contrast / CONTRAST, (max(QUIET * seen.noise, DIMMEST), STD))
     slots = int(_within(wanted_slots(seen), SLOTS))
-    black = seen.scenes == "black"
+    behind = BEHIND.get(seen.scenes, "still")
+    if seen.scenes == "black" and not seen.colour:
+        behind = "none"
     model = ModelConfig(
         height=round(scale * seen.size[0]),
         width=round(scale * seen.size[1]),
         channels=3 if seen.colour else 1,
         fit=True,
-        objects="light" if black else "opaque",
-        background="none" if black else "still",
+        objects="light" if behind == "none" else "opaque",
+        background=behind,
         background_change=CHANGE,
         slots=slots,
         first_steps=slots,
@@ -77,7 +81,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         context=round(CONTEXT * size, 1),
         search_margin=round(MARGIN * size, 1),
         max_size=round(scale * max(ROOM[0] * seen.large, ROOM[1] * side), 1),
-        displacement="density" if black else "prices",
+        displacement="prices" if behind == "still" else "density",
         saliency_threshold=round(SALIENCE * std, 4),
     )
     return model, _schedule(seen, worth=seen.energy * scale**2 / (2 * std**2))
@@ -142,7 +146,10 @@ def _remarks(seen: Survey) -> Iterator[str]:
         yield f"warning: {where(seen.panning)}the camera pans: it must stand still; leave these out"
     many = f"{seen.clips} clips of about {seen.length} frames"
     if seen.scenes == "black":
-        yield f"{many} of light things on black, not footage of a scene"
+        what = "things" if seen.colour else "light things"
+        yield f"{many} of {what} on black, not footage of a scene"
+    elif seen.scenes in ("plain", "gradual"):
+        yield f"{many} of things on {seen.scenes} colours, not footage of a scene"
     elif seen.scenes == "own" and seen.length < SHORT and seen.clips > 1:
         yield (
             f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "

@@ -6,17 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from sqair.background import block_levels, lines
 from sqair.camera import Stabilise, panned, steadied
 from sqair.datasets import refused
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
 from sqair.datasets.images import to_channels
 from sqair.datasets.looks import Blob, Look
-from sqair.datasets.seen import SHORTEST, Scenes, Survey
+from sqair.datasets.seen import SHORT, SHORTEST, Scenes, Survey
 from sqair.datasets.suggest import describe, suggest
 from sqair.errors import UserError
+from sqair.plain import most_common
 from sqair.process import threads
 from sqair.steady import FAR
 
@@ -44,6 +47,8 @@ ALIKE = 0.7
 """Share of the picture in which clips of one scene look alike."""
 BLACK = 16
 """Grey levels of what is black."""
+PLAIN, GRADUAL = 0.4, 0.6
+"""Share of the pixels of a short clip that one colour has behind things, and of a scene that straight lines explain."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
 
@@ -88,7 +93,7 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
         len(shaking), float(np.median([m.tremble for m in shaking])) / scale if shaking else 0.0,
         len(turning), float(np.median([m.turn for m in turning])) / scale if turning else 0.0, len(panning),
         stabilise != "off",
-        compare_scenes([look.scene for look in looks]),
+        compare_scenes(looks),
     )  # fmt: skip
 
 
@@ -114,14 +119,15 @@ def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise
     frames = frames if stabilise == "off" else seen
     frames = frames if frames.ndim == 4 else frames[..., None]
     colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
-    scene = scene_image(frames)
-    away = (frames.astype(np.float32) - relit(scene, frames)) / 255
+    scene, plain = scene_of(frames, length)
+    away = (frames.astype(np.float32) - (scene if plain else relit(scene, frames))) / 255
     noise = 1.4826 * float(np.median(np.abs(away)))
     least = max(6 * noise, LEAST / 255)
     found = [find_blobs(image, least) for image in away]
     smallest = max(6.0, SPECK * away[0, ..., 0].size)
     blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
-    return Look(clip, length, motion, pan, colour, noise, least, scene, smallest, blobs, refused.measure(away, found))
+    extremes = refused.measure(away, found)
+    return Look(clip, length, motion, pan, colour, noise, least, scene, plain, smallest, blobs, extremes)
 
 
 def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
@@ -137,12 +143,39 @@ def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
     return found
 
 
-def compare_scenes(scenes: Sequence[np.ndarray]) -> Scenes:
-    """Whether the scenes ``[H, W, C]`` uint8 of clips are black, one, or different ones."""
-    resized = [cv2.resize(scene, (32, 32), interpolation=cv2.INTER_AREA) for scene in scenes]
+def scene_of(frames: np.ndarray, length: int) -> tuple[np.ndarray, bool]:
+    """The scene ``[H, W, C]`` of some frames ``[T, H, W, C]`` of a clip of that ``length``, and whether it is plain.
+
+    What most frames show of a pixel is not the scene where things hardly move in a short clip; a colour that most
+    pixels have is.
+    """
+    images = torch.from_numpy(frames).movedim(-1, 1).float() / 255
+    colour = most_common(images.movedim(1, 0).flatten(1, 2)[None])[0]
+    share = float(((images - colour[:, None, None]).abs().amax(1) < LEAST / 255).float().mean())
+    if length >= SHORT or share < PLAIN:
+        return scene_image(frames), False
+    plain = (255 * colour).round().byte().numpy()
+    return np.broadcast_to(plain, frames.shape[1:]).copy(), True
+
+
+def compare_scenes(looks: Sequence[Look]) -> Scenes:
+    """Whether the scenes of clips are black, one, or different ones, and of these whether they are plain or gradual."""
+    resized = [cv2.resize(look.scene, (32, 32), interpolation=cv2.INTER_AREA) for look in looks]
     small = np.stack([to_channels(scene, 3).astype(np.float32) for scene in resized])
-    if len(scenes) >= MANY and np.median(np.percentile(small, 90, axis=(1, 2, 3))) <= BLACK:
+    if len(looks) >= MANY and np.median(np.percentile(small, 90, axis=(1, 2, 3))) <= BLACK:
         return "black"
+    if len(looks) >= MANY and np.mean([look.plain for look in looks]) > 0.5:
+        return "plain"
     common = np.median(small, 0)
     same = (np.abs(small - common).max(-1) <= LEAST).mean((1, 2))
-    return "one" if np.median(same) >= ALIKE else "own"
+    if np.median(same) >= ALIKE:
+        return "one"
+    return "gradual" if len(looks) >= MANY and _gradual(small) > 0.5 else "own"
+
+
+def _gradual(scenes: np.ndarray) -> float:
+    """Share of the ``scenes [N, h, w, C]`` of which straight lines between the levels of their corners explain most."""
+    images = torch.from_numpy(scenes).movedim(-1, 1)
+    across = lines(2, images.shape[-1])
+    away = (images - across @ block_levels(images, 2, 0.5) @ across.T).abs().amax(1)
+    return float(((away <= LEAST).float().mean((1, 2)) >= GRADUAL).float().mean())

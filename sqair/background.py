@@ -1,9 +1,9 @@
 """The background b of equations (11) and (12): what lies behind all objects.
 
-There are three kinds. ``Smooth`` is g(z_background), with latents on a grid of so few cells that no stroke of an
-object fits between them: that keeps it from explaining objects. ``UpConvolved`` adds detail to it which a network draws
-from those latents. ``Still`` is an image of the scene, the same in all frames but for slow change: what moves is no
-part of it.
+There are four kinds. ``Plain`` (sqair/plain.py) is one colour. ``Smooth`` is g(z_background), with latents on a grid
+of so few cells that no stroke of an object fits between them: that keeps it from explaining objects. ``UpConvolved``
+adds detail to it which a network draws from those latents. ``Still`` is an image of the scene, the same in all frames
+but for slow change: what moves is no part of it.
 """
 
 from __future__ import annotations
@@ -280,6 +280,3 @@ def most_shown(frames: Tensor) -> Tensor:
     typical = torch.stack([agree(frame).sum(0) for frame in frames]).argmax(0, keepdim=True)
     same = agree(frames.gather(0, typical.expand(-1, -1, *frames.shape[2:]))[0])
     return ((frames * same).sum(0) / same.sum(0)).clamp(0, 1)
-
-
-BACKGROUNDS: dict[str, type[Background]] = {"smooth": Smooth, "upconv": UpConvolved, "still": Still}

@@ -83,9 +83,9 @@ class ModelConfig:
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
     discovery_feedback: bool = False
     """The recurrent network sees the latents that it led to, as in AIR; otherwise the frame alone, as in the seed."""
-    background: Literal["none", "smooth", "upconv", "still"] = field(default="none", metadata={"later": True})
-    """What lies behind the objects: nothing; values on a coarse grid with straight lines between them; the same with
-    detail that an up-convolution draws; or an image of the scene, the same in all frames but for slow change."""
+    background: Literal["none", "plain", "smooth", "upconv", "still"] = field(default="none", metadata={"later": True})
+    """What lies behind the objects: nothing; one colour; values on a coarse grid with straight lines between them; the
+    same with detail that an up-convolution draws; or an image of the scene, the same but for slow change."""
     background_change: float = field(default=0.05, metadata={"later": True})
     """Share of the way that the image of a scene moves to what a frame shows of it, where no object is."""
     background_cells: int = field(default=2, metadata={"later": True})

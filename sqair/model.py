@@ -20,7 +20,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sqair.background import BACKGROUNDS, Behind, Still, still_image
+from sqair.background import Background, Behind, Smooth, Still, UpConvolved, still_image
 from sqair.config import ModelConfig
 from sqair.discover import Discovery, Hunt, New
 from sqair.encoder import Appearance, Presence
@@ -31,12 +31,15 @@ from sqair.inference.identity import Absent, seated
 from sqair.life import born, missed, moved
 from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior
+from sqair.plain import Plain
 from sqair.propagate import Propagation
 from sqair.render import log_likelihood
 from sqair.salience import to_retina
 from sqair.scene import Evidence, Proposal, Rows, Scene
 from sqair.state import State, Step
 from sqair.windows import Patches, Windows
+
+BACKGROUNDS: dict[str, type[Background]] = {"plain": Plain, "smooth": Smooth, "upconv": UpConvolved, "still": Still}
 
 
 class SQAIR(Pretrained):
