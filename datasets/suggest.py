@@ -15,6 +15,8 @@ OBJECT = 15.0
 """Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
 LARGEST = 240
 """Longest side of the canvas, pixels: what a step costs grows with it, and what is seen beyond it hardly does."""
+NEARLY = 0.7
+"""Scale from which clips of a set are left as they are: what is gained is less than what is lost between pixels."""
 SMALLEST = 48
 """Shortest side of the canvas, pixels, where frames are no smaller: windows have room."""
 STD, CONTRAST = 0.3, 0.8
@@ -58,10 +60,12 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     side = math.sqrt(seen.height * seen.width)
     scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
     scale = min(1.0, max(scale, SMALLEST / min(seen.size)))
+    behind = BEHIND.get(seen.scenes, "still")
+    if behind != "still" and scale > NEARLY:
+        scale = 1.0
     size = scale * side
     std = _within(STD * seen.contrast / CONTRAST, (max(QUIET * seen.noise, DIMMEST), STD))
     slots = int(_within(wanted_slots(seen), SLOTS))
-    behind = BEHIND.get(seen.scenes, "still")
     if seen.scenes == "black" and not seen.colour:
         behind = "none"
     model = ModelConfig(

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from sqair.background import block_levels, lines
-from sqair.camera import Stabilise, panned, steadied
+from sqair.camera import Motion, Stabilise, panned, steadied
 from sqair.datasets import refused
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
@@ -113,21 +113,24 @@ def _looks(clips: Sequence[ClipSource], size: tuple[int, int], stabilise: Stabil
 
 def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise) -> Look:
     """What is seen in some frames ``[T, h, w]`` or ``[T, h, w, C]`` of a clip."""
-    _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
-    pan = motion.reach if motion.pans else panned(frames) if motion.lost > LOST else 0.0
-    pan = pan if pan > FAR * max(frames.shape[1:3]) else 0.0
-    frames = frames if stabilise == "off" else seen
+    plain = None if length >= SHORT else plain_scene(frames if frames.ndim == 4 else frames[..., None])
+    pan, motion = 0.0, Motion(frames.shape[1:3], told=False)
+    if plain is None:  # before one colour only things move
+        _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
+        pan = motion.reach if motion.pans else panned(frames) if motion.lost > LOST else 0.0
+        pan = pan if pan > FAR * max(frames.shape[1:3]) else 0.0
+        frames = frames if stabilise == "off" else seen
     frames = frames if frames.ndim == 4 else frames[..., None]
     colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
-    scene, plain = scene_of(frames, length)
-    away = (frames.astype(np.float32) - (scene if plain else relit(scene, frames))) / 255
+    scene = scene_image(frames) if plain is None else plain
+    away = (frames.astype(np.float32) - (relit(scene, frames) if plain is None else scene)) / 255
     noise = 1.4826 * float(np.median(np.abs(away)))
     least = max(6 * noise, LEAST / 255)
     found = [find_blobs(image, least) for image in away]
     smallest = max(6.0, SPECK * away[0, ..., 0].size)
     blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
     extremes = refused.measure(away, found)
-    return Look(clip, length, motion, pan, colour, noise, least, scene, plain, smallest, blobs, extremes)
+    return Look(clip, length, motion, pan, colour, noise, least, scene, plain is not None, smallest, blobs, extremes)
 
 
 def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
@@ -143,19 +146,18 @@ def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
     return found
 
 
-def scene_of(frames: np.ndarray, length: int) -> tuple[np.ndarray, bool]:
-    """The scene ``[H, W, C]`` of some frames ``[T, H, W, C]`` of a clip of that ``length``, and whether it is plain.
+def plain_scene(frames: np.ndarray) -> np.ndarray | None:
+    """An image ``[H, W, C]`` of the colour behind things in the ``frames [T, H, W, C]`` of a short clip; None if there
+    is no such colour.
 
-    What most frames show of a pixel is not the scene where things hardly move in a short clip; a colour that most
-    pixels have is.
+    What most frames show of a pixel is not the scene where things hardly move in a short clip.
     """
     images = torch.from_numpy(frames).movedim(-1, 1).float() / 255
     colour = most_common(images.movedim(1, 0).flatten(1, 2)[None])[0]
     share = float(((images - colour[:, None, None]).abs().amax(1) < LEAST / 255).float().mean())
-    if length >= SHORT or share < PLAIN:
-        return scene_image(frames), False
-    plain = (255 * colour).round().byte().numpy()
-    return np.broadcast_to(plain, frames.shape[1:]).copy(), True
+    if share < PLAIN:
+        return None
+    return np.broadcast_to((255 * colour).round().byte().numpy(), frames.shape[1:]).copy()
 
 
 def compare_scenes(looks: Sequence[Look]) -> Scenes:
