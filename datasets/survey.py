@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -51,6 +52,8 @@ PLAIN, GRADUAL = 0.4, 0.6
 """Share of the pixels of a short clip that one colour has behind things, and of a scene that straight lines explain."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
+TYPICAL = 0.4
+"""Share of the blobs of sets, those of most alike areas, that are: in crowds most are groups, which are all unlike."""
 
 
 def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey:
@@ -75,12 +78,17 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
         raise refused.too_little(looks, 1 / scale)
     sides = np.array([blob.sides for blob in found], dtype=np.float64) / scale
     area = sides.prod(1)
-    low, high = np.percentile(area, ALONE)
+    scenes = compare_scenes(looks)
+    crowds = scenes in ("black", "plain", "gradual")
+    low, high = most_alike(area) if crowds else np.percentile(area, ALONE)
     alone = (low <= area) & (area <= high)
     single = sides[alone]
     if np.median(area) > LARGEST_SHARE * height * width:
         raise refused.too_large(looks, float(np.median(area)) / (height * width), LARGEST_SHARE)
-    counts = [len(blobs) for look in looks for blobs in look.blobs]
+    counts = np.array([len(blobs) for look in looks for blobs in look.blobs], dtype=np.float64)
+    if crowds:  # a blob is so many as its pixels are
+        pixels = float(np.median(np.array([blob.area for blob in found])[alone]))
+        counts = np.maximum(counts, [sum(b.area for b in blobs) / pixels for look in looks for blobs in look.blobs])
     energy = np.array([blob.energy for blob in found])[alone] / scale**2
     shaking = [look.motion for look in looks if look.motion.trembles]
     turning = [look.motion for look in looks if look.motion.turns]
@@ -88,49 +96,62 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
         (height, width), any(look.colour for look in looks), noise,
         float(np.median([blob.contrast for blob in found])), float(np.percentile(counts, 95)), float(np.mean(counts)),
         float(np.median(single[:, 1])), float(np.median(single[:, 0])), float(np.median(energy)),
-        float(np.percentile(sides.max(1), 95)), float(np.log(area).std() / 2),
+        float(np.percentile((single if crowds else sides).max(1), 95)),
+        float(np.log(area[alone] if crowds else area).std() / 2),
         int(np.percentile([look.length for look in looks], 10, method="lower")), len(clips), len(clips) - len(looks),
         len(shaking), float(np.median([m.tremble for m in shaking])) / scale if shaking else 0.0,
         len(turning), float(np.median([m.turn for m in turning])) / scale if turning else 0.0, len(panning),
         stabilise != "off",
-        compare_scenes(looks),
+        scenes,
     )  # fmt: skip
+
+
+def most_alike(area: np.ndarray) -> tuple[float, float]:
+    """Between what ``TYPICAL`` of the ``area [P]`` are that are most alike, with some room for the others."""
+    ordered = np.sort(area)
+    count = max(1, int(TYPICAL * len(ordered)))
+    ratio = ordered[count - 1 :] / ordered[: len(ordered) - count + 1]
+    low = int(ratio.argmin())
+    room = ratio[low] ** 0.5
+    return ordered[low] / room, ordered[low + count - 1] * room
 
 
 def _looks(clips: Sequence[ClipSource], size: tuple[int, int], stabilise: Stabilise) -> Iterator[Look]:
     """What is seen of each clip on canvases of ``size`` (h, w). Raises UserError as ``survey`` does."""
-    longest = 0
     each = max(SHORTEST_LOOK, SURVEYED // len(clips))
-    for clip in tqdm(clips, desc="looking at the footage", unit="clip", disable=None):
-        chosen, length = thinned(clip, size, None, each)
-        longest = max(longest, length)
-        if length >= SHORTEST:
-            yield look(clip, chosen, length, stabilise)
+    bar = tqdm(clips, desc="looking at the footage", unit="clip", disable=None)
+    found = [(clip, *thinned(clip, size, None, each)) for clip in bar]
+    longest = max(length for _, _, length in found)
     if longest < SHORTEST:
         has = f"{clips[0].path} has {longest} frames" if len(clips) == 1 else f"no clip has more than {longest} frames"
         raise UserError(f"{has}: {SHORTEST} are needed to tell what moves from what does not")
+    found = [(clip, frames, length) for clip, frames, length in found if length >= SHORTEST]
+    short = len(found) >= MANY and np.median([length for _, _, length in found]) < SHORT
+    plain = short and np.median([plain_scene(frames)[1] for _, frames, _ in found]) >= PLAIN
+    for clip, frames, length in found:
+        yield look(clip, frames, length, "plain" if plain else stabilise)
 
 
-def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise) -> Look:
-    """What is seen in some frames ``[T, h, w]`` or ``[T, h, w, C]`` of a clip."""
-    plain = None if length >= SHORT else plain_scene(frames if frames.ndim == 4 else frames[..., None])
-    pan, motion = 0.0, Motion(frames.shape[1:3], told=False)
-    if plain is None:  # before one colour only things move
+def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise | Literal["plain"]) -> Look:
+    """What is seen in some frames ``[T, h, w(, C)]`` of a clip. Before a plain colour nothing but things moves."""
+    pan, motion = 0.0, Motion((frames.shape[1], frames.shape[2]), told=False)
+    if stabilise != "plain":
         _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
         pan = motion.reach if motion.pans else panned(frames) if motion.lost > LOST else 0.0
         pan = pan if pan > FAR * max(frames.shape[1:3]) else 0.0
         frames = frames if stabilise == "off" else seen
     frames = frames if frames.ndim == 4 else frames[..., None]
     colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
-    scene = scene_image(frames) if plain is None else plain
-    away = (frames.astype(np.float32) - (relit(scene, frames) if plain is None else scene)) / 255
+    plain = stabilise == "plain"
+    scene = plain_scene(frames)[0] if plain else scene_image(frames)
+    away = (frames.astype(np.float32) - (scene if plain else relit(scene, frames))) / 255
     noise = 1.4826 * float(np.median(np.abs(away)))
     least = max(6 * noise, LEAST / 255)
     found = [find_blobs(image, least) for image in away]
     smallest = max(6.0, SPECK * away[0, ..., 0].size)
     blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
     extremes = refused.measure(away, found)
-    return Look(clip, length, motion, pan, colour, noise, least, scene, plain is not None, smallest, blobs, extremes)
+    return Look(clip, length, motion, pan, colour, noise, least, scene, plain, smallest, blobs, extremes)
 
 
 def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
@@ -146,18 +167,16 @@ def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
     return found
 
 
-def plain_scene(frames: np.ndarray) -> np.ndarray | None:
-    """An image ``[H, W, C]`` of the colour behind things in the ``frames [T, H, W, C]`` of a short clip; None if there
-    is no such colour.
+def plain_scene(frames: np.ndarray) -> tuple[np.ndarray, float]:
+    """An image ``[H, W, C]`` of the colour of most pixels of ``frames [T, H, W(, C)]``, and the share that has it.
 
     What most frames show of a pixel is not the scene where things hardly move in a short clip.
     """
+    frames = frames if frames.ndim == 4 else frames[..., None]
     images = torch.from_numpy(frames).movedim(-1, 1).float() / 255
     colour = most_common(images.movedim(1, 0).flatten(1, 2)[None])[0]
     share = float(((images - colour[:, None, None]).abs().amax(1) < LEAST / 255).float().mean())
-    if share < PLAIN:
-        return None
-    return np.broadcast_to((255 * colour).round().byte().numpy(), frames.shape[1:]).copy()
+    return np.broadcast_to((255 * colour).round().byte().numpy(), frames.shape[1:]).copy(), share
 
 
 def compare_scenes(looks: Sequence[Look]) -> Scenes:
@@ -166,7 +185,7 @@ def compare_scenes(looks: Sequence[Look]) -> Scenes:
     small = np.stack([to_channels(scene, 3).astype(np.float32) for scene in resized])
     if len(looks) >= MANY and np.median(np.percentile(small, 90, axis=(1, 2, 3))) <= BLACK:
         return "black"
-    if len(looks) >= MANY and np.mean([look.plain for look in looks]) > 0.5:
+    if looks[0].plain:
         return "plain"
     common = np.median(small, 0)
     same = (np.abs(small - common).max(-1) <= LEAST).mean((1, 2))
