@@ -42,6 +42,8 @@ class ModelConfig:
     """Discovery steps in the first frame of a clip."""
     later_steps: int = 1
     """Discovery steps in every later frame."""
+    patience: int = field(default=0, metadata={"later": True})
+    """Candidates of a frame that refined inference may reject in a clip before it stops looking for others there."""
     objects: Literal["light", "opaque"] = field(default="light", metadata={"later": True})
     """What objects do to what is behind them: brighten it, as white digits do; or cover it with colours of their own,
     lighter or darker."""

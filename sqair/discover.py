@@ -60,13 +60,16 @@ class New(NamedTuple):
 class Hunt:
     """The discoveries of a frame: rounds of one more object in each clip, until a clip has none or no room for one.
 
-    Its prior is that on the number of objects, equation (2), bit by bit: whether there is one more.
+    Its prior is that on the number of objects, equation (2), bit by bit: whether there is one more. With ``patience``
+    another candidate is looked at where one was rejected, so often in a clip: one that is not there says little of
+    others, but that the network which looks for them looks there first.
     """
 
-    def __init__(self, discovery: Discovery, scene: Scene, limit: int) -> None:
+    def __init__(self, discovery: Discovery, scene: Scene, limit: int, patience: int = 0) -> None:
         """``limit`` is the most that are looked for in each clip."""
         self.discovery, self.scene, self.limit = discovery, scene, limit
-        self.round = 0
+        self.round, self.rounds = 0, limit + patience
+        self.patience = torch.full((len(scene.frame),), patience, device=scene.frame.device)
         self.state = discovery.search.begin(scene.retina, to_retina(scene.explained(), discovery.config))
         more = geometric_logits(scene.price, limit)  # [B, limit], of one more where so many are left
         self.more = more.to(scene.frame).flip(-1)
@@ -75,10 +78,10 @@ class Hunt:
 
     def next(self, inference: Inference) -> New | None:
         """The next round; None when it is over."""
-        if self.round == self.limit:
+        if self.round == self.rounds:
             return None
         scene, config = self.scene, self.discovery.config
-        left = self.limit - self.round
+        left = max(1, self.limit - self.round)
         self.round += 1
         room = config.slots - scene.taken()  # [B]
         self.searching = self.searching[room[self.searching] > 0]
@@ -102,7 +105,9 @@ class Hunt:
         self.scene.log_p_nothing = self.scene.log_p_nothing + idle * self.weight * F.logsigmoid(-p_logit)
 
     def learn(self, rows: Rows) -> None:
-        """Takes in what came of a round: where there is nobody, there is nobody else."""
-        self.weight = self.weight.index_copy(0, rows.clip, rows.pres)
+        """Takes in what came of a round: where there is nobody, there is nobody else, or else only so often."""
+        on = rows.there | (self.patience[rows.clip] > 0)
+        self.patience = self.patience.index_add(0, rows.clip, -(~rows.there).long())
+        self.weight = self.weight.index_copy(0, rows.clip, torch.where(rows.there, rows.pres, on.to(rows.pres)))
         self.discovery.search.learn(self.state, rows.clip, rows.proposal.posterior, rows.pres)
-        self.searching = rows.clip[rows.there]
+        self.searching = rows.clip[on]

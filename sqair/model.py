@@ -126,7 +126,8 @@ class SQAIR(Pretrained):
         later = state.begun and config.temporal.any()
         if later and inference.skips_discovery():
             return next_id
-        hunt = Hunt(self.discovery, scene, config.later_steps if later else config.first_steps)
+        limit = config.later_steps if later else config.first_steps
+        hunt = Hunt(self.discovery, scene, limit, inference.patience(config))
         while (new := hunt.next(inference)) is not None:
             rows = self._weigh(scene, self._proposal(new, next_id), inference)
             hunt.learn(rows)

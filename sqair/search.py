@@ -23,6 +23,8 @@ from sqair.objects import Posterior
 from sqair.salience import most_salient, saliency
 from sqair.windows import read_from
 
+_NEAR = 0.35
+"""Radius around where nobody was found in which nobody is looked for again, in typical sizes."""
 _SUREST = 5.0
 """Largest log-odds of presence of the recurrent search: surer, it would not learn from what it no longer tries."""
 
@@ -38,6 +40,16 @@ class Found(NamedTuple):
     """Log-odds of presence ``[M]``; None leaves them to the object's own glimpse."""
 
 
+@dataclass
+class Tried:
+    """Where a frame has been looked at in vain."""
+
+    clear: Tensor
+    """``[B, h, w]``, 0 near where nobody was found, otherwise 1."""
+    centre: Tensor
+    """``[B, 2]``, where was looked at last in each clip, pixels."""
+
+
 class ResidualSearch(nn.Module):
     """Looks where the frame is least explained so far, and infers z_where from the context of that fixation."""
 
@@ -48,10 +60,17 @@ class ResidualSearch(nn.Module):
         self.where = mlp(config.features, 128, 8, last_gain=0.1)
 
     def begin(self, retina: Tensor, explained: Tensor) -> Any:
-        """Nothing to carry: every step looks at the residual afresh."""
+        """Every step looks at the residual afresh, but not again where there was nobody."""
+        return Tried(torch.ones_like(retina[:, 0]), retina.new_zeros(len(retina), 2))
 
     def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
-        """Nor anything to learn but what the residual shows."""
+        """Where nobody was found, nobody is looked for again, within ``_NEAR`` of a typical size."""
+        lost = clip[pres.detach() == 0]
+        if len(lost):
+            y, x = (self.config.retina * (torch.arange(n, device=pres.device) + 0.5) for n in state.clear.shape[1:])
+            dx, dy = x - state.centre[lost, 0, None], y - state.centre[lost, 1, None]
+            far = dy[:, :, None] ** 2 + dx[:, None] ** 2 > (_NEAR * self.config.size_mean) ** 2
+            state.clear[lost] = state.clear[lost] * far
 
     def forward(
         self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
@@ -59,8 +78,9 @@ class ResidualSearch(nn.Module):
         """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far."""
         config = self.config
         with torch.no_grad():
-            salience = saliency(config.render.unexplained(retina, explained)[clip])  # [R, h, w]
+            salience = saliency(config.render.unexplained(retina, explained)[clip]) * state.clear[clip]  # [R, h, w]
             centre, salience = most_salient(inference.attend(salience, clip), config)
+            state.centre[clip] = centre
             worth = (salience > config.saliency_threshold).nonzero()[:, 0]
             if not len(worth):
                 return None

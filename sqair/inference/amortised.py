@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sqair.config import ModelConfig
 from sqair.distributions import sample_bernoulli
 from sqair.objects import Objects
 from sqair.scene import Evidence, Proposal, Rows, Scene
@@ -36,6 +37,10 @@ class Inference:
     def skips_discovery(self) -> bool:
         """Whether to look for no new objects in a later frame."""
         return False
+
+    def patience(self, config: ModelConfig) -> int:
+        """Candidates of a frame that may be rejected in a clip before the search there ends."""
+        return 0
 
     def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         """In which clips ``[B]`` discovery may find something; ``p_logit [B]`` is the prior of one more object."""

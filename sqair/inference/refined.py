@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sqair.config import ModelConfig
 from sqair.inference.amortised import Inference
 from sqair.scene import Evidence, Proposal, Scene
 
@@ -29,6 +30,9 @@ class Refined(Inference):
     """Most changes of mind about one clip."""
     restarts: int = 8
     """Ways in which the first frame of a clip is explained; the one of the best bound is kept (restarts.py)."""
+
+    def patience(self, config: ModelConfig) -> int:
+        return config.patience
 
     def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         """Where an object could be accepted: it gains at most what is missing."""
