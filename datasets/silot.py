@@ -74,7 +74,7 @@ def move(recipe: Recipe, draws: Draws, size: np.ndarray) -> tuple[np.ndarray, np
     ``size`` is ``[n, K, 2]``, width and height. Raises UserError if they find no place.
     """
     canvas = np.array([recipe.width, recipe.height])
-    if (size > canvas).any():
+    if recipe.digit_size > canvas.min():
         raise UserError(
             f"{recipe.name}: objects of digit_size {recipe.digit_size} do not fit a canvas of "
             f"{recipe.width}x{recipe.height}: make digit_size smaller or the canvas larger"
