@@ -128,12 +128,17 @@ def write_npz(
         UserError: it cannot be written.
     """
     parts = [_arrays(clips) for clips in chunks]
-    arrays: dict[str, np.ndarray] = {key: np.concatenate([part[key] for part in parts]) for key in _ARRAYS}
+    arrays: dict[str, np.ndarray] = {key: _joined([part[key] for part in parts]) for key in _ARRAYS}
     if segments is not None:
-        arrays["segments"] = np.concatenate(list(segments))
+        arrays["segments"] = _joined(list(segments))
     arrays["source"] = np.array(json.dumps(dict(source or {})))
     with whole(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """All clips of the ``parts``; no copy where there is one only, which may be long."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def read_npz(path: str | Path) -> Clips:

@@ -29,13 +29,14 @@ class Recipe:
     min_objects: int = 0
     """Fewest digits in a clip."""
     max_objects: int = 2
-    """Most digits in a clip; in birth-death, most digits at a time."""
+    """Most digits in a clip; in birth-death and in streams, most digits at a time."""
     max_digits: int = 0
     """Most digits that a clip of birth-death shows one after the other; 0 means one more than max_objects."""
     digit_size: int = 28
-    """Side in pixels to which the 28x28 digits are scaled before they are cropped to their ink."""
+    """Side in pixels to which the 28x28 digits are scaled before they are cropped to their ink; of sprites, that of the
+    square that they fill, and in vmds-style that of the largest."""
     speed: float = 4.0
-    """Greatest speed in pixels per frame and axis."""
+    """Greatest speed in pixels per frame and axis; in benchmarks, speed in pixels per frame."""
     acceleration: float = 0.0
     """Greatest acceleration in pixels per frame, per frame and axis; sqair-script only."""
     acceleration_noise: float = 0.0
@@ -91,9 +92,8 @@ class Recipe:
 BENCHMARKS: dict[str, Recipe] = {}
 """Recipes that the field's benchmarks are made by; benchmarks.py says how, and whose they are."""
 
-_OBEYED_BY_ALL = {"name", "height", "width", "length", "max_objects", "digit_size"} | {
-    "background", "contrast", "pan_speed", "texture_path"
-}
+_OBEYED_BY_ALL = {"name", "height", "width", "length", "max_objects", "digit_size"}
+_OBEYED_BY_ALL |= {"background", "contrast", "pan_speed", "texture_path"}
 _OBEYED = {
     "tba-mnist": {"speed", "idx_path"},
     "tba-sprites": {"speed"},

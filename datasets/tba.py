@@ -1,10 +1,9 @@
 """MNIST-MOT, Sprites-MOT and SpMOT: what crosses the canvas in the streams of streams.py.
 
-* ``tba-mnist``: MNIST-MOT of Tracking by Animation (He et al., CVPR 2019), by its script gen_mnist.py. Whole patches of
-  28 px, not cropped to their ink, which add up to 255. The margin is a third of a patch.
-* ``tba-sprites``: Sprites-MOT of the same paper, by gen_sprite.py. Sprites of ``SIDE`` pixels times a scale and an
-  aspect, of four shapes and six colours, which hide one another: of two slots the later one is in front. The margin
-  is half a sprite.
+* ``tba-mnist``: MNIST-MOT of Tracking by Animation (He et al., CVPR 2019), by the script published with it. Whole
+  patches of 28 px, not cropped to their ink, which add up to 255. The margin is a third of a patch.
+* ``tba-sprites``: Sprites-MOT of the same paper, by its script. Sprites of 21 px times a scale and an aspect, of four
+  shapes and six colours, which hide one another: of two slots the later one is in front. The margin is half a sprite.
 * ``spmot``: SpMOT of "Benchmarking Unsupervised Object Representations for Video Sequences" (Weis et al., JMLR 2021):
   10 frames of Sprites-MOT of which every second pixel is taken. ``digit_size`` and ``speed`` are in pixels before that.
 

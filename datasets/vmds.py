@@ -47,10 +47,10 @@ def textured(recipe: Recipe, draws: Draws, split: str) -> list[Layers]:
     """The clips of ``texvmds-style``."""
     crops = load_crops(split)
     tile = replace(recipe, height=TILE, width=TILE, background="texture", contrast=1.0)
-    tiles = [
-        make_background(tile, draws.part(f"sprite {k}"), split, crops).image[:, 0] for k in range(recipe.max_objects)
-    ]
-    return _sprites(recipe, draws, SHADE + (1 - SHADE) * np.stack(tiles, 1))
+    tiles = np.empty((draws.count, recipe.max_objects, TILE, TILE, 3))
+    for k in range(recipe.max_objects):
+        tiles[:, k] = make_background(tile, draws.part(f"sprite {k}"), split, crops).image[:, 0]
+    return _sprites(recipe, draws, SHADE + (1 - SHADE) * tiles)
 
 
 def motion(recipe: Recipe, draws: Draws) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,7 +70,7 @@ def _sprites(recipe: Recipe, draws: Draws, tiles: np.ndarray) -> list[Layers]:
     k = recipe.max_objects
     number = recipe.min_objects + pick(draws.uniform("number", 1)[:, 0], k - recipe.min_objects + 1)
     kind = pick(draws.uniform("kind", k), len(KINDS))
-    ink = 255 * draws.uniform("colour", 3 * k).reshape(-1, k, 1, 1, 3) * tiles
+    ink = 255 * draws.uniform("colour", 3 * k).reshape(draws.count, k, 1, 1, 3) * tiles
     centre, size, angle = motion(recipe, draws)
     clips = []
     for i, n in enumerate(number.tolist()):

@@ -279,7 +279,7 @@ def test_sprites_of_tba():
     square_, circle = tba_mask("rectangle", 21, 23, 19), tba_mask("circle", 21, 21, 21)
     assert square_.shape == (19, 23) and (square_ == 1).all()
     assert circle.sum() == pytest.approx(np.pi * 10.5**2, rel=0.02) and set(np.unique(circle)) == {0, 1}
-    assert tba_mask("triangle", 21, 21, 21).sum(1).tolist() == [1, *(2 * (y // 2) + 1 for y in range(1, 21))]
+    assert tba_mask("triangle", 21, 21, 21).sum(1).tolist() == [2 * ((y + 1) // 2) + 1 for y in range(21)]
     assert tba_mask("diamond", 21, 21, 21).sum(1).tolist() == [2 * min(y, 20 - y) + 1 for y in range(21)]
     recipe = get_recipe("tba-sprites")
     size = np.concatenate([full.box[:, 2:] for full in make_clips(recipe, "train", 0, 0, 60).full])
@@ -351,7 +351,7 @@ def test_vmds_sprites(name):
     centre, size, angle = vmds.motion(recipe, draws_of(recipe, 300))
     assert centre.shape == (300, 10, 4, 2) and size.shape == angle.shape == (300, 10, 4)
     assert 8 <= size.min() < 10 and 24 < size.max() <= 26
-    outside = ((centre < 0) | (centre > 64)).any(-1)
+    outside = np.any((centre < 0) | (centre > 64), axis=-1)
     back = ~outside[:, 0] & outside.any(1) & ~outside[:, -1]
     assert 0.1 < outside.mean() < 0.3 and back.any()
     clips = make_clips(recipe, "train", 0, 0, 25)
