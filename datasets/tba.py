@@ -7,7 +7,7 @@
 * ``spmot``: SpMOT of "Benchmarking Unsupervised Object Representations for Video Sequences" (Weis et al., JMLR 2021):
   10 frames of Sprites-MOT of which every second pixel is taken. ``digit_size`` and ``speed`` are in pixels before that.
 
-Their digits are of this project's splits; in the original the test shows the digits that it trains on.
+Their digits are of this project's splits; in the original a test shows the digits that it trains on.
 """
 
 from __future__ import annotations
