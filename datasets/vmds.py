@@ -6,7 +6,8 @@ random colours, over one random colour. Position, the logarithm of size, and rot
 squared exponential kernel, ``TAU`` frames long. Sprites may be hidden in part or wholly, leave the frame and come back.
 Of two sprites the later one is in front in all of a clip.
 
-In ``texvmds-style`` sprites bear textures, which move, turn and grow with them, and so does the background.
+In ``texvmds-style`` sprites bear textures, which move, turn and grow with them, and the background has one. In the
+original they are photographs, as they are here with ``texture_path``.
 """
 
 from __future__ import annotations
