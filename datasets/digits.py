@@ -79,6 +79,14 @@ def load_crops(split: str, digit_size: int = SIDE, idx_path: str | Path | None =
     return crops
 
 
+@lru_cache(maxsize=8)
+def load_patches(split: str, digit_size: int = SIDE, idx_path: str | Path | None = None) -> Crops:
+    """The digits of a split, scaled as by :func:`load_crops` but not cropped: of ``digit_size`` squared each."""
+    images, labels = load_digits(split, idx_path)
+    scaled = resize(images, digit_size)
+    return Crops(scaled, np.full((len(scaled), 2), digit_size), labels.astype(np.int64))
+
+
 def resize(images: np.ndarray, side: int) -> np.ndarray:
     """Scales ``[D, S, S]`` uint8 images to ``[D, side, side]`` uint8.
 
@@ -88,7 +96,7 @@ def resize(images: np.ndarray, side: int) -> np.ndarray:
     old = images.shape[-1]
     if side == old:
         return images
-    weights, total = _area_weights(old, side) if side < old else _linear_weights(old, side)
+    weights, total = _area_weights(old, side) if side < old else linear_weights(old, side)
     rows = np.einsum("ij,djk->dik", weights, images.astype(np.int64))
     scaled = np.einsum("lk,dik->dil", weights, rows)
     return ((2 * scaled + total**2) // (2 * total**2)).astype(np.uint8)
@@ -101,7 +109,7 @@ def _area_weights(old: int, new: int) -> tuple[np.ndarray, int]:
     return np.clip(shared, 0, None), old
 
 
-def _linear_weights(old: int, new: int) -> tuple[np.ndarray, int]:
+def linear_weights(old: int, new: int) -> tuple[np.ndarray, int]:
     """As above, for interpolation between the centres of the old pixels."""
     unit = 2 * new  # per old pixel
     centre = np.clip((2 * np.arange(new) + 1) * old - new, 0, unit * (old - 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import copy
 
 import numpy as np
 
@@ -19,6 +20,12 @@ class Draws:
         self._name = f"{recipe}/{split}/{seed}"
         self.start = start
         self.count = count
+
+    def part(self, name: str) -> Draws:
+        """Random numbers of a part of the same clips, such as one object, beside those of the whole."""
+        part = copy(self)
+        part._name = f"{self._name}/{name}"
+        return part
 
     def uniform(self, purpose: str, n: int) -> np.ndarray:
         """``[count, n]`` float64, uniform in [0, 1)."""

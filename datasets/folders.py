@@ -22,6 +22,8 @@ The ``.npz`` holds these arrays, for N clips, T frames, K digits of a clip at mo
     truth_box   [N, T, K, 4] float64    x, y, w, h around the visible non-zero pixels; 0 where none is visible
     full_box    [N, T, K, 4] float64    x, y, w, h of the whole digit; 0 where not present
     clutter     [N, P, 4] int64         x, y, w, h of what looks like a digit but never moves; 0 where there is none
+    segments    [N, T, H, W] uint8      if asked for: which object shows, 0 for none, otherwise 1 and its place on axis
+                                        K; uint16 where K is more than 255
     source      text (JSON)             how the clips were made
 
 Frames in colour are ``[N, T, H, W, 3]``, RGB.
@@ -110,17 +112,33 @@ def _write_clip(folder: Path, clips: Clips, i: int) -> None:
     )
 
 
-def write_npz(path: str | Path, chunks: Iterable[Clips], source: Mapping[str, object] | None = None) -> None:
+def write_npz(
+    path: str | Path,
+    chunks: Iterable[Clips],
+    source: Mapping[str, object] | None = None,
+    *,
+    segments: Iterable[np.ndarray] | None = None,
+) -> None:
     """Writes clips with their truth as one ``.npz``, whole or not at all; the module's head lists its arrays.
+
+    Args:
+        segments: which object shows in each pixel, as ``make_segments`` returns it, some clips at a time.
 
     Raises:
         UserError: it cannot be written.
     """
     parts = [_arrays(clips) for clips in chunks]
-    arrays: dict[str, np.ndarray] = {key: np.concatenate([part[key] for part in parts]) for key in _ARRAYS}
+    arrays: dict[str, np.ndarray] = {key: _joined([part[key] for part in parts]) for key in _ARRAYS}
+    if segments is not None:
+        arrays["segments"] = _joined(list(segments))
     arrays["source"] = np.array(json.dumps(dict(source or {})))
     with whole(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """All clips of the ``parts``; no copy where there is one only, which may be long."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def read_npz(path: str | Path) -> Clips:

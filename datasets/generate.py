@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sqair.datasets.backgrounds import colours, make_background
+from sqair.datasets.benchmarks import make_behind, make_layers, objects
 from sqair.datasets.digits import Crops, load_crops
 from sqair.datasets.draws import Draws
+from sqair.datasets.layers import Layers, boxes, id_type, paint, segment
 from sqair.datasets.motion import Scene, make_scene, pixel
-from sqair.datasets.recipes import Recipe
+from sqair.datasets.recipes import BENCHMARKS, Recipe
 from sqair.errors import UserError
 from sqair.tracks import Tracks
 
@@ -27,11 +29,14 @@ class Clips:
         frames: ``[N, T, H, W]`` uint8, or ``[N, T, H, W, 3]`` (RGB) of a recipe in colour.
         count: ``[N, T]`` int64, how many digits the recipe says there are (visible or not).
         presence: ``[N, T, K]`` bool, which of the digits these are.
-        labels: ``[N, K]`` int64, which numeral each is, -1 where the clip has no such digit.
+        labels: ``[N, K]`` int64, which numeral each is, or which of a benchmark's shapes; -1 where the clip has no such
+            digit.
         truth: per clip, boxes tight around the non-zero pixels of each digit that lie inside the canvas, with
             the digit's place on axis K as its id; no rows for digits wholly outside. ``visibility`` is the
             fraction of the digit's non-zero pixels that lie inside, ``score`` is 0 where that is below a
-            quarter. Digits blend by maximum and hide nothing of one another. An empty list without truth.
+            quarter. Digits blend by maximum and hide nothing of one another. In benchmarks whose objects hide one
+            another, boxes and ``visibility`` are of those pixels inside that no other hides. An empty list without
+            truth.
         full: per clip, the whole boxes of all present digits, inside the canvas or not; ``score`` and
             ``visibility`` as in ``truth``. An empty list without truth.
         clutter: ``[N, P, 4]`` int64, boxes of what looks like a digit but never moves, whole pixels; 0 where the
@@ -60,8 +65,10 @@ def make_clips(recipe: Recipe, split: str, seed: int, start: int, count: int, *,
     """
     if start < 0 or count < 0:
         raise UserError(f"clips {start} to {start + count} do not exist: start and count must be 0 or more")
-    crops = load_crops(split, recipe.digit_size, recipe.idx_path)
     draws = Draws(recipe.name, split, seed, start, count)
+    if recipe.name in BENCHMARKS:
+        return _benchmark_clips(recipe, split, draws, truth)
+    crops = load_crops(split, recipe.digit_size, recipe.idx_path)
     scene = make_scene(recipe, draws, crops.size)
     behind = make_background(recipe, draws, split, crops)
     frames = _paint(scene, crops, recipe.height, recipe.width)
@@ -76,14 +83,45 @@ def make_segments(recipe: Recipe, split: str, seed: int, start: int, count: int)
     """Which digit shows in each pixel of the clips that ``make_clips`` makes of the same arguments.
 
     Returns:
-        uint8 ``[N, T, H, W]``: 0 where there is no digit, otherwise 1 and its place on axis K.
+        uint8 ``[N, T, H, W]``: 0 where there is no digit, otherwise 1 and its place on axis K; uint16 where axis K
+        is of more than 255.
     """
+    if recipe.name in BENCHMARKS:
+        return _benchmark_segments(recipe, make_layers(recipe, Draws(recipe.name, split, seed, start, count), split))
     crops = load_crops(split, recipe.digit_size, recipe.idx_path)
     scene = make_scene(recipe, Draws(recipe.name, split, seed, start, count), crops.size)
     ink = _paint(scene, crops, recipe.height, recipe.width)
     segments = np.zeros_like(ink)
     for k, shows in enumerate(_showing(ink, scene, crops, recipe)):
         segments[shows] = 1 + k
+    return segments
+
+
+def _benchmark_clips(recipe: Recipe, split: str, draws: Draws, truth: bool) -> Clips:
+    clips = make_layers(recipe, draws, split)
+    length, n = recipe.length, draws.count
+    channels = 3 if recipe.colour else 1
+    frames = np.empty((n, length, recipe.height, recipe.width, channels), np.uint8)
+    for i, behind in enumerate(make_behind(recipe, draws, split)):
+        frames[i] = paint(clips[i], behind, length)
+    visible, full = [], []
+    for layers, segments in zip(clips, _benchmark_segments(recipe, clips) if truth else [], strict=truth):
+        seen, whole = boxes(layers, segments, IGNORED_BELOW)
+        visible.append(seen)
+        full.append(whole)
+    k = objects(recipe)
+    presence = np.array([layers.presence(length) for layers in clips], bool).reshape(n, length, k)
+    labels = np.array([layers.label for layers in clips], np.int64).reshape(n, k)
+    clutter = np.zeros((n, 0, 4), np.int64)
+    frames = frames if recipe.colour else frames[..., 0]
+    return Clips(frames, presence.sum(-1), presence, labels, visible, full, clutter)
+
+
+def _benchmark_segments(recipe: Recipe, clips: list[Layers]) -> np.ndarray:
+    shape = recipe.length, recipe.height, recipe.width
+    segments = np.empty((len(clips), *shape), id_type(objects(recipe)))
+    for of, layers in zip(segments, clips, strict=True):
+        of[:] = segment(layers, *shape)
     return segments
 
 

@@ -11,7 +11,7 @@ from sqair.camera import Stabilise
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
-from sqair.datasets.recipes import RECIPES
+from sqair.datasets.recipes import BENCHMARKS, RECIPES
 from sqair.datasets.survey import Survey, describe, suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
@@ -34,7 +34,7 @@ def training_clips(sources: Sequence[str | Path], shown: Range | None = None) ->
     if not words:
         raise UserError("--data names no video: give files, folders or globs")
     for word in words:
-        if word in RECIPES and not Path(word).exists():
+        if word in RECIPES | BENCHMARKS and not Path(word).exists():
             raise UserError(f"{word}: no such file or folder (generated video of that name: --recipe {word})")
         if (word.isdecimal() and not Path(word).exists()) or _LIVE.match(word):
             raise UserError(f"{word}: a camera is seen once, and training looks at its video often: record it first")

@@ -1,4 +1,4 @@
-"""Make clips of moving digits with their ground truth: MOTChallenge folders, an .npz, or both.
+"""Make clips of moving digits or sprites with their ground truth: MOTChallenge folders, an .npz, or both.
 
     sqair generate --recipe moving-mnist --split test --count 100 --output clips
 
@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from tqdm import tqdm
 
 from sqair.datasets.folders import mot_entries, write_mot_folder, write_npz
-from sqair.datasets.generate import Clips, make_clips
+from sqair.datasets.generate import Clips, make_clips, make_segments
 from sqair.datasets.recipes import BackgroundKind, Recipe, get_recipe
 from sqair.datasets.staging import staged
 from sqair.errors import UserError
@@ -23,16 +24,19 @@ from sqair.files.spare import files_in
 from sqair.words import count
 
 CHUNK = 32
+"""Clips that are made at a time, or fewer where they have more than ``FRAMES`` frames in all."""
+FRAMES = 10_000
 
 
 @dataclass(frozen=True)
 class Args:
-    """Make clips of moving digits, with their ground truth."""
+    """Make clips of moving digits or sprites, with their ground truth."""
 
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     recipe: str = "moving-mnist"
-    """moving-mnist, sqair-script, birth-death, parting or together."""
+    """moving-mnist, sqair-script, birth-death, parting or together; or a benchmark of the field: tba-mnist,
+    tba-sprites, spmot, vmds-style, texvmds-style, silot or shapes-dense."""
     split: str = "test"
     """Whose digits to use: train, val or test."""
     count: int = 100
@@ -41,6 +45,8 @@ class Args:
     """Clips of another seed differ."""
     format: Literal["mot", "npz", "both"] = "both"
     """MOTChallenge folders, one .npz, or both."""
+    masks: bool = False
+    """Which object shows in each pixel as well, as the .npz's array `segments`."""
     overwrite: bool = False
     """Replace clips of the same recipe and split in the output folder; other files in it stay, and so does whatever is
     read."""
@@ -83,6 +89,8 @@ def main(args: Args) -> None:
     """
     if args.count < 1:
         raise UserError(f"--count is {args.count}: it must be at least 1")
+    if args.masks and args.format == "mot":
+        raise UserError("--masks are an array of the .npz, which --format mot does not write: choose npz or both")
     recipe = _recipe(args)
     name = f"{recipe.name}-{args.split}"
     source = {"recipe": asdict(recipe), "split": args.split, "seed": args.seed, "count": args.count}
@@ -95,7 +103,8 @@ def main(args: Args) -> None:
         if mot:
             write_mot_folder(stage, name, _remember(chunks, kept) if npz else chunks, source)
         if npz:
-            write_npz(stage / f"{name}.npz", kept if mot else chunks, source)
+            masks = _masks(recipe, args) if args.masks else None
+            write_npz(stage / f"{name}.npz", kept if mot else chunks, source, segments=masks)
     written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
     clips = f"{count(args.count, 'clip')} of {count(recipe.length, 'frame')}"
     print(f"{clips}, {recipe.width}x{recipe.height}: {written}")
@@ -110,10 +119,23 @@ def _recipe(args: Args) -> Recipe:
 def _generate(recipe: Recipe, args: Args) -> Iterator[Clips]:
     """The clips, some at a time, with a progress bar."""
     with tqdm(total=args.count, unit="clip", disable=None) as bar:
-        for start in range(0, args.count, CHUNK):
-            clips = make_clips(recipe, args.split, args.seed, start, min(CHUNK, args.count - start))
+        for start, n in _ranges(recipe, args):
+            clips = make_clips(recipe, args.split, args.seed, start, n)
             yield clips
             bar.update(len(clips))
+
+
+def _masks(recipe: Recipe, args: Args) -> Iterator[np.ndarray]:
+    """Their segments ``[n, T, H, W]``, some at a time."""
+    for start, n in _ranges(recipe, args):
+        yield make_segments(recipe, args.split, args.seed, start, n)
+
+
+def _ranges(recipe: Recipe, args: Args) -> Iterator[tuple[int, int]]:
+    """First clip and number of clips of each chunk."""
+    chunk = min(CHUNK, max(1, FRAMES // recipe.length))
+    for start in range(0, args.count, chunk):
+        yield start, min(chunk, args.count - start)
 
 
 def _remember(chunks: Iterator[Clips], kept: list[Clips]) -> Iterator[Clips]:

@@ -80,7 +80,8 @@ class Args:
     preset: str = "moving-mnist"
     """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
     recipe: str = "moving-mnist"
-    """The kind of video: moving-mnist, sqair-script, birth-death, parting or together."""
+    """The kind of video: moving-mnist, sqair-script, birth-death, parting or together; or a benchmark of the field:
+    tba-mnist, tba-sprites, spmot, vmds-style, texvmds-style, silot or shapes-dense."""
     footage: Annotated[tuple[str, ...] | None, tyro.conf.arg(aliases=["--data"], metavar="SOURCE ...")] = None
     """Train on this instead of generated video: one or more sources of video of a camera that does not move. A source
     is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder

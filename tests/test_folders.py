@@ -195,7 +195,7 @@ def test_generate_overwrites_only_when_told_and_only_as_a_whole(tmp_path, monkey
         main(replace(args, count=2))
     with monkeypatch.context() as patch:
         patch.setattr(
-            "sqair.scripts.generate.write_npz", lambda *_: (_ for _ in ()).throw(OSError(28, "no space"))
+            "sqair.scripts.generate.write_npz", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "no space"))
         )
         with pytest.raises(UserError, match="no space"):
             main(replace(args, count=2, seed=1, overwrite=True))
