@@ -74,6 +74,8 @@ def _score_boxes(args: Args, patch: tuple[int, int] | None) -> dict[str, Row]:
     contenders = {"OVERALL": [rows.tracks() for rows in pred.values()]}
     if floor:
         contenders["floor"] = [floor[name] for name in truths]
+    if patch is not None and any((tracks.box[:, 2:] != patch[::-1]).any() for tracks in gt):
+        print("The ground truth has boxes of other sizes than --patch, which is for data of whole patches.")
     if args.protocol == "tba":
         return {who: score_tba(gt, found, lengths, patch=patch) for who, found in contenders.items()}
     rows: dict[str, Row] = {}
