@@ -49,7 +49,7 @@ def mask_components(
         seen = foreground(frames, threshold)
     else:
         colours = frames if frames.ndim == 4 else frames[..., None]
-        seen = (np.abs(colours.astype(np.int16) - plain) > threshold).any(axis=-1)
+        seen = np.any(np.abs(colours.astype(np.int16) - plain) > threshold, axis=-1)
     found = [labelled(mask, min_pixels) for mask in seen]
     ids = follow([boxes for _, boxes in found], min_iou, max_age)
     names = [np.concatenate([[0], 1 + of]) for of in ids]

@@ -15,7 +15,7 @@ counts. Shares are in percent, as in the tables; a share of nothing is NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 import numpy as np
 
@@ -96,7 +96,9 @@ def score_tba(
     }
 
 
-def score_ocrb(segments: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> dict[str, float]:
+def score_ocrb(
+    segments: np.ndarray | Sequence[np.ndarray], masks: np.ndarray | Sequence[np.ndarray]
+) -> dict[str, float]:
     """Masks, all clips in one account, each with ids of its own; frames from ``FIRST_FRAME`` on.
 
     Args:
@@ -166,7 +168,7 @@ def silot_by_objects(
     rows: dict[int, dict[str, float]] = {}
     for n in np.unique(there).tolist():
         which = np.flatnonzero(there == n).tolist()
-        rows[n] = score_silot(*([of[i] for i in which] for of in (truth, found, lengths)))
+        rows[n] = score_silot([truth[i] for i in which], [found[i] for i in which], [lengths[i] for i in which])
     return rows
 
 
@@ -202,7 +204,7 @@ def _count(frames: Sequence[FramePair], length: int) -> Counts:
     )
 
 
-def _check_clips(truth: Sequence, found: Sequence) -> None:
+def _check_clips(truth: Sized, found: Sized) -> None:
     if len(truth) != len(found):
         raise UserError(f"there are {len(truth)} clips of ground truth, and {len(found)} of predictions")
     if not len(truth):

@@ -126,6 +126,16 @@ def test_masks_of_the_tracker_are_those_of_the_archive(config) -> None:
             assert set(np.unique(labels[t])) <= {0, *(1 + rows.at(t).id)}
 
 
+def test_masks_are_in_the_pixels_of_frames_that_are_scaled() -> None:
+    model = tiny_model(replace(TINY, fit=True), price=-2.0)
+    tracker = Tracker(model)
+    frame = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
+    tracker.update(frame)
+    assert tracker.canvas is not None and tracker.last is not None and tracker.canvas.shape == (20, 24)
+    of_canvas = segments(tracker.last, 1)[0].numpy()
+    assert of_canvas.any() and np.array_equal(tracker.masks(), of_canvas.repeat(2, 0).repeat(2, 1))
+
+
 @pytest.mark.parametrize(("largest", "kind"), [(0, np.uint8), (255, np.uint8), (256, np.uint16), (70_000, np.uint32)])
 def test_files_of_masks_are_small_integers(tmp_path: Path, largest: int, kind: type) -> None:
     labels = np.zeros((3, 4, 5), dtype=np.int64)

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import motmetrics
 import numpy as np
@@ -56,7 +57,7 @@ def summary(accumulator: motmetrics.MOTAccumulator) -> dict[str, float]:
         "mota", "motp", "idf1", "idp", "idr", "num_switches", "num_false_positives", "num_misses", "mostly_tracked",
         "mostly_lost", "num_fragmentations", "num_matches", "num_objects",
     ]  # fmt: skip
-    return motmetrics.metrics.create().compute(accumulator, metrics=metrics).iloc[0].to_dict()
+    return motmetrics.metrics.create().compute(accumulator, metrics=metrics).iloc[0].to_dict()  # type: ignore[union-attr]
 
 
 def accumulated(clips: Sequence[tuple[Tracks, Tracks]], lengths: Sequence[int]) -> motmetrics.MOTAccumulator:
@@ -73,7 +74,8 @@ def accumulated(clips: Sequence[tuple[Tracks, Tracks]], lengths: Sequence[int]) 
 def test_tba_is_what_motmetrics_says() -> None:
     rng = np.random.default_rng(0)
     clips, lengths = [random_clip(rng, length=60), random_clip(rng)], [60, 14]
-    mine = score_tba(*map(list, zip(*clips, strict=True)), lengths)
+    truth, found = map(list, zip(*clips, strict=True))
+    mine = score_tba(truth, found, lengths)
     theirs = summary(accumulated(clips, lengths))
     assert mine["ids"] > 5 and mine["fp"] > 5 and mine["frag"] > 5
     for key, of, factor in (
@@ -183,7 +185,7 @@ def test_ocrb_is_what_motmetrics_says() -> None:
     for key, of in (("match", "matches"), ("miss", "misses"), ("ids", "switches"), ("fp", "false_positives")):
         assert mine[key] == pytest.approx(100 * theirs[f"num_{of}"] / objects), key
     events = accumulator.mot_events
-    there = events[events.Type.isin(["MATCH", "MISS", "SWITCH"])]
+    there: Any = events[events.Type.isin(["MATCH", "MISS", "SWITCH"])]
     for key, kinds in (("mt", ["MATCH"]), ("md", ["MATCH", "SWITCH"])):
         share = there.Type.isin(kinds).groupby(there.OId).mean()
         assert mine[key] == pytest.approx(100 * (share >= 0.8).mean()), key

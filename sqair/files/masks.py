@@ -31,7 +31,7 @@ class MaskWriter:
         """The masks ``[H, W]`` of the frame ``number``, counted from 0; all frames are of one size."""
         self._size = (labels.shape[0], labels.shape[1])
         self._largest = max(self._largest, int(labels.max(initial=0)))
-        self._packed.append(zlib.compress(labels.astype(np.int64).tobytes(), 1))
+        self._packed.append(zlib.compress(labels.astype(np.uint32).tobytes(), 1))
         self._numbers.append(number + 1)
 
     def write(self, path: Path) -> None:
@@ -42,7 +42,7 @@ class MaskWriter:
             with archive.open("masks.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
                 for packed in self._packed:
-                    file.write(np.frombuffer(zlib.decompress(packed), dtype=np.int64).astype(kind).tobytes())
+                    file.write(np.frombuffer(zlib.decompress(packed), dtype=np.uint32).astype(kind).tobytes())
             with archive.open("frames.npy", "w") as file:
                 np.lib.format.write_array(file, np.array(self._numbers, dtype=np.int64))
 
