@@ -33,10 +33,49 @@ def track_components(
     return link(found, min_iou=min_iou, max_age=max_age)
 
 
+def mask_components(
+    frames: np.ndarray, *, threshold: int = 10, min_pixels: int = 6, min_iou: float = 0.01, max_age: int = 2
+) -> np.ndarray:
+    """Masks of connected components, linked as those of ``track_components``, whose arguments these are.
+
+    Objects are what differs from a plain background, in brightness or in colour, where the clip has one; otherwise
+    what ``foreground`` says.
+
+    Returns:
+        ``[T, H, W]`` int64: 1 and the id of the component that a pixel is of, 0 where there is none.
+    """
+    plain = plain_background(frames)
+    if plain is None:
+        seen = foreground(frames, threshold)
+    else:
+        colours = frames if frames.ndim == 4 else frames[..., None]
+        seen = np.any(np.abs(colours.astype(np.int16) - plain) > threshold, axis=-1)
+    found = [labelled(mask, min_pixels) for mask in seen]
+    ids = follow([boxes for _, boxes in found], min_iou, max_age)
+    names = [np.concatenate([[0], 1 + of]) for of in ids]
+    return np.stack([of[label] for (label, _), of in zip(found, names, strict=True)])
+
+
+def plain_background(frames: np.ndarray) -> np.ndarray | None:
+    """The colour ``[C]`` that at least half of all pixels of ``frames`` ([T, H, W] or [T, H, W, C] uint8) have."""
+    pixels = frames.reshape(-1, frames.shape[3] if frames.ndim == 4 else 1)
+    middle = np.median(pixels, axis=0)
+    return middle.astype(np.int16) if (pixels == middle).all(1).mean() >= 0.5 else None
+
+
 def link(boxes: Sequence[np.ndarray], *, min_iou: float = 0.01, max_age: int = 2) -> Tracks:
     """Tracks of the boxes ``[M, 4]`` of each frame; the options are those of ``track_components``."""
+    ids = follow(boxes, min_iou, max_age)
+    if not sum(map(len, ids)):
+        return Tracks.empty()
+    frame = np.repeat(np.arange(len(ids)), [len(of) for of in ids])
+    return Tracks(frame, np.concatenate(ids), np.concatenate(boxes))
+
+
+def follow(boxes: Sequence[np.ndarray], min_iou: float, max_age: int) -> list[np.ndarray]:
+    """The ids, from 0 on, of the boxes ``[M, 4]`` of each frame, ``[M]`` int64."""
     tracks: list[_Track] = []
-    rows: list[tuple[int, int, np.ndarray]] = []
+    ids: list[np.ndarray] = []
     born = 0
     for t, new in enumerate(boxes):
         tracks = [track for track in tracks if t - track.seen <= max_age + 1]
@@ -51,12 +90,8 @@ def link(boxes: Sequence[np.ndarray], *, min_iou: float = 0.01, max_age: int = 2
                 found[j] = _Track(born, t, box)
                 tracks.append(found[j])
                 born += 1
-            rows.append((t, found[j].id, box))
-    if not rows:
-        return Tracks.empty()
-    return Tracks(
-        np.array([r[0] for r in rows]), np.array([r[1] for r in rows]), np.array([r[2] for r in rows])
-    )
+        ids.append(np.array([found[j].id for j in range(len(new))], dtype=np.int64))
+    return ids
 
 
 def foreground(frames: np.ndarray, threshold: int) -> np.ndarray:
@@ -79,15 +114,21 @@ def foreground(frames: np.ndarray, threshold: int) -> np.ndarray:
 
 def components(mask: np.ndarray, min_pixels: int) -> np.ndarray:
     """``[M, 4]``: boxes ``x, y, w, h`` of the components of ``mask`` ([H, W], bool); corners connect."""
+    return labelled(mask, min_pixels)[1]
+
+
+def labelled(mask: np.ndarray, min_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which component of ``mask`` each pixel is of, int64 ``[H, W]``, 1 to M or 0, and what ``components`` says."""
     label = np.zeros(mask.shape, dtype=np.int32)
     ndimage.label(mask, structure=_TOUCHING, output=label)
-    size = np.bincount(label.ravel())[1:]
+    kept = np.bincount(label.ravel())[1:] >= min_pixels
     boxes = [
         (across.start, down.start, across.stop - across.start, down.stop - down.start)
-        for (down, across), pixels in zip(ndimage.find_objects(label), size, strict=True)
-        if pixels >= min_pixels
+        for (down, across), large in zip(ndimage.find_objects(label), kept, strict=True)
+        if large
     ]
-    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    place = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)])
+    return place[label], np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 
 class _Track:

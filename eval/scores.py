@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 from sqair.eval.hota import HotaCounts, hota
@@ -51,6 +51,7 @@ class Counts:
         fragmentations: how often an object is lost and found again.
         mostly_tracked: tracks of the ground truth matched in at least 80 % of their frames.
         mostly_lost: the same, in less than 20 %.
+        mostly_kept: the same as mostly_tracked, of frames without a switch.
         identity_matches: IDTP, boxes that overlap under the best one-to-one assignment of whole tracks.
         hota: the part of HOTA.
     """
@@ -65,6 +66,7 @@ class Counts:
     fragmentations: int = 0
     mostly_tracked: int = 0
     mostly_lost: int = 0
+    mostly_kept: int = 0
     identity_matches: int = 0
     hota: HotaCounts = field(default_factory=HotaCounts)
 
@@ -155,6 +157,11 @@ def format_table(rows: list[tuple[str, dict[str, float] | None]]) -> str:
     keys = [key for key in COLUMNS if key not in _NOT_IN_TABLE]
     cells = [["", *(COLUMNS[key] for key in keys)]]
     cells += [[name, *("" if row is None else _cell(key, row[key]) for key in keys)] for name, row in rows]
+    return aligned(cells)
+
+
+def aligned(cells: Sequence[Sequence[str]]) -> str:
+    """Lines of a table, whose first column stands left and all others right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
     for first, *rest in cells:

@@ -27,17 +27,18 @@ class Truth(NamedTuple):
     path: Path
 
 
-def read_truth(path: Path) -> dict[str, Truth]:
+def read_truth(path: Path, *, full: bool = False) -> dict[str, Truth]:
     """The ground truth of the clips at ``path`` by their names.
 
     ``path`` is an ``.npz`` of :func:`sqair.datasets.folders.write_npz`, or what
-    :func:`sqair.files.mot_io.list_mot` takes.
+    :func:`sqair.files.mot_io.list_mot` takes. With ``full``, the boxes of an ``.npz`` are those of whole objects, not
+    of what is visible of them.
 
     Raises:
         UserError: it is none of these, or a file is malformed.
     """
     if path.suffix.lower() == ".npz":
-        return _from_archive(path)
+        return _from_archive(path, full)
     files = list_mot(path)
     return {name: Truth(read_rows(file), read_length(file), find_images(file), file) for name, file in files.items()}
 
@@ -53,9 +54,10 @@ def has_truth(path: Path) -> bool:
         return False
 
 
-def _from_archive(path: Path) -> dict[str, Truth]:
+def _from_archive(path: Path, full: bool) -> dict[str, Truth]:
     from sqair.datasets.folders import read_npz
 
     clips = read_npz(path)
     length = clips.frames.shape[1]
-    return {f"{i:06d}": Truth(Rows.of(truth, truth=True), length, path, path) for i, truth in enumerate(clips.truth)}
+    truths = clips.full if full else clips.truth
+    return {f"{i:06d}": Truth(Rows.of(truth, truth=True), length, path, path) for i, truth in enumerate(truths)}

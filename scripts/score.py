@@ -2,6 +2,7 @@
 
     sqair score --truth MOT17/train --pred trackers/mine
     sqair score --truth clips.npz --pred tracks --output scores
+    sqair score --truth clips.npz --pred tracks --protocol ocrb
 
 The numbers are TrackEval's, but that a share of nothing is empty and not 0; docs/scores.md has the rules.
 """
@@ -58,6 +59,11 @@ class Args:
     """A clip without predictions is one in which nothing was found, not an error."""
     overwrite: bool = False
     """Replace scores.csv and scores.json in the output folder."""
+    protocol: Literal["tba", "ocrb", "silot"] | None = None
+    """Score as published trackers were, in percent. tba: boxes; of an .npz, those of whole objects. ocrb: the masks of
+    `sqair track --masks`, against those of `sqair generate --masks`. silot: boxes, by the number of objects."""
+    patch: str | None = None
+    """With --protocol tba: what is predicted gets this size, 28 or HxW in pixels, around its centre."""
 
 
 def main(args: Args) -> None:
@@ -68,6 +74,10 @@ def main(args: Args) -> None:
     """
     from sqair.scripts.ground_truth import read_truth
 
+    if args.protocol or args.patch:
+        from sqair.scripts.score_protocol import score_by_protocol
+
+        return score_by_protocol(args)
     if not 0 < args.iou <= 1:
         raise UserError(f"--iou is {args.iou:g}: an overlap is more than 0 and at most 1")
     truths = read_truth(args.truth)

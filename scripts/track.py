@@ -3,9 +3,10 @@
     sqair track --source clip.mp4 --output tracks --overlay
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
-writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, and with ``--overlay`` the
-video ``NAME.mp4``. Frames and ids count from 1 in all of them. Pixels do so in ``NAME.txt`` alone, as MOTChallenge has
-it: a box in the top left corner begins at x = y = 1 there, and at 0 in ``NAME.jsonl``.
+writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, with ``--masks``
+``NAME.masks.npz``, and with ``--overlay`` the video ``NAME.mp4``. Frames and ids count from 1 in all of them. Pixels do
+so in ``NAME.txt`` alone, as MOTChallenge has it: a box in the top left corner begins at x = y = 1 there, and at 0 in
+``NAME.jsonl``.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ class Args:
     json: bool = False
     """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
     appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""
+    masks: bool = False
+    """Also write NAME.masks.npz: masks [T, H, W], the id of the object that shows in each pixel as in NAME.txt, 0 where
+    there is none, and the numbers of their frames, from 1."""
     stride: int = 1
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
     fps: float | None = None

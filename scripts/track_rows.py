@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 
 from sqair.datasets.clip import Frame
+from sqair.files.masks import ENDING, MaskWriter
 from sqair.files.mot_io import mot_rows
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -22,23 +23,29 @@ def numbered(tracks: Tracks, frame: Frame) -> Tracks:
 
 
 class RowFiles:
-    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.jsonl`` with a line for each frame."""
+    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.jsonl`` with a line for each frame, and masks."""
 
-    def __init__(self, folder: Path, name: str, *, lines: bool) -> None:
+    def __init__(self, folder: Path, name: str, *, lines: bool, masks: bool = False) -> None:
         self._stack = ExitStack()
         self._rows = self._stack.enter_context((folder / f"{name}.txt").open("w"))
         self._lines = self._stack.enter_context((folder / f"{name}.jsonl").open("w")) if lines else None
+        self._masks = MaskWriter() if masks else None
+        self._masks_path = folder / f"{name}{ENDING}"
 
     def __enter__(self) -> RowFiles:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
+        if self._masks is not None and error is None:
+            self._masks.write(self._masks_path)
 
     def add(self, frame: Frame, tracks: Tracks, tracker: Tracker) -> None:
         """The rows of ``frame``, which ``tracker`` has just seen."""
         tracks = numbered(tracks, frame)
         self._rows.write(mot_rows(tracks))
+        if self._masks is not None:
+            self._masks.add(tracker.masks(), frame.number)
         if self._lines is not None:
             looks = tracker.appearance()
             objects = [

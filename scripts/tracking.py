@@ -21,6 +21,7 @@ from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
+from sqair.files.masks import ENDING, write_masks
 from sqair.files.mot_io import write_mot
 from sqair.files.pretrained import is_unfinished, weights_files
 from sqair.model import SQAIR
@@ -31,7 +32,7 @@ from sqair.scripts.track import Args
 from sqair.scripts.track_frames import check_sizes, fitted, open_clip, say_other_range, thin
 from sqair.scripts.track_pictures import has_display, write_pictures
 from sqair.scripts.track_rows import RowFiles
-from sqair.tracker import Tracker, track_clips
+from sqair.tracker import Tracker, mask_clips, track_clips
 from sqair.tracks import Tracks
 from sqair.words import count
 
@@ -59,7 +60,7 @@ def track(args: Args) -> float:
     if args.show and not has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
+    wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json, ENDING: args.masks}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, entries)
     model = SQAIR.from_pretrained(args.model, args.device)
@@ -110,8 +111,9 @@ def say_unfinished(name: str, model: SQAIR) -> None:
 
 def claim_output(args: Args, entries: Sequence[str]) -> None:
     """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
-    if (args.overlay or args.gif) and _is_within(args.output, args.source):
-        what = "--overlay" if args.overlay else "--gif"
+    read_later = [f"--{name}" for name in ("overlay", "gif", "masks") if getattr(args, name)]
+    if read_later and _is_within(args.output, args.source):
+        what = read_later[0]
         raise UserError(f"{what}: it would lie among what is read from {args.source}: choose another --output")
     reads = (*source_files(args.source), *weights_files(args.model))
     claim(args.output, entries, overwrite=args.overwrite, reads=reads)
@@ -147,7 +149,12 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
         batch = clips[start : start + size]
         read = [list(fitted(clip, config)) for clip in batch]
         frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
-        found = track_clips(job.model, frames, box=args.box, **how)
+        if args.masks:
+            found, masks = mask_clips(job.model, frames, box=args.box, **how)
+            for clip, labels in zip(batch, masks, strict=True):
+                write_masks(job.stage / f"{clip.name}{ENDING}", labels)
+        else:
+            found = track_clips(job.model, frames, box=args.box, **how)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             numbers = np.array([frame.number for frame in stamped])
             write_mot(job.stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
@@ -166,7 +173,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
     how = {"refine": args.refine, "memory": args.memory, "threads": args.threads, "stabilise": args.stabilise}
     tracker = Tracker(job.model, box=args.box, **how)
     truncated = None
-    with RowFiles(job.stage, clip.name, lines=args.json) as rows:
+    with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:

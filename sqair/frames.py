@@ -53,6 +53,18 @@ class Fit:
         """Boxes ``[M, 4]`` (x, y, w, h) of the canvas, in the frame's pixels."""
         return box / self.scale
 
+    def labels(self, canvas: np.ndarray, shift: np.ndarray | None = None) -> np.ndarray:
+        """Labels ``[h, w]`` of the canvas, in the frame's pixels, ``[H, W]``: those of the nearest pixels.
+
+        They are moved by a ``shift [2]`` (x, y) in the frame's pixels; where nothing comes from they are 0.
+        """
+        shift = np.zeros(2) if shift is None else shift
+        sides = zip(self.size, self.inner, shift[::-1], strict=True)
+        y, x = (np.floor((np.arange(own) + 0.5 - by) * inner / own).astype(int) for own, inner, by in sides)
+        rows, columns = ((0 <= at) & (at < side) for at, side in zip((y, x), self.inner, strict=True))
+        found = canvas[y.clip(0, self.inner[0] - 1)[:, None], x.clip(0, self.inner[1] - 1)]
+        return np.where(rows[:, None] & columns, found, 0)
+
 
 def to_frames(clips: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]`` to float ``[T, N, C, H, W]`` in [0, 1]."""

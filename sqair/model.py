@@ -163,6 +163,7 @@ class SQAIR(Pretrained):
         objects = Objects.concat([none, *scene.alive])
         window = Windows.around(frame.new_zeros(0, 2), none.clip, config.window, (config.height, config.width))
         nothing = Patches(frame.new_zeros(0, frame.shape[1], *window.size), window)
+        flat = Patches(frame.new_zeros(0, 1, *window.size), window)
         canvas = scene.canvas()
         return Step(
             canvas=canvas,
@@ -173,6 +174,7 @@ class SQAIR(Pretrained):
             patches=Patches.concat([nothing, *scene.patches]),
             confidence=torch.cat([frame.new_zeros(0), *scene.confidence]),
             behind=behind,
+            depth=Patches.concat([flat, *scene.depths]) if self.render.hides else None,
         )
 
     def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:

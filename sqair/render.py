@@ -81,6 +81,10 @@ class Light:
         """1 - e^-W: the share of what is behind that does not show through ``paint``."""
         return -torch.expm1(paint)
 
+    def depth(self, paint: Tensor) -> Tensor | None:
+        """W ``[.., 1, H, W]`` of objects that hide what is behind them; None of those that only add light."""
+        return None
+
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
         """y ``[.., C, H, W]``."""
         return self.cover(paint) if behind is None else 1 - (1 - behind) * paint.exp()
@@ -181,6 +185,9 @@ class Opaque(Light):
 
     def cover(self, paint: Tensor) -> Tensor:
         return -torch.expm1(paint[:, :1])
+
+    def depth(self, paint: Tensor) -> Tensor | None:
+        return -paint[:, :1]
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
         depth = (-paint[:, :1]).clamp_min(_THINNEST)

@@ -130,7 +130,8 @@ class Scene:
         price: ``[B]`` float64, of an object, nats: that over black, times the share of what objects are worth there
             which is left over what is behind them.
         log_p_nothing: ``[B]``, log prior of finding nothing more where the search saw nothing.
-        rows: what was settled; of that alive are the objects that are there, with their patches and confidence.
+        rows: what was settled; of that alive are the objects that are there, with their patches, depths (of objects
+            that hide what is behind them) and confidence.
     """
 
     def __init__(self, frame: Tensor, behind: Behind | None, price: float, config: ModelConfig) -> None:
@@ -147,6 +148,7 @@ class Scene:
         self.rows: list[Rows] = []
         self.alive: list[Objects] = []
         self.patches: list[Patches] = []
+        self.depths: list[Patches] = []
         self.confidence: list[Tensor] = []
 
     def show(self, proposal: Proposal) -> None:
@@ -164,6 +166,9 @@ class Scene:
             paint = proposal.paint.rows(there)
             behind = None if self.behind is None else paint.windows.cut(self.behind)
             self.patches.append(Patches(self.render.alone(paint.image, behind), paint.windows))
+            depth = self.render.depth(paint.image)
+            if depth is not None:
+                self.depths.append(Patches(depth, paint.windows))
         self.confidence.append(torch.sigmoid(rows.q_logit[there].detach()))
 
     def explained(self) -> Tensor:

@@ -40,6 +40,8 @@ class Step:
     """``[M]``, q(z_pres = 1) of each object of ``objects``; no gradient."""
     behind: Behind | None = None
     """The background, of a model that has one."""
+    depth: Patches | None = None
+    """``[M, 1, h, w]``, w of each object of ``objects`` (render.py), where they hide what is behind; no gradient."""
 
     @property
     def images(self) -> Tensor:

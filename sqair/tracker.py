@@ -18,10 +18,12 @@ from torch import Tensor
 
 from sqair.camera import Motion, Stabilise, steadied
 from sqair.config import ModelConfig
+from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.geometry import top_left_box, where_to_box
 from sqair.inference import Inference, Refined
 from sqair.inference.restarts import explain
+from sqair.masks import segments
 from sqair.model import SQAIR
 from sqair.process import threads as use_threads
 from sqair.state import State, Step
@@ -146,6 +148,8 @@ class Tracker:
         """How the camera moved over the frames of ``watch``, in their pixels on the canvas; None without a look."""
         self.steady: Steady | None = None
         """What puts frames where the scene is, if they are stabilised."""
+        self._shift = np.zeros(2)
+        self._size: Fit | None = None
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:
@@ -192,7 +196,7 @@ class Tracker:
         if self.steady is not None:
             still, shift = self.steady.still(frame)
             canvas = fit.frame(still)
-        self.canvas = canvas
+        self.canvas, self._shift, self._size = canvas, shift, fit
         image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         if self._state is None:
             self._state = self.model.initial_state(1, image)
@@ -208,6 +212,12 @@ class Tracker:
         objects = self.last.objects
         return dict(zip(objects.id.tolist(), objects.what.cpu().numpy(), strict=True))
 
+    def masks(self) -> np.ndarray:
+        """Which object shows in each pixel of the last frame, int64 ``[H, W]`` in its pixels: 1 and its id, or 0."""
+        if self.last is None or self._size is None:
+            raise UserError("there are no masks before the first frame: update the tracker with one")
+        return self._size.labels(segments(self.last, 1)[0].cpu().numpy(), self._shift)
+
     def _fit(self, frame: np.ndarray) -> Fit:
         config = self.model.config
         size = (frame.shape[0], frame.shape[1]) if frame.ndim > 1 else (0, 0)
@@ -215,7 +225,6 @@ class Tracker:
         return Fit(size, canvas if config.fit and frame.dtype == np.uint8 and min(size) else size)
 
 
-@torch.inference_mode()
 def track_clips(
     model: SQAIR,
     clips: np.ndarray,
@@ -229,16 +238,46 @@ def track_clips(
 
     The options are those of ``Tracker``.
     """
+    with use_threads(threads):
+        return _track(model, clips, box, inference(refine, memory))[0]
+
+
+def mask_clips(
+    model: SQAIR,
+    clips: np.ndarray,
+    *,
+    box: BoxKind = "ink",
+    refine: bool = True,
+    memory: int = 30,
+    threads: int | None = 1,
+) -> tuple[list[Tracks], np.ndarray]:
+    """What ``track_clips`` gives of the same arguments, and the masks of all frames.
+
+    Returns:
+        The tracks, and int64 ``[N, T, H, W]``: 1 and the id of the object that shows in a pixel, 0 where none does.
+    """
+    with use_threads(threads):
+        return _track(model, clips, box, inference(refine, memory), masks=True)
+
+
+@torch.inference_mode()
+def _track(
+    model: SQAIR, clips: np.ndarray, box: BoxKind, how: Inference, masks: bool = False
+) -> tuple[list[Tracks], np.ndarray]:
+    """The tracks of clips, and their masks ``[N, T, H, W]`` if they are wanted."""
     check_frames(clips, model.config)
     model.eval()
     found: list[Tracks] = []
-    with use_threads(threads):
-        for start in range(0, len(clips), _BATCH):
-            frames = to_frames(clips[start : start + _BATCH], next(model.parameters()).device)
-            state = model.initial_state(frames.shape[1], frames, model.still(frames))
-            parts = []
-            for number, frame in enumerate(frames):
-                step, state = explain(model, frame, state, inference(refine, memory))
-                parts.append(step_tracks(step, frame, number, model.config, box))
-            found += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
-    return found
+    labels = np.zeros(clips.shape[:4] if masks else 0, dtype=np.int64)
+    for start in range(0, len(clips), _BATCH):
+        frames = to_frames(clips[start : start + _BATCH], next(model.parameters()).device)
+        count = frames.shape[1]
+        state = model.initial_state(count, frames, model.still(frames))
+        parts = []
+        for number, frame in enumerate(frames):
+            step, state = explain(model, frame, state, how)
+            parts.append(step_tracks(step, frame, number, model.config, box))
+            if masks:
+                labels[start : start + count, number] = segments(step, count).cpu().numpy()
+        found += [Tracks.concat([part[b] for part in parts]) for b in range(count)]
+    return found, labels

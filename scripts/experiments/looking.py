@@ -7,19 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sqair.datasets.generate import Clips
 from sqair.eval.boxes import iou
 from sqair.eval.floor import link
 from sqair.eval.mot import score
 from sqair.frames import to_frames
-from sqair.model import SQAIR, Step
+from sqair.masks import segments
+from sqair.model import SQAIR
 from sqair.tracker import explain, inference, step_tracks
 from sqair.tracks import Tracks
 
-EXPLAINED = 0.1
-"""An object explains a pixel to which it adds more than this."""
 GATE = 0.5
 """Overlap from which a box is that of an object."""
 BATCH = 50
@@ -31,7 +29,7 @@ class Look:
 
     tracks: list[Tracks]
     segments: np.ndarray
-    """``[N, T, H, W]`` int64: 1 and the id of the object that explains most of a pixel, 0 where none does."""
+    """``[N, T, H, W]`` int64, as ``sqair.masks.segments``."""
     canvas: np.ndarray
     """``[N, T, H, W, C]`` in [0, 1]."""
     behind: np.ndarray
@@ -45,7 +43,7 @@ def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True, memory: int = 
     Static AIR sees each frame as a clip of its own; its boxes are linked by their overlap.
     """
     carries, length = model.config.temporal.any(), clips.shape[1]
-    tracks, segments, canvas, behind = [], [], [], []
+    tracks, masks, canvas, behind = [], [], [], []
     for start in range(0, len(clips), BATCH):
         frames = to_frames(clips[start : start + BATCH])
         state = model.initial_state(frames.shape[1], frames, model.still(frames))
@@ -56,25 +54,13 @@ def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True, memory: int = 
             step, state = explain(model, frame, state, inference(refine, memory))
             parts.append(step_tracks(step, frame, number, model.config, "ink"))
             empty = torch.zeros_like(frame) if step.behind is None else step.behind.image
-            of_frames.append([segment(step, len(frame)), step.canvas.movedim(1, -1), empty.movedim(1, -1)])
+            of_frames.append([segments(step, len(frame)), step.canvas.movedim(1, -1), empty.movedim(1, -1)])
         tracks += [Tracks.concat([part[b] for part in parts]) for b in range(frames.shape[1])]
-        for kept, images in zip((segments, canvas, behind), zip(*of_frames, strict=True), strict=True):
+        for kept, images in zip((masks, canvas, behind), zip(*of_frames, strict=True), strict=True):
             kept.append(torch.stack(images, 1).numpy())
     if not carries:
         tracks = [linked(t, length) for t in tracks]
-    return Look(tracks, *map(np.concatenate, (segments, canvas, behind)))
-
-
-def segment(step: Step, clips: int) -> Tensor:
-    """``[B, H, W]`` int64 of one frame of B clips, as ``Look.segments``."""
-    share = step.images.amax(1)
-    found = torch.zeros(clips, *step.images.shape[2:], dtype=torch.int64)
-    most = torch.full(found.shape, EXPLAINED)
-    for clip, name, image in zip(step.objects.clip.tolist(), step.objects.id.tolist(), share, strict=True):
-        wins = image > most[clip]
-        found[clip][wins] = 1 + name
-        most[clip] = torch.maximum(most[clip], image)
-    return found
+    return Look(tracks, *map(np.concatenate, (masks, canvas, behind)))
 
 
 def linked(tracks: Tracks, length: int) -> Tracks:

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from sqair.eval.masks import contingency
+
 ONCE = 0.75
 """Share of a digit that one object has to explain, and of an object that has to be the digit's."""
 HALF = 0.5
 """Share of a digit that an object explains if it is the digit's."""
-
-
-def contingency(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many pixels have each pair of labels ``[A, B]``, and which labels these are, ``[A]`` and ``[B]``."""
-    of_a, row = np.unique(a, return_inverse=True)
-    of_b, column = np.unique(b, return_inverse=True)
-    count = np.bincount(row.ravel() * len(of_b) + column.ravel(), minlength=len(of_a) * len(of_b))
-    return count.reshape(len(of_a), len(of_b)), of_a, of_b
 
 
 def adjusted_rand(a: np.ndarray, b: np.ndarray) -> float:

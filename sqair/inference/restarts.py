@@ -16,6 +16,7 @@ from sqair.bounds import Terms
 from sqair.inference.amortised import Inference
 from sqair.inference.refined import Refined
 from sqair.model import SQAIR, State, Step
+from sqair.windows import Patches
 
 
 @dataclass
@@ -55,16 +56,21 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     kept = place[step.objects.clip] >= 0
     objects = step.objects.rows(kept)
     objects = replace(objects, clip=place[objects.clip])
-    patches = step.patches.rows(kept)
+
+    def of_kept(patches: Patches) -> Patches:
+        patches = patches.rows(kept)
+        return replace(patches, windows=replace(patches.windows, clip=objects.clip))
+
     picked = Step(
         canvas=step.canvas[clips],
         log_likelihood=step.log_likelihood[clips],
         log_p_nothing=step.log_p_nothing[clips],
         rows=[],
         objects=objects,
-        patches=replace(patches, windows=replace(patches.windows, clip=objects.clip)),
+        patches=of_kept(step.patches),
         confidence=step.confidence[kept],
         behind=None if step.behind is None else step.behind.rows(clips),
+        depth=None if step.depth is None else of_kept(step.depth),
     )
     last = None if state.background is None else state.background[clips]
     return picked, State(objects, state.next_id[clips], begun=True, background=last)
