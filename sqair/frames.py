@@ -49,9 +49,15 @@ class Fit:
         below = ((0, self.canvas[0] - height), (0, self.canvas[1] - width), (0, 0))
         return np.pad(scaled, below[: frame.ndim])
 
+    def clips(self, clips: np.ndarray) -> np.ndarray:
+        """The canvases ``[N, T, h, w]`` or ``[N, T, h, w, C]`` of clips ``[N, T, H, W]`` or ``[N, T, H, W, C]``."""
+        if self.size == self.canvas:
+            return clips
+        return np.stack([np.stack([self.frame(frame) for frame in clip]) for clip in clips])
+
     def boxes(self, box: np.ndarray) -> np.ndarray:
         """Boxes ``[M, 4]`` (x, y, w, h) of the canvas, in the frame's pixels."""
-        return box / self.scale
+        return box if self.size == self.canvas else box / self.scale
 
     def labels(self, canvas: np.ndarray, shift: np.ndarray | None = None) -> np.ndarray:
         """Labels ``[h, w]`` of the canvas, in the frame's pixels, ``[H, W]``: those of the nearest pixels.

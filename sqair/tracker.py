@@ -236,7 +236,8 @@ def track_clips(
 ) -> list[Tracks]:
     """Tracks clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, many at a time: one Tracks for each.
 
-    The options are those of ``Tracker``.
+    The options are those of ``Tracker``, and so is what becomes of frames of another size. Each clip's scene is taken
+    from all of it, of a model with a still background; cameras are taken to be steady.
     """
     with use_threads(threads):
         return _track(model, clips, box, inference(refine, memory))[0]
@@ -265,19 +266,26 @@ def _track(
     model: SQAIR, clips: np.ndarray, box: BoxKind, how: Inference, masks: bool = False
 ) -> tuple[list[Tracks], np.ndarray]:
     """The tracks of clips, and their masks ``[N, T, H, W]`` if they are wanted."""
-    check_frames(clips, model.config)
+    config, device = model.config, next(model.parameters()).device
+    size = (clips.shape[2], clips.shape[3]) if clips.ndim > 3 else (0, 0)
+    fit = Fit(size, (config.height, config.width) if config.fit and clips.dtype == np.uint8 and min(size) else size)
     model.eval()
     found: list[Tracks] = []
     labels = np.zeros(clips.shape[:4] if masks else 0, dtype=np.int64)
     for start in range(0, len(clips), _BATCH):
-        frames = to_frames(clips[start : start + _BATCH], next(model.parameters()).device)
-        count = frames.shape[1]
-        state = model.initial_state(count, frames, model.still(frames))
+        canvases = fit.clips(clips[start : start + _BATCH])
+        check_frames(canvases, config)
+        count = len(canvases)
+        scenes = model.still(to_frames(canvases, device)) if config.background == "still" else None
+        state = model.initial_state(count, to_frames(canvases[:, :1], device), scenes)
         parts = []
-        for number, frame in enumerate(frames):
+        for number in range(canvases.shape[1]):
+            frame = to_frames(canvases[:, number, None], device)[0]
             step, state = explain(model, frame, state, how)
-            parts.append(step_tracks(step, frame, number, model.config, box))
+            tracks = step_tracks(step, frame, number, config, box)
+            parts.append([replace(t, box=fit.boxes(t.box)) for t in tracks])
             if masks:
-                labels[start : start + count, number] = segments(step, count).cpu().numpy()
+                for b, label in enumerate(segments(step, count).cpu().numpy()):
+                    labels[start + b, number] = fit.labels(label)
         found += [Tracks.concat([part[b] for part in parts]) for b in range(count)]
     return found, labels

@@ -1,0 +1,185 @@
+"""The field's benchmarks, from the data alone: ``sqair train --data SET`` and ``sqair track``, with no other setting.
+
+sqair experiments benchmarks --output runs/benchmarks                       all sets, three seeds; hours on two cores
+sqair experiments benchmarks --output runs/benchmarks --only spmot --seeds 1
+sqair experiments benchmarks --output runs/val --split val                  to choose settings by
+
+Each set is made anew, trained on as an array of clips, and tested once on clips of objects that training never saw,
+by its own protocol (docs/scores.md): beside connected components, beside the ground truth whose boxes are linked by
+their overlap, and beside what is published. What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sqair.scripts.experiments.running import check_names, markdown
+from sqair.scripts.experiments.study import Line, Study
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How a set is scored; ``shown`` are scores of its protocol, and ``published`` the best of others, in percent."""
+
+    protocol: Literal["tba", "ocrb", "silot"]
+    shown: tuple[str, ...]
+    published: str
+    clips: int
+    """Test clips."""
+    length: int | None = None
+    """Frames of a test clip, if they are not those of a training clip."""
+    patch: tuple[int, int] | None = None
+    """Size (H, W) of all boxes."""
+
+
+_MASKS, _BOXES = ("mota", "motp", "md", "mt"), ("mota", "idf1", "motp", "ids")
+SETS: dict[str, Benchmark] = {
+    "spmot": Benchmark("ocrb", _MASKS, "SCALOR 94.9, 80.2, 96.4, 93.2; ViMON 92.9, 91.8, 87.7, 87.2", 1000),
+    "tba-sprites": Benchmark("tba", _BOXES, "TBA 99.2, 99.2, 79.1, 30", 1, 10_000),
+    "tba-mnist": Benchmark("tba", _BOXES, "TBA 99.5, 99.6, 78.4, 22 (on digits it trained on)", 1, 10_000, (28, 28)),
+    "vmds-style": Benchmark("ocrb", _MASKS, "on VMDS itself: OP3 91.7, 93.6, 96.8, 96.3", 1000),
+    "texvmds-style": Benchmark("ocrb", _MASKS, "on texVMDS itself: MONet -73.3", 1000),
+    "silot": Benchmark("silot", ("mota", "ap", "count_error"), "curves only", 1200),
+}
+TRAINING = 1000
+"""Clips to train on."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train and test on every benchmark from the data alone; resumable."""
+
+    output: Path
+    """Folder of the sets, the runs, results.jsonl and table.md."""
+    only: tuple[str, ...] = ()
+    """Sets, by default all: spmot, tba-sprites, tba-mnist, vmds-style, texvmds-style, silot."""
+    seeds: int = 3
+    """Seeds 0 to this, of training."""
+    workers: int = 2
+    """Trainings at a time."""
+    split: Literal["test", "val"] = "test"
+    """Objects of the clips that are scored; a tenth as many of val."""
+    words: tuple[str, ...] = ()
+    """More words of `sqair train`, to try something; they name the run."""
+
+
+def main(args: Args) -> None:
+    """Runs what is missing and prints the table. Raises UserError for an unknown set."""
+    check_names(args.only, SETS, "set")
+    study = Study(args.output, args.workers)
+    names = args.only or tuple(SETS)
+    study.measure("floors", measure_floor, [("floor", name, args.split) for name in names])
+    for name in names:
+        make_training_set(args.output, name)
+    cells = [("model", name, args.split, seed, *args.words) for seed in range(args.seeds) for name in names]
+    study.measure("trainings", run, cells)
+    study.publish(table(study.lines, names, args))
+
+
+def make_training_set(output: Path, name: str) -> Path:
+    """The archive ``NAME.npz`` of clips to train on; made unless it is there."""
+    from sqair.datasets.generate import make_clips
+    from sqair.datasets.recipes import get_recipe
+
+    path = output / f"{name}.npz"
+    if not path.exists():
+        parts = [make_clips(get_recipe(name), "train", 0, i, 100, truth=False).frames for i in range(0, TRAINING, 100)]
+        np.savez_compressed(path, frames=np.concatenate(parts))
+    return path
+
+
+class Test:
+    """What a set is tested with."""
+
+    def __init__(self, name: str, split: str) -> None:
+        from sqair.datasets.generate import make_clips, make_segments
+        from sqair.datasets.recipes import get_recipe
+
+        self.set = SETS[name]
+        few = 10 if split == "val" else 1
+        recipe = get_recipe(name, **({"length": self.set.length // few} if self.set.length else {}))
+        which = (recipe, split, 0, 0, max(1, self.set.clips // few))
+        self.clips = make_clips(*which)
+        self.segments = make_segments(*which) if self.set.protocol == "ocrb" else np.zeros(0)
+        self.truth = self.clips.full if self.set.protocol == "tba" else self.clips.truth
+
+    def score(self, tracks: Sequence[Any], masks: np.ndarray) -> Line:
+        """The scores of the set's protocol; ``masks [N, T, H, W]`` where it is of masks."""
+        from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
+
+        lengths = [self.clips.frames.shape[1]] * len(self.clips)
+        if self.set.protocol == "ocrb":
+            return score_ocrb(self.segments, masks)
+        if self.set.protocol == "tba":
+            return score_tba(self.truth, tracks, lengths, patch=self.set.patch)
+        by = silot_by_objects(self.truth, tracks, lengths)
+        means = {key: float(np.mean([row[key] for row in by.values()])) for key in self.set.shown}
+        return {**score_silot(self.truth, tracks, lengths), **means, "by": {n: row["mota"] for n, row in by.items()}}
+
+
+def measure_floor(output: str, kind: str, name: str, split: str) -> list[Line]:
+    """The scores of connected components, and of the ground truth's boxes linked by overlap."""
+    from sqair.eval.floor import link, mask_components, track_components
+
+    test = Test(name, split)
+    frames = test.clips.frames
+    masks = np.stack([mask_components(clip) for clip in frames]) if test.set.protocol == "ocrb" else np.zeros(0)
+    tracks = [] if test.set.protocol == "ocrb" else [track_components(clip) for clip in frames]
+    line = {"key": [kind, name, split], **test.score(tracks, masks)}
+    linked = [link([t.box[t.frame == i] for i in range(frames.shape[1])]) for t in test.truth]
+    if test.set.protocol != "ocrb":
+        line["linked"] = test.score(linked, masks)["mota"]
+    return [line]
+
+
+def run(output: str, kind: str, name: str, split: str, seed: int, *words: str) -> list[Line]:
+    """Trains on the set and scores; seconds are of the CPU."""
+    from sqair.scripts.experiments.running import trained
+    from sqair.tracker import mask_clips, track_clips
+
+    folder = Path(output) / "-".join([name, str(seed), *(w.strip("-") for w in words)])
+    data = str(make_training_set(Path(output), name))
+    model, _, seconds = trained(folder, ["--data", data, "--train.seed", str(seed), *words])
+    test, lines = Test(name, split), {}
+    for way, refine in (("refined", True), ("amortised", False)):
+        if test.set.protocol == "ocrb":
+            tracks, masks = mask_clips(model, test.clips.frames, refine=refine)
+        else:
+            tracks, masks = track_clips(model, test.clips.frames, refine=refine), np.zeros(0)
+        lines[way] = test.score(tracks, masks)
+    return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **lines}]
+
+
+def table(lines: Sequence[Line], names: Sequence[str], args: Args) -> str:
+    """A table of every protocol: mean and lowest over seeds, the floor, and what is published."""
+    parts = []
+    for protocol in dict.fromkeys(SETS[name].protocol for name in names):
+        mine = [name for name in names if SETS[name].protocol == protocol]
+        shown = SETS[mine[0]].shown
+        rows = [row for name in mine for row in _rows(lines, name, args)]
+        parts.append(markdown(("set", "", *shown, "seeds", "CPU-s"), rows))
+    return "\n\n".join(parts)
+
+
+def _rows(lines: Sequence[Line], name: str, args: Args) -> list[list[str]]:
+    shown = SETS[name].shown
+    wanted = [line for line in lines if line["key"][:3] == ["model", name, args.split]]
+    runs = [line for line in wanted if tuple(line["key"][4:]) == args.words]
+    floor = next(line for line in lines if line["key"] == ["floor", name, args.split])
+    rows = []
+    for way in ("refined", "amortised"):
+        cells = []
+        for key in shown:
+            values = [line[way][key] for line in runs]
+            cells.append(f"{np.mean(values):.1f} ({min(values):.1f})")
+        seconds = f"{max(line['cpu_seconds'] for line in runs):.0f}"
+        rows.append([name if way == "refined" else "", way, *cells, str(len(runs)), seconds])
+    rows.append(["", "connected components", *(f"{floor[key]:.1f}" for key in shown), "", ""])
+    if "linked" in floor:
+        rows.append(["", "true boxes, linked by overlap", f"{floor['linked']:.1f}", *[""] * (len(shown) + 1)])
+    return [*rows, ["", f"published: {SETS[name].published}", *[""] * (len(shown) + 2)]]
