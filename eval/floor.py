@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, sparse
 from scipy.optimize import linear_sum_assignment
 
 from sqair.eval.boxes import iou
@@ -34,23 +34,32 @@ def track_components(
 
 
 def mask_components(
-    frames: np.ndarray, *, threshold: int = 10, min_pixels: int = 6, min_iou: float = 0.01, max_age: int = 2
+    frames: np.ndarray,
+    *,
+    by_colour: bool = False,
+    threshold: int = 10,
+    min_pixels: int = 6,
+    min_iou: float = 0.01,
+    max_age: int = 2,
 ) -> np.ndarray:
     """Masks of connected components, linked as those of ``track_components``, whose arguments these are.
 
     Objects are what differs from a plain background, in brightness or in colour, where the clip has one; otherwise
-    what ``foreground`` says.
+    what ``foreground`` says. ``by_colour`` takes apart what touches and differs by more than ``threshold``.
 
     Returns:
         ``[T, H, W]`` int64: 1 and the id of the component that a pixel is of, 0 where there is none.
     """
     plain = plain_background(frames)
+    colours = frames if frames.ndim == 4 else frames[..., None]
     if plain is None:
         seen = foreground(frames, threshold)
     else:
-        colours = frames if frames.ndim == 4 else frames[..., None]
         seen = np.any(np.abs(colours.astype(np.int16) - plain) > threshold, axis=-1)
-    found = [labelled(mask, min_pixels) for mask in seen]
+    if by_colour:
+        found = [coloured(frame, mask, threshold, min_pixels) for frame, mask in zip(colours, seen, strict=True)]
+    else:
+        found = [labelled(mask, min_pixels) for mask in seen]
     ids = follow([boxes for _, boxes in found], min_iou, max_age)
     names = [np.concatenate([[0], 1 + of]) for of in ids]
     return np.stack([of[label] for (label, _), of in zip(found, names, strict=True)])
@@ -129,6 +138,32 @@ def labelled(mask: np.ndarray, min_pixels: int) -> tuple[np.ndarray, np.ndarray]
     ]
     place = np.concatenate([[0], np.where(kept, np.cumsum(kept), 0)])
     return place[label], np.array(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def coloured(frame: np.ndarray, mask: np.ndarray, step: int, min_pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """What ``labelled`` says of pieces of the ``mask [H, W]`` in which neighbours differ by at most ``step``.
+
+    ``frame`` is uint8 ``[H, W, C]``. What is of no piece that is large enough goes to the nearest.
+    """
+    place = np.arange(mask.size).reshape(mask.shape)
+    colours = frame.astype(np.int16)
+    edges = []
+    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        alike = mask[one] & mask[other] & (np.abs(colours[one] - colours[other]).max(-1) <= step)
+        edges.append(np.stack([place[one][alike], place[other][alike]]))
+    row, column = np.concatenate(edges, 1)
+    graph = sparse.coo_matrix((np.ones(len(row)), (row, column)), (mask.size, mask.size))
+    _, label = sparse.csgraph.connected_components(graph, directed=False)
+    large = mask & (np.bincount(label)[label].reshape(mask.shape) >= min_pixels)
+    _, number = np.unique(np.append(-1, label[large.ravel()]), return_inverse=True)
+    piece = np.zeros(mask.shape, dtype=np.int64)
+    piece[large] = number[1:]
+    if not piece.any():
+        return piece, np.zeros((0, 4))
+    nearest = ndimage.distance_transform_edt(piece == 0, return_distances=False, return_indices=True)
+    piece = np.where(mask, piece[tuple(nearest)], 0)
+    boxes = [(x.start, y.start, x.stop - x.start, y.stop - y.start) for y, x in ndimage.find_objects(piece)]
+    return piece, np.array(boxes, dtype=np.float64)
 
 
 class _Track:

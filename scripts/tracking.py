@@ -130,7 +130,8 @@ def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) 
         return False
     archive = all(str(clip.path).lower().endswith((".npz", ".npy")) for clip in clips)
     archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
-    return archive and not config.fit and _pixels(clips[0], config) <= BATCH_PIXELS
+    steady = not config.fit or config.background != "still"  # or else each clip is looked at for how its camera moves
+    return archive and steady and _pixels(clips[0], config) <= BATCH_PIXELS
 
 
 def _pixels(clip: ClipSource, config: ModelConfig) -> int:

@@ -216,3 +216,15 @@ def test_masks_of_the_floor_are_in_its_boxes() -> None:
     for t, i, (x, y, w, h) in zip(tracks.frame, tracks.id, tracks.box.astype(int), strict=True):
         there = np.argwhere(masks[t] == 1 + i)
         assert there.min(0).tolist() == [y, x] and (there.max(0) + 1).tolist() == [y + h, x + w]
+
+
+def test_components_by_colour_take_apart_what_touches() -> None:
+    frames = np.zeros((2, 20, 30, 3), np.uint8)
+    frames[:, 4:10, 5:12], frames[:, 6:14, 12:20] = (200, 0, 0), (0, 200, 0)
+    frames[:, 9, 11] = (100, 100, 0)  # a pixel of both
+    whole, parts = mask_components(frames), mask_components(frames, by_colour=True)
+    assert len(np.unique(whole)) == 2 and len(np.unique(parts)) == 3
+    assert np.array_equal(whole > 0, parts > 0)
+    for mask in (parts == parts[0, 5, 6], parts == parts[0, 12, 15]):
+        assert mask.sum() in (2 * 42, 2 * 64)
+    assert not mask_components(frames[:, :3], by_colour=True).any()
