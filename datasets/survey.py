@@ -52,8 +52,9 @@ PLAIN, GRADUAL = 0.4, 0.6
 """Share of the pixels of a short clip that one colour has behind things, and of a scene that straight lines explain."""
 ALONE = (20, 65)
 """Percentiles of the areas of blobs between which they are taken for one object each: others are parts or groups."""
-TYPICAL = 0.4
-"""Share of the blobs of sets, those of most alike areas, that are: in crowds most are groups, which are all unlike."""
+TYPICAL, UNLIKE = 0.4, 2.5
+"""Share of the blobs of sets, those of most alike areas, that are: in crowds most are groups, which are all unlike.
+Where even those are more unlike than that, largest to smallest, things are of many sizes, and it is as in footage."""
 
 
 def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey:
@@ -79,14 +80,15 @@ def survey(clips: Sequence[ClipSource], stabilise: Stabilise = "auto") -> Survey
     sides = np.array([blob.sides for blob in found], dtype=np.float64) / scale
     area = sides.prod(1)
     scenes = compare_scenes(looks)
-    crowds = scenes in ("black", "plain", "gradual")
-    low, high = most_alike(area) if crowds else np.percentile(area, ALONE)
+    typical = most_alike(area)
+    crowds = scenes in ("black", "plain", "gradual") and typical[1] <= UNLIKE * typical[0]
+    low, high = typical if crowds else np.percentile(area, ALONE)
     alone = (low <= area) & (area <= high)
     single = sides[alone]
     if np.median(area) > LARGEST_SHARE * height * width:
         raise refused.too_large(looks, float(np.median(area)) / (height * width), LARGEST_SHARE)
     counts = np.array([len(blobs) for look in looks for blobs in look.blobs], dtype=np.float64)
-    if crowds:  # a blob is so many as its pixels are
+    if crowds:  # a blob is as many things as its pixels make
         pixels = float(np.median(np.array([blob.area for blob in found])[alone]))
         counts = np.maximum(counts, [sum(b.area for b in blobs) / pixels for look in looks for blobs in look.blobs])
     energy = np.array([blob.energy for blob in found])[alone] / scale**2
@@ -112,7 +114,7 @@ def most_alike(area: np.ndarray) -> tuple[float, float]:
     count = max(1, int(TYPICAL * len(ordered)))
     ratio = ordered[count - 1 :] / ordered[: len(ordered) - count + 1]
     low = int(ratio.argmin())
-    room = ratio[low] ** 0.5
+    room = ratio[low] ** 0.25
     return ordered[low] / room, ordered[low + count - 1] * room
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, sparse
@@ -160,9 +161,10 @@ def coloured(frame: np.ndarray, mask: np.ndarray, step: int, min_pixels: int) ->
     piece[large] = number[1:]
     if not piece.any():
         return piece, np.zeros((0, 4))
-    nearest = ndimage.distance_transform_edt(piece == 0, return_distances=False, return_indices=True)
+    nearest: Any = ndimage.distance_transform_edt(piece == 0, return_distances=False, return_indices=True)
     piece = np.where(mask, piece[tuple(nearest)], 0)
-    boxes = [(x.start, y.start, x.stop - x.start, y.stop - y.start) for y, x in ndimage.find_objects(piece)]
+    places = filter(None, ndimage.find_objects(piece))
+    boxes = [(x.start, y.start, x.stop - x.start, y.stop - y.start) for y, x in places]
     return piece, np.array(boxes, dtype=np.float64)
 
 
