@@ -73,7 +73,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         width=round(scale * seen.size[1]),
         channels=3 if seen.colour else 1,
         fit=True,
-        objects="light" if behind == "none" else "opaque",
+        objects="light" if behind == "none" else "opaque" if behind == "still" else "layered",
         background=behind,
         background_change=CHANGE,
         slots=slots,

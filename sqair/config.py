@@ -44,9 +44,9 @@ class ModelConfig:
     """Discovery steps in every later frame."""
     patience: int = field(default=0, metadata={"later": True})
     """Candidates of a frame that refined inference may reject in a clip before it stops looking for others there."""
-    objects: Literal["light", "opaque"] = field(default="light", metadata={"later": True})
+    objects: Literal["light", "opaque", "layered"] = field(default="light", metadata={"later": True})
     """What objects do to what is behind them: brighten it, as white digits do; or cover it with colours of their own,
-    lighter or darker."""
+    lighter or darker; layered, one covers another as well."""
     glimpse: int = 16
     """Glimpse side G, cells."""
     z_what: int = 24
@@ -109,6 +109,11 @@ class ModelConfig:
     def drawn(self) -> int:
         """Channels P that the decoder draws of an object."""
         return self.render.channels(self.channels)[0]
+
+    @property
+    def painted(self) -> int:
+        """Channels of the paint of objects."""
+        return self.render.painted(self.channels)
 
     @property
     def sight(self) -> int:

@@ -32,6 +32,7 @@ def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, 
         hidden=hidden,
         glimpse=glimpse.detach(),
         unseen=torch.zeros_like(clip),
+        layer=torch.zeros_like(age),
         weight=torch.ones_like(age),
     )
 

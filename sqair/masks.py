@@ -25,9 +25,10 @@ def segments(step: Step, count: int) -> Tensor:
     if step.depth is None:
         found, most = _strongest(step.patches, step.objects.id, count)
         return torch.where(most > EXPLAINED, found, 0)
-    found, most = _strongest(step.depth, step.objects.id, count)
-    total = step.depth.total(torch.ones_like(step.confidence), count)[:, 0]  # [B, H, W]
-    return torch.where(torch.expm1(total) * most > total, found, 0)
+    shown = Patches(step.depth.image[:, -1:], step.depth.windows)
+    found, most = _strongest(shown, step.objects.id, count)
+    total = step.depth.total(torch.ones_like(step.confidence), count)  # [B, 1 or 2, H, W]
+    return torch.where(torch.expm1(total[:, 0]) * most > total[:, -1], found, 0)
 
 
 def _strongest(patches: Patches, ids: Tensor, count: int) -> tuple[Tensor, Tensor]:

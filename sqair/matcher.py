@@ -126,7 +126,7 @@ class Matcher:
             Centres ``[M, 2]`` in pixels, and what the *other* objects cover of ``seen`` at their fixations,
             ``[M, E, h', w']``.
         """
-        clips, channels = len(self.retina), self.config.drawn
+        clips, channels = len(self.retina), self.config.painted
         explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
         waiting = torch.arange(len(self.clip), device=self.clip.device)
         alone = self.gains(waiting, self.region.cut(explained))

@@ -28,12 +28,13 @@ from sqair.files.pretrained import Pretrained
 from sqair.geometry import where_to_box, where_unit, write
 from sqair.inference import Inference
 from sqair.inference.identity import Absent, seated
+from sqair.layers import layered
 from sqair.life import born, missed, moved
 from sqair.networks import Decoder
 from sqair.objects import Objects, Posterior
 from sqair.plain import Plain
 from sqair.propagate import Propagation
-from sqair.render import log_likelihood
+from sqair.render import Layered, log_likelihood
 from sqair.salience import to_retina
 from sqair.scene import Evidence, Proposal, Rows, Scene
 from sqair.state import State, Step
@@ -111,6 +112,7 @@ class SQAIR(Pretrained):
         on = (objects.unseen == 0) * objects.weight.detach()
         proposal = Proposal(now, posterior, paint, p_logit, None, on, objects.weight, round=0)
         scene.show(proposal)
+        proposal = layered(scene, proposal)
         rows = self._weigh(scene, proposal, inference)
         if not inference.memory:
             scene.add(rows)
@@ -129,7 +131,7 @@ class SQAIR(Pretrained):
         limit = config.later_steps if later else config.first_steps
         hunt = Hunt(self.discovery, scene, limit, inference.patience(config))
         while (new := hunt.next(inference)) is not None:
-            rows = self._weigh(scene, self._proposal(new, next_id), inference)
+            rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
             hunt.learn(rows)
             if absent is not None:
                 most = inference.familiar * self.price
@@ -163,7 +165,7 @@ class SQAIR(Pretrained):
         objects = Objects.concat([none, *scene.alive])
         window = Windows.around(frame.new_zeros(0, 2), none.clip, config.window, (config.height, config.width))
         nothing = Patches(frame.new_zeros(0, frame.shape[1], *window.size), window)
-        flat = Patches(frame.new_zeros(0, 1, *window.size), window)
+        flat = self.render.depth(frame.new_zeros(0, config.painted, *window.size))
         canvas = scene.canvas()
         return Step(
             canvas=canvas,
@@ -174,7 +176,7 @@ class SQAIR(Pretrained):
             patches=Patches.concat([nothing, *scene.patches]),
             confidence=torch.cat([frame.new_zeros(0), *scene.confidence]),
             behind=behind,
-            depth=Patches.concat([flat, *scene.depths]) if self.render.hides else None,
+            depth=None if flat is None else Patches.concat([Patches(flat, window), *scene.depths]),
         )
 
     def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:
@@ -188,6 +190,8 @@ class SQAIR(Pretrained):
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Patches]:
         """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""
         glimpse, paint = self.draw(posterior, old.clip)
+        if isinstance(self.render, Layered):
+            paint = Patches(self.render.moved(paint.image, old.layer), paint.windows)
         return self.recur(moved(old, posterior, glimpse), old.hidden), paint
 
     def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Patches]:

@@ -53,6 +53,7 @@ class Objects:
         hidden: ``[M, hidden]`` recurrent state h.
         glimpse: ``[M, P, G, G]`` what it looked like when last drawn, as the decoder draws.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
+        layer: ``[M]`` float, which it is in, of render.Light.layers.
         weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
     """
 
@@ -66,6 +67,7 @@ class Objects:
     hidden: Tensor
     glimpse: Tensor
     unseen: Tensor
+    layer: Tensor
     weight: Tensor
 
     def __len__(self) -> int:
@@ -81,7 +83,7 @@ class Objects:
         none, row = like.new_zeros, torch.zeros(0, dtype=torch.int64, device=like.device)
         return Objects(
             row, row, none(0), none(0, what), none(0, 4), none(0, 2), none(0, 2),
-            none(0, hidden), none(0, channels, glimpse, glimpse), row, none(0),
+            none(0, hidden), none(0, channels, glimpse, glimpse), row, none(0), none(0),
         )  # fmt: skip
 
     @staticmethod

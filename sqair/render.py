@@ -9,9 +9,13 @@ What two objects both explain is not counted twice, their order does not matter,
 subtraction. ``Opaque`` is this. ``Light`` is its special case c = 1, the noisy-or y = 1 - (1 - b) prod_k (1 - alpha_k),
 with an alpha for each colour channel.
 
-What both have to keep of objects is their *paint*, of which that of several is the sum: ``[M, P, H, W]`` of objects,
-``[B, P, H, W]`` of all objects of each clip (windows.Patches.total). ``behind`` is b ``[.., C, H, W]``, or None where
-all is black.
+In ``Layered`` objects lie in layers, l = -1, 0 or 1, and show by v_k = e^(s l_k) w_k in the place of w_k: what is in
+front hides most of what is behind it, and it is a matter of sums all the same. l is no latent with a posterior: it is
+what explains most (layers.py).
+
+What all of them have to keep of objects is their *paint*, of which that of several is the sum: ``[M, P, H, W]`` of
+objects, ``[B, P, H, W]`` of all objects of each clip (windows.Patches.total). ``behind`` is b ``[.., C, H, W]``, or
+None where all is black.
 """
 
 from __future__ import annotations
@@ -24,13 +28,17 @@ from torch import Tensor
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
+_NEARER = 2.5
+"""s: an object shows e^s = 12 times as much as one of the layer behind it, and the sums lose no digits yet."""
 _THINNEST = 1e-9
 """Least W that objects are divided by."""
 
 
 class Light:
-    """Objects that brighten what is behind them. Paint is -w: log(1 - alpha) for each channel, P = C."""
+    """Objects that brighten what is behind them. Paint is -w: log(1 - alpha) for each channel."""
 
+    layers: tuple[float, ...] = (0.0,)
+    """In which objects can be, from back to front."""
     hides = False
     """Whether objects hide what is behind them, and have colours of their own."""
     shaded = 0.4
@@ -39,6 +47,10 @@ class Light:
     def channels(self, colours: int) -> tuple[int, int, int]:
         """Channels of what is drawn of an object P, seen of a frame S, and explained of it E, in so many colours."""
         return colours, colours, colours
+
+    def painted(self, colours: int) -> int:
+        """Channels of paint, in so many colours."""
+        return colours
 
     def drawing(self, logits: Tensor, tone: Tensor | None) -> Tensor:
         """Images ``[M, P, G, G]`` in (0, 1) of the decoder's ``logits`` of that shape, and the ``tone [M, C]``."""
@@ -82,7 +94,7 @@ class Light:
         return -torch.expm1(paint)
 
     def depth(self, paint: Tensor) -> Tensor | None:
-        """W ``[.., 1, H, W]`` of objects that hide what is behind them; None of those that only add light."""
+        """w ``[.., 1, H, W]`` of objects that hide what is behind them, and v if they have layers; None of light."""
         return None
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
@@ -131,7 +143,7 @@ class Light:
 
 
 class Opaque(Light):
-    """Objects with colours of their own, lighter or darker than what is behind. Paint is -w and w c, P = 1 + C.
+    """Objects with colours of their own, lighter or darker than what is behind. Paint is -w and w c.
 
     Inference sees how much ink there is in any channel, the ink, and the frame itself.
     """
@@ -141,6 +153,9 @@ class Opaque(Light):
 
     def channels(self, colours: int) -> tuple[int, int, int]:
         return 1 + colours, 1 + 2 * colours, 1
+
+    def painted(self, colours: int) -> int:
+        return 1 + colours
 
     def drawing(self, logits: Tensor, tone: Tensor | None) -> Tensor:
         assert tone is not None
@@ -214,7 +229,33 @@ class Opaque(Light):
         return behind.new_ones(len(behind))
 
 
-RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque()}
+class Layered(Opaque):
+    """Opaque objects in front of or behind one another. Paint is -w, v and v c."""
+
+    layers = (-1.0, 0.0, 1.0)
+
+    def painted(self, colours: int) -> int:
+        return 2 + colours
+
+    def paint(self, image: Tensor) -> Tensor:
+        """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the middle layer."""
+        paint = super().paint(image)
+        return torch.cat([paint[:, :1], -paint[:, :1], paint[:, 1:]], 1)
+
+    def moved(self, paint: Tensor, by: Tensor) -> Tensor:
+        """The paint ``[M, P, H, W]`` of objects that are ``by [M]`` layers nearer than they were."""
+        v = (_NEARER * by).exp()[:, None, None, None] * paint[:, 1:]
+        return torch.cat([paint[:, :1], v], 1)
+
+    def depth(self, paint: Tensor) -> Tensor | None:
+        return paint[:, :2] * paint.new_tensor([-1, 1])[:, None, None]
+
+    def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
+        shown = self.cover(paint) / paint[:, 1:2].clamp_min(_THINNEST) * paint[:, 2:]
+        return shown if behind is None else shown + paint[:, :1].exp() * behind
+
+
+RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque(), "layered": Layered()}
 
 
 def background(image: Tensor) -> Tensor:

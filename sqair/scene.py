@@ -137,7 +137,7 @@ class Scene:
     def __init__(self, frame: Tensor, behind: Behind | None, price: float, config: ModelConfig) -> None:
         self.frame, self.config, self.render = frame, config, config.render
         self.behind = None if behind is None else background(behind.image)
-        self.paint = frame.new_zeros(len(frame), config.drawn, *frame.shape[2:])
+        self.paint = frame.new_zeros(len(frame), config.painted, *frame.shape[2:])
         with torch.no_grad():
             self.sight = self.render.see(frame, self.behind)
             self.retina = to_retina(self.sight, config)

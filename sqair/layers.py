@@ -1,0 +1,68 @@
+"""Who covers whom: the layer of each object, by what each order would explain of the frame, exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from sqair.render import Layered
+from sqair.scene import Proposal, Scene
+from sqair.windows import Patches
+
+_SWEEPS = 2
+"""Most changes of mind about the layers of a clip's objects in one frame."""
+_LEAST = 1.0
+"""Nats that another layer has to explain more: where nothing overlaps, all explain the same."""
+_TOUCHING = 1.0
+"""Pixels that objects cover together, from which on it is asked."""
+
+
+def layered(scene: Scene, proposal: Proposal) -> Proposal:
+    """The proposal, of which each object that overlaps with others is in the layer in which it explains most.
+
+    Objects of the last frame start in the layer in which they were, and of each clip that changes which gains most by
+    it, at most ``_SWEEPS`` times. A new one is put between, before or behind what is there.
+    """
+    if not isinstance(scene.render, Layered):
+        return proposal
+    for _ in range(1 if proposal.round else _SWEEPS):
+        layer = better(scene, proposal, scene.render)
+        if torch.equal(layer, proposal.objects.layer):
+            break
+        image = scene.render.moved(proposal.paint.image, layer - proposal.objects.layer)
+        objects = replace(proposal.objects, layer=layer)
+        proposal = replace(proposal, objects=objects, paint=Patches(image, proposal.paint.windows))
+        if not proposal.round:
+            scene.show(proposal)
+    return proposal
+
+
+@torch.no_grad()
+def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
+    """The layers ``[M]`` of the objects, where in each clip one at most is in another than before."""
+    objects, windows = proposal.objects, proposal.paint.windows
+    on = proposal.on[:, None, None, None]
+    own, total = proposal.paint.image, windows.cut(scene.paint)
+    without = total - on * own
+    touching = (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
+    row = touching.nonzero()[:, 0]
+    if not len(row):
+        return objects.layer
+    windows, own, without = windows.rows(row), own[row], without[row]
+    behind = None if scene.behind is None else windows.cut(scene.behind)
+    frame, layer = windows.cut(scene.frame), objects.layer[row]
+    gains = torch.stack(
+        [
+            render.gain(frame, render.moved(own, to - layer), without, behind, scene.config.likelihood_std)
+            for to in render.layers
+        ]
+    )  # [layers, R]
+    place = (layer - render.layers[0]).round().long()
+    most, best = gains.max(0)
+    by = most - gains.gather(0, place[None])[0]
+    by = torch.where(by > _LEAST, by, 0)
+    greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
+    changes = (by > 0) & (by == greatest[windows.clip])
+    return objects.layer.index_copy(0, row, torch.where(changes, layer.new_tensor(render.layers)[best], layer))
