@@ -31,7 +31,7 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
         layer = better(scene, proposal, scene.render)
         if torch.equal(layer, proposal.objects.layer):
             break
-        image = scene.render.moved(proposal.paint.image, layer - proposal.objects.layer)
+        image = scene.render.placed(proposal.paint.image, layer)
         objects = replace(proposal.objects, layer=layer)
         proposal = replace(proposal, objects=objects, paint=Patches(image, proposal.paint.windows))
         if not proposal.round:
@@ -53,16 +53,14 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     windows, own, without = windows.rows(row), own[row], without[row]
     behind = None if scene.behind is None else windows.cut(scene.behind)
     frame, layer = windows.cut(scene.frame), objects.layer[row]
-    gains = torch.stack(
-        [
-            render.gain(frame, render.moved(own, to - layer), without, behind, scene.config.likelihood_std)
-            for to in render.layers
-        ]
-    )  # [layers, R]
-    place = (layer - render.layers[0]).round().long()
+    def gain(to: int) -> Tensor:
+        placed = render.placed(own, torch.full_like(layer, to))
+        return render.gain(frame, placed, without, behind, scene.config.likelihood_std)
+
+    gains = torch.stack([gain(to) for to in range(render.layers)])  # [layers, R]
     most, best = gains.max(0)
-    by = most - gains.gather(0, place[None])[0]
+    by = most - gains.gather(0, layer[None])[0]
     by = torch.where(by > _LEAST, by, 0)
     greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
     changes = (by > 0) & (by == greatest[windows.clip])
-    return objects.layer.index_copy(0, row, torch.where(changes, layer.new_tensor(render.layers)[best], layer))
+    return objects.layer.index_copy(0, row, torch.where(changes, best, layer))

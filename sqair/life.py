@@ -32,7 +32,7 @@ def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, 
         hidden=hidden,
         glimpse=glimpse.detach(),
         unseen=torch.zeros_like(clip),
-        layer=torch.zeros_like(age),
+        layer=torch.ones_like(clip),
         weight=torch.ones_like(age),
     )
 

@@ -25,10 +25,13 @@ def segments(step: Step, count: int) -> Tensor:
     if step.depth is None:
         found, most = _strongest(step.patches, step.objects.id, count)
         return torch.where(most > EXPLAINED, found, 0)
-    shown = Patches(step.depth.image[:, -1:], step.depth.windows)
-    found, most = _strongest(shown, step.objects.id, count)
-    total = step.depth.total(torch.ones_like(step.confidence), count)  # [B, 1 or 2, H, W]
-    return torch.where(torch.expm1(total[:, 0]) * most > total[:, -1], found, 0)
+    total = step.depth.total(torch.ones_like(step.confidence), count)  # [B, layers, H, W]
+    behind = (-total.sum(1)).exp()  # [B, H, W]
+    through = (total.cumsum(1) - total.sum(1, keepdim=True)).exp()  # of the layers in front
+    each = -torch.expm1(-total) / total.clamp_min(1e-9) * through
+    share = (step.depth.image * step.depth.windows.cut(each)).sum(1, keepdim=True)  # [M, 1, h, w]
+    found, most = _strongest(Patches(share, step.depth.windows), step.objects.id, count)
+    return torch.where(most > behind, found, 0)
 
 
 def _strongest(patches: Patches, ids: Tensor, count: int) -> tuple[Tensor, Tensor]:

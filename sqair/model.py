@@ -191,7 +191,7 @@ class SQAIR(Pretrained):
         """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""
         glimpse, paint = self.draw(posterior, old.clip)
         if isinstance(self.render, Layered):
-            paint = Patches(self.render.moved(paint.image, old.layer), paint.windows)
+            paint = Patches(self.render.placed(paint.image, old.layer), paint.windows)
         return self.recur(moved(old, posterior, glimpse), old.hidden), paint
 
     def born(self, posterior: Posterior, clip: Tensor, next_id: Tensor) -> tuple[Objects, Patches]:

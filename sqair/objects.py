@@ -53,7 +53,7 @@ class Objects:
         hidden: ``[M, hidden]`` recurrent state h.
         glimpse: ``[M, P, G, G]`` what it looked like when last drawn, as the decoder draws.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
-        layer: ``[M]`` float, which it is in, of render.Light.layers.
+        layer: ``[M]`` int64, which it is in, from back to front, if there are several (render.Layered).
         weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
     """
 
@@ -83,7 +83,7 @@ class Objects:
         none, row = like.new_zeros, torch.zeros(0, dtype=torch.int64, device=like.device)
         return Objects(
             row, row, none(0), none(0, what), none(0, 4), none(0, 2), none(0, 2),
-            none(0, hidden), none(0, channels, glimpse, glimpse), row, none(0), none(0),
+            none(0, hidden), none(0, channels, glimpse, glimpse), row, row, none(0),
         )  # fmt: skip
 
     @staticmethod

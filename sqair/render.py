@@ -9,9 +9,9 @@ What two objects both explain is not counted twice, their order does not matter,
 subtraction. ``Opaque`` is this. ``Light`` is its special case c = 1, the noisy-or y = 1 - (1 - b) prod_k (1 - alpha_k),
 with an alpha for each colour channel.
 
-In ``Layered`` objects lie in layers, l = -1, 0 or 1, and show by v_k = e^(s l_k) w_k in the place of w_k: what is in
-front hides most of what is behind it, and it is a matter of sums all the same. l is no latent with a posterior: it is
-what explains most (layers.py).
+In ``Layered`` objects lie in layers, each of which is drawn like that before those behind it: what is in front covers
+what is behind it, and it is a matter of sums all the same. A layer is no latent with a posterior: it is the one that
+explains most (layers.py).
 
 What all of them have to keep of objects is their *paint*, of which that of several is the sum: ``[M, P, H, W]`` of
 objects, ``[B, P, H, W]`` of all objects of each clip (windows.Patches.total). ``behind`` is b ``[.., C, H, W]``, or
@@ -28,8 +28,6 @@ from torch import Tensor
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
-_NEARER = 2.5
-"""s: an object shows e^s = 12 times as much as one of the layer behind it, and the sums lose no digits yet."""
 _THINNEST = 1e-9
 """Least W that objects are divided by."""
 
@@ -37,7 +35,7 @@ _THINNEST = 1e-9
 class Light:
     """Objects that brighten what is behind them. Paint is -w: log(1 - alpha) for each channel."""
 
-    layers: tuple[float, ...] = (0.0,)
+    layers = 1
     """In which objects can be, from back to front."""
     hides = False
     """Whether objects hide what is behind them, and have colours of their own."""
@@ -94,7 +92,7 @@ class Light:
         return -torch.expm1(paint)
 
     def depth(self, paint: Tensor) -> Tensor | None:
-        """w ``[.., 1, H, W]`` of objects that hide what is behind them, and v if they have layers; None of light."""
+        """w ``[.., layers, H, W]`` of objects that hide what is behind them; None of those that only add light."""
         return None
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
@@ -230,29 +228,39 @@ class Opaque(Light):
 
 
 class Layered(Opaque):
-    """Opaque objects in front of or behind one another. Paint is -w, v and v c."""
+    """Opaque objects in layers, of which each covers those behind it. Paint is that of opaque ones, layer by layer."""
 
-    layers = (-1.0, 0.0, 1.0)
+    layers = 3
 
     def painted(self, colours: int) -> int:
-        return 2 + colours
+        return self.layers * (1 + colours)
 
     def paint(self, image: Tensor) -> Tensor:
-        """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the middle layer."""
+        """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the layer in the middle."""
         paint = super().paint(image)
-        return torch.cat([paint[:, :1], -paint[:, :1], paint[:, 1:]], 1)
+        return self.placed(paint, torch.ones_like(paint[:, 0, 0, 0], dtype=torch.int64))
 
-    def moved(self, paint: Tensor, by: Tensor) -> Tensor:
-        """The paint ``[M, P, H, W]`` of objects that are ``by [M]`` layers nearer than they were."""
-        v = (_NEARER * by).exp()[:, None, None, None] * paint[:, 1:]
-        return torch.cat([paint[:, :1], v], 1)
+    def placed(self, paint: Tensor, layer: Tensor) -> Tensor:
+        """The paint ``[M, P, H, W]`` of objects, or what it is in the one layer they are in, in ``layer [M]``."""
+        flat = paint if paint.shape[1] % self.layers else self._by_layer(paint).sum(1)
+        there = layer[:, None] == torch.arange(self.layers, device=layer.device)
+        return (there[:, :, None, None, None] * flat[:, None]).flatten(1, 2)
+
+    def cover(self, paint: Tensor) -> Tensor:
+        return -torch.expm1(self._by_layer(paint)[..., :1, :, :].sum(-4))
 
     def depth(self, paint: Tensor) -> Tensor | None:
-        return paint[:, :2] * paint.new_tensor([-1, 1])[:, None, None]
+        return -self._by_layer(paint)[..., 0, :, :]
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
-        shown = self.cover(paint) / paint[:, 1:2].clamp_min(_THINNEST) * paint[:, 2:]
-        return shown if behind is None else shown + paint[:, :1].exp() * behind
+        for layer in self._by_layer(paint).unbind(-4):
+            behind = super().canvas(layer, behind)
+        assert behind is not None
+        return behind
+
+    def _by_layer(self, paint: Tensor) -> Tensor:
+        """``[.., P, H, W]`` as ``[.., layers, 1 + C, H, W]``, from back to front."""
+        return paint.unflatten(-3, (self.layers, -1))
 
 
 RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque(), "layered": Layered()}

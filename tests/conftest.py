@@ -141,7 +141,7 @@ def spotter(config: ModelConfig = SPOTTER) -> SQAIR:
         for parameter in model.parameters():
             parameter.zero_()
         picture = spot.clamp(1e-4, 1 - 1e-4).logit().repeat(config.drawn, 1, 1)
-        if config.objects == "opaque":
+        if config.objects != "light":
             picture[1:] = 2.0
         model.decoder.net[-1].bias.copy_(picture.flatten())  # type: ignore[union-attr]
         model.propagation.prior.gain[0].fill_(1.0)

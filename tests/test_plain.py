@@ -85,9 +85,9 @@ def test_sets_of_clips_are_told_by_what_is_behind() -> None:
         return found.scenes, chosen[0].background, chosen[0].objects, describe(found, chosen)
 
     scenes, background, objects, said = seen([discs(3, seed=s) for s in range(8)])
-    assert (scenes, background, objects) == ("plain", "plain", "opaque")
+    assert (scenes, background, objects) == ("plain", "plain", "layered")
     assert "things on plain colours, not footage of a scene" in said and "warning" not in said
-    assert seen([discs(2, seed=s, behind=(0, 0, 0)) for s in range(8)])[:3] == ("black", "plain", "opaque")
+    assert seen([discs(2, seed=s, behind=(0, 0, 0)) for s in range(8)])[:3] == ("black", "plain", "layered")
     across = np.linspace(-60, 60, 64)[:, None]
     slopes = [discs(2, seed=s, behind=(120, 100, 130)) + across[..., None] * (-1) ** s for s in range(8)]
     scenes, background, objects, said = seen([clip.clip(0, 255).astype(np.uint8) for clip in slopes])

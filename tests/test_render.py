@@ -15,15 +15,15 @@ pytestmark = pytest.mark.usefixtures("float64")
 STD = 0.3
 CLIP = torch.tensor([0, 2, 0, 2, 2])
 """Five objects in three clips; clip 1 has none."""
-KINDS = pytest.mark.parametrize("kind", ["light", "opaque"])
+KINDS = pytest.mark.parametrize("kind", ["light", "opaque", "layered"])
 CHANNELS = pytest.mark.parametrize("channels", [1, 3])
 
 
 def scene(kind: str, channels: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """Frames and backgrounds ``[3, C, 7, 9]``, and how the decoder would draw the objects ``[5, P, 7, 9]``."""
     frame, behind = torch.rand(2, 3, channels, 7, 9)
-    image = torch.rand(5, channels + (kind == "opaque"), 7, 9)
-    if kind == "opaque":
+    image = torch.rand(5, channels + (kind != "light"), 7, 9)
+    if kind != "light":
         image[:, 1:] *= image[:, :1]
     return frame, background(behind), image
 
@@ -133,7 +133,7 @@ def test_no_object_gains_more_than_what_is_missing_costs(kind: str) -> None:
     most = render.missing(frame[CLIP], below).square().flatten(1).sum(1) / (2 * STD**2)
     for seed in range(20):
         further = torch.rand(image.shape, generator=torch.Generator().manual_seed(seed)) ** 3
-        further[:, 1:] = further[:, 1:] * further[:, :1] if kind == "opaque" else further[:, 1:]
+        further[:, 1:] = further[:, 1:] * further[:, :1] if kind != "light" else further[:, 1:]
         gained = render.gain(frame[CLIP], render.paint(further), others, behind[CLIP], STD)
         assert (gained <= most).all()
 
@@ -148,7 +148,7 @@ def test_an_opaque_object_can_be_darker_than_what_is_behind() -> None:
 @KINDS
 def test_gradients_stay_finite_under_full_ink_and_without_any(kind: str) -> None:
     for level in (1.0, 0.0):
-        image = torch.full((2, 1 + (kind == "opaque"), 5, 5), level, requires_grad=True)
+        image = torch.full((2, 1 + (kind != "light"), 5, 5), level, requires_grad=True)
         render = RENDERERS[kind]
         canvas = render.canvas(blend(render.paint(image), torch.tensor([0, 0]), 1), None)
         assert canvas.min() >= 0.99 * level and canvas.max() <= max(level, 0)
