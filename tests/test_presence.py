@@ -388,3 +388,36 @@ def test_refinement_changes_its_mind_three_times_about_a_clip() -> None:
 
     pres = Refined().settle(*told(torch.zeros(9), gain=worth, given=given)).pres
     assert len(asked) == 3 and pres.tolist() == [1] * 6 + [0] * 3
+
+# candidates that are rejected
+
+
+def speckled(paths: list, *specks: tuple[int, int]) -> Tensor:
+    """A clip of spots dimmed to .7, and at each of ``specks`` (x, y) a bright square that no spot explains."""
+    frames = 0.7 * moving_spots(paths)
+    for x, y in specks:
+        frames[..., y - 2 : y + 2, x - 2 : x + 2] = 1.0
+    return frames
+
+
+@pytest.mark.parametrize(("specks", "patience", "finds"), [(1, 0, False), (1, 1, True), (2, 1, False), (2, 2, True)])
+def test_discovery_looks_on_where_candidates_were_rejected(specks: int, patience: int, finds: bool) -> None:
+    """Where it looks first, at the brightest, is nobody: in the first frame, and in later ones, of one step each."""
+    model = spotter(replace(SPOTTER, patience=patience))
+    places = [(44, 36), (8, 38)][:specks]
+    for path in (straight(14, 12, 1, 0, 4), straight(14, 12, 1, 0, 4, hidden=range(2))):
+        found = follow(model, speckled([path], *places), Refined(restarts=1))
+        for t, objects in enumerate(found):
+            assert len(objects) == (finds and path[t] is not None)
+    if finds:
+        amortised = follow(model, speckled([straight(14, 12, 1, 0, 4)], *places), Inference())
+        assert amortised[0] == [], "amortised inference does not"
+
+
+def test_patience_is_that_of_each_clip() -> None:
+    """One clip has a speck, the next none, the last nothing at all: each finds what it finds alone."""
+    model = spotter(replace(SPOTTER, patience=1))
+    clips = [speckled([straight(14, 12, 1, 0, 3)], (44, 36)), speckled([straight(30, 30, 0, 1, 3)])]
+    clips.append(torch.zeros(3, 1, 1, 44, 52))
+    together = [sorted(step.objects.clip.tolist()) for step in model(torch.cat(clips, 1), Refined(restarts=1))]
+    assert together == [[0, 1]] * 3
