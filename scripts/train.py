@@ -1,4 +1,4 @@
-"""Train a model on generated video, or on footage of a camera that does not move.
+"""Train a model on generated video, on footage of a camera that does not move, or on a set of clips.
 
 sqair train --output runs/mine                               the default: moving-mnist, 5 CPU-minutes
 sqair train --output runs/fast --preset quick --train.seed 3
@@ -6,6 +6,7 @@ sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3
 sqair train --output runs/street --data street.mp4           no labels, no other settings
 sqair train --output runs/street --data monday.mp4 'more/*.avi' folder
+sqair train --output runs/mine --data clips.npz              an array of clips [N, T, H, W] or [N, T, H, W, C]
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
 """
@@ -83,9 +84,10 @@ class Args:
     """The kind of video: moving-mnist, sqair-script, birth-death, parting or together; or a benchmark of the field:
     tba-mnist, tba-sprites, spmot, vmds-style, texvmds-style, silot or shapes-dense."""
     footage: Annotated[tuple[str, ...] | None, tyro.conf.arg(aliases=["--data"], metavar="SOURCE ...")] = None
-    """Train on this instead of generated video: one or more sources of video of a camera that does not move. A source
-    is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder
-    of them, or an array (.npz, .npy, .h5, .zarr). What follows from the footage is set by a survey of it."""
+    """Train on this instead of generated video: footage of a camera that does not move, or a set of many short clips,
+    in one or more sources. A source is an array (.npz, .npy, .h5, .zarr), a video, a folder of videos or of images, a
+    stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder of them. A survey tells what is behind things,
+    how large they are and how many, and sets the model and the schedule; it says so, and any flag overrides it."""
     range: tuple[float, float] | None = None
     """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from each clip, which is printed."""
