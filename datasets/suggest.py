@@ -24,6 +24,9 @@ STD, CONTRAST = 0.3, 0.8
 others: errors are told from things at the same signal to noise."""
 QUIET, DIMMEST = 2.0, 0.02
 """Least standard deviation, in those of the noise and of 1: noise is no evidence."""
+FAINT = 0.06
+"""Least standard deviation in sets of things of any colours, which differ from what is behind by little or much: it is
+STD of that difference."""
 CROWD = 1.5
 """Slots for a thing that is seen: a blob may be a group."""
 SLOTS = (3, 16)
@@ -64,7 +67,10 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     if behind != "still" and scale > NEARLY:
         scale = 1.0
     size = scale * side
-    std = _within(STD * seen.contrast / CONTRAST, (max(QUIET * seen.noise, DIMMEST), STD))
+    quiet = max(QUIET * seen.noise, DIMMEST)
+    std, ink_std = _within(STD * seen.contrast / CONTRAST, (quiet, STD)), 0.0
+    if behind in ("plain", "smooth"):
+        std, ink_std = max(FAINT, quiet), STD
     slots = int(_within(wanted_slots(seen), SLOTS))
     if seen.scenes == "black" and not seen.colour:
         behind = "none"
@@ -79,6 +85,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         slots=slots,
         first_steps=slots,
         likelihood_std=round(std, 4),
+        ink_std=ink_std,
         size_mean=round(size, 2),
         aspect=round(seen.height / seen.width, 3),
         size_std=round(_within(seen.spread, SPREAD), 3),
@@ -88,7 +95,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         displacement="prices" if behind == "still" else "density",
         saliency_threshold=round(SALIENCE * std, 4),
     )
-    return model, _schedule(seen, worth=seen.energy * scale**2 / (2 * std**2))
+    return model, _schedule(seen, worth=seen.energy * scale**2 / (2 * (std**2 + (ink_std * seen.contrast) ** 2)))
 
 
 def _schedule(seen: Survey, worth: float) -> TrainConfig:

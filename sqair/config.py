@@ -57,6 +57,9 @@ class ModelConfig:
     """Size of a glimpse's encoding."""
     likelihood_std: float = 0.3
     """Standard deviation of p(x | z), pixels in [0, 1]."""
+    ink_std: float = field(default=0.0, metadata={"later": True})
+    """What ink adds to that, as a share of how much a pixel differs from its background: errors of what is drawn grow
+    with it."""
     position_std: float = 0.6
     """Prior standard deviation of a new object's centre, in half canvases."""
     size_mean: float = 11.0

@@ -70,7 +70,8 @@ class Hunt:
         self.discovery, self.scene, self.limit = discovery, scene, limit
         self.round, self.rounds = 0, limit + patience
         self.patience = torch.full((len(scene.frame),), patience, device=scene.frame.device)
-        self.state = discovery.search.begin(scene.retina, to_retina(scene.explained(), discovery.config))
+        explained = to_retina(scene.explained(), discovery.config)
+        self.state = discovery.search.begin(scene.retina, explained, scene.trust())
         more = geometric_logits(scene.price, limit)  # [B, limit], of one more where so many are left
         self.more = more.to(scene.frame).flip(-1)
         self.searching = torch.arange(len(scene.frame), device=scene.frame.device)

@@ -53,9 +53,11 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     windows, own, without = windows.rows(row), own[row], without[row]
     behind = None if scene.behind is None else windows.cut(scene.behind)
     frame, layer = windows.cut(scene.frame), objects.layer[row]
+    std = windows.cut(scene.std) if isinstance(scene.std, Tensor) else scene.std
+
     def gain(to: int) -> Tensor:
         placed = render.placed(own, torch.full_like(layer, to))
-        return render.gain(frame, placed, without, behind, scene.config.likelihood_std)
+        return render.gain(frame, placed, without, behind, std)
 
     gains = torch.stack([gain(to) for to in range(render.layers)])  # [layers, R]
     most, best = gains.max(0)

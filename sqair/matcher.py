@@ -81,6 +81,8 @@ class Matcher:
         self.variance = torch.minimum(self.std, _LOOSEST * side) ** 2 + (_LOOSE * side) ** 2
         """Of the displacement ``[M, 2]`` that costs half a price, pixels^2."""
         self.price = price
+        self.trust: Tensor | None = None
+        """Share of the least standard deviation in that of the cells of ``seen``, ``[M, 1, h', w']``."""
         self.log_prior = self._log_prior()
 
     def _log_prior(self) -> Tensor:
@@ -103,6 +105,8 @@ class Matcher:
         ``others [R, P, h', w']``."""
         config = self.config
         images = self.render.factors(self.seen[row], others)
+        if self.trust is not None:
+            images = images * self.trust[row] ** 2
         shift = (self.cells - 1, self.cells - 1)
         padded = F.pad(images, (shift[1], 0, shift[0], 0))
         spectrum = torch.fft.rfft2(padded, s=self.padded)

@@ -169,7 +169,7 @@ class SQAIR(Pretrained):
         canvas = scene.canvas()
         return Step(
             canvas=canvas,
-            log_likelihood=log_likelihood(frame, canvas, config.likelihood_std),
+            log_likelihood=log_likelihood(frame, canvas, scene.std),
             log_p_nothing=scene.log_p_nothing,
             rows=scene.rows,
             objects=objects,

@@ -73,6 +73,8 @@ class Propagation(nn.Module):
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
             match = Matcher(scene.retina, clip, self._template(objects), p_where, config, scene.over_black)
+            if (trust := scene.trust()) is not None:
+                match.trust = match.region.cut(trust)
             centre, explained = match.run()  # [M, 2], [M, E, h', w']
             predicted = where_to_box(p_where.mean, config)
             window = torch.cat([centre, predicted[:, 2:] + 2 * config.search_margin], -1)

@@ -25,6 +25,8 @@ import math
 import torch
 from torch import Tensor
 
+from sqair.deviation import Deviation
+
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
@@ -107,18 +109,21 @@ class Light:
         """What ``paint`` adds to the canvas ``below`` of the paint ``without`` it."""
         return (1 - below) * self.cover(paint)
 
-    def gain(self, frame: Tensor, paint: Tensor, without: Tensor, behind: Tensor | None, std: float) -> Tensor:
+    def gain(self, frame: Tensor, paint: Tensor, without: Tensor, behind: Tensor | None, std: Deviation) -> Tensor:
         """Log-likelihood ``[M]`` with each object minus without it, exactly.
 
         Args:
             frame: ``[M, C, H, W]``, of each object's clip.
             paint: ``[M, P, H, W]``, its own; without: ``[M, P, H, W]``, of all others there.
             behind: ``[M, C, H, W]``, the background of its clip.
-            std: standard deviation of the likelihood.
+            std: standard deviation of the likelihood, or ``[M, 1, H, W]``.
         """
         below = self.canvas(without, behind)
         added = self._added(paint, without, below, behind)
-        return (added * (2 * (frame - below) - added)).flatten(1).sum(1) / (2 * std * std)
+        gained = added * (2 * (frame - below) - added)
+        if isinstance(std, Tensor):
+            return (gained / (2 * std * std)).flatten(1).sum(1)
+        return gained.flatten(1).sum(1) / (2 * std * std)
 
     def missing(self, frame: Tensor, canvas: Tensor) -> Tensor:
         """What further objects could explain ``[B, C, H, W]``: they only add light."""
@@ -271,7 +276,10 @@ def background(image: Tensor) -> Tensor:
     return _OPAQUE * image
 
 
-def log_likelihood(frame: Tensor, canvas: Tensor, std: float) -> Tensor:
-    """log Normal(frame; canvas, std), summed over pixels: ``[B, C, H, W]`` to ``[B]``."""
+def log_likelihood(frame: Tensor, canvas: Tensor, std: Deviation) -> Tensor:
+    """log Normal(frame; canvas, std), summed over pixels, ``[B]``, of ``[B, C, H, W]``, or ``[B, 1, H, W]`` of std."""
+    if isinstance(std, Tensor):
+        log_p = -((frame - canvas) ** 2) / (2 * std * std) - (std * math.sqrt(2 * math.pi)).log()
+        return log_p.flatten(1).sum(1)
     constant = math.log(std * math.sqrt(2 * math.pi)) * frame[0].numel()
     return -((frame - canvas) ** 2).flatten(1).sum(1) / (2 * std * std) - constant

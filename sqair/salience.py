@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.config import ModelConfig
+from sqair.deviation import deviation
 
 
 def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
@@ -36,7 +37,7 @@ def object_nats(frames: Tensor, config: ModelConfig) -> float:
     The most that any window of the size of discovery's context holds, of what an empty canvas leaves unexplained;
     the median over frames that are not empty. ``frames`` are the ink of frames.
     """
-    energy = (frames**2).sum(1, keepdim=True) / (2 * config.likelihood_std**2)
+    energy = (frames**2).sum(1, keepdim=True) / (2 * deviation(frames, config) ** 2)
     side = min(int(config.context), *frames.shape[-2:])
     local = F.avg_pool2d(energy, side, stride=2) * side**2
     most = local.flatten(1).amax(1)

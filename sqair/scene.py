@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sqair.background import Behind
 from sqair.config import ModelConfig
+from sqair.deviation import deviation
 from sqair.geometry import where_to_box, write
 from sqair.objects import Objects, Posterior
 from sqair.render import background
@@ -57,13 +58,15 @@ class Evidence:
         self.clips, self.over_black = len(scene.frame), scene.over_black
         self.price = scene.price.detach()[self.windows.clip]
         self._config, self._frame, self._behind, self._render = scene.config, scene.frame, scene.behind, scene.render
+        self._std = scene.std
         self._found = [(objects.clip, objects.where) for objects in scene.alive]
         self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
         self._paint = Patches(proposal.paint.image.detach(), self.windows)
         self._on, self._total = proposal.on, scene.paint.detach()
         cut = self.windows.cut
         behind = None if scene.behind is None else cut(scene.behind.detach())
-        self._gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=scene.config.likelihood_std)
+        std = cut(scene.std) if isinstance(scene.std, Tensor) else scene.std
+        self._gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=std)
         self.gain = self.at(torch.ones_like(proposal.on))
         self.kl = proposal.posterior.kl()
 
@@ -92,8 +95,10 @@ class Evidence:
         box, glimpse = self._box, self._config.glimpse
         inside = write(box.new_ones(len(box), 1, glimpse, glimpse), self.windows.local(box), *self.windows.size)
         missing = self._render.missing(self._frame, self._render.canvas(self._total, self._behind))
-        missing = self.windows.cut(missing.square().sum(1, keepdim=True))  # [M, 1, h, w]
-        return (missing * inside).flatten(1).sum(1) / (2 * self._config.likelihood_std**2)
+        missing = missing.square().sum(1, keepdim=True)
+        if isinstance(self._std, Tensor):
+            return (self.windows.cut(missing / (2 * self._std**2)) * inside).flatten(1).sum(1)
+        return (self.windows.cut(missing) * inside).flatten(1).sum(1) / (2 * self._std**2)  # of [M, 1, h, w]
 
     def _times(self, pres: Tensor) -> Tensor:
         return pres[:, None, None, None] * self._paint.image
@@ -125,6 +130,7 @@ class Scene:
     Attributes:
         paint: ``[B, P, H, W]`` of all objects so far.
         sight: ``[B, S, H, W]`` the frame as inference sees it, and ``retina [B, S, h, w]`` a coarse image of it.
+        std: standard deviation of the likelihood, or ``[B, 1, H, W]`` (deviation.py).
         over_black: price of an object over black, nats. What it costs to be displaced or to look otherwise is measured
             in it: those are priors, which the light of a scene does not change.
         price: ``[B]`` float64, of an object, nats: that over black, times the share of what objects are worth there
@@ -141,6 +147,7 @@ class Scene:
         with torch.no_grad():
             self.sight = self.render.see(frame, self.behind)
             self.retina = to_retina(self.sight, config)
+            self.std = deviation(frame if self.behind is None else frame - self.behind, config)
         contrast = frame.new_ones(len(frame)) if self.behind is None else self.render.contrast(self.behind)
         self.over_black = price
         self.price = price * contrast.double()
@@ -178,6 +185,17 @@ class Scene:
     def canvas(self) -> Tensor:
         """The canvas so far, ``[B, C, H, W]``."""
         return self.render.canvas(self.paint, self.behind)
+
+    def trust(self) -> Tensor | None:
+        """Least standard deviation over that of each cell of the retina ``[B, 1, h, w]``; None if all are the same."""
+        return to_retina(self.config.likelihood_std / self.std, self.config) if isinstance(self.std, Tensor) else None
+
+    def most_missing(self) -> Tensor:
+        """The most that all further objects could gain, nats ``[B]``."""
+        missing = self.missing().square()
+        if isinstance(self.std, Tensor):
+            return (missing / (2 * self.std**2)).flatten(1).sum(1)
+        return missing.flatten(1).sum(1) / (2 * self.std * self.std)
 
     def missing(self) -> Tensor:
         """What the canvas so far leaves for further objects to explain, ``[B, C, H, W]``; no gradient."""

@@ -45,7 +45,7 @@ class Tried:
     """Where a frame has been looked at in vain."""
 
     clear: Tensor
-    """``[B, h, w]``, 0 near where nobody was found, otherwise 1."""
+    """``[B, h, w]``, what residuals count: 0 near where nobody was found."""
     centre: Tensor
     """``[B, 2]``, where was looked at last in each clip, pixels."""
 
@@ -59,9 +59,10 @@ class ResidualSearch(nn.Module):
         self.context = GlimpseEncoder(config)
         self.where = mlp(config.features, 128, 8, last_gain=0.1)
 
-    def begin(self, retina: Tensor, explained: Tensor) -> Any:
-        """Every step looks at the residual afresh, but not again where there was nobody."""
-        return Tried(torch.ones_like(retina[:, 0]), retina.new_zeros(len(retina), 2))
+    def begin(self, retina: Tensor, explained: Tensor, trust: Tensor | None = None) -> Any:
+        """Every step looks at the residual afresh, by how far it is to be trusted, but not where there was nobody."""
+        clear = torch.ones_like(retina[:, 0]) if trust is None else trust[:, 0]
+        return Tried(clear, retina.new_zeros(len(retina), 2))
 
     def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """Where nobody was found, nobody is looked for again, within ``_NEAR`` of a typical size."""
@@ -137,7 +138,7 @@ class RecurrentSearch(nn.Module):
         self.recurrent = nn.GRUCell(self.features + 2 + config.z_what + 5, config.hidden)
         self.omega = mlp(self.features + config.hidden, 128, 9, last_gain=0.1)
 
-    def begin(self, retina: Tensor, explained: Tensor) -> Any:
+    def begin(self, retina: Tensor, explained: Tensor, trust: Tensor | None = None) -> Any:
         """Features of the frames ``retina [B, S, h, w]``, and of what propagation explains of them ``[B, E, h, w]``."""
         config = self.config
         ramp = [torch.linspace(-1, 1, n, device=retina.device) for n in retina.shape[-2:]]

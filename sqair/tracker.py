@@ -7,6 +7,7 @@ for frame in video:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -68,7 +69,7 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     if box == "ink":
         ink = config.render.visible(frame, None if step.behind is None else step.behind.image)
         windows = step.patches.windows
-        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), config.likelihood_std)
+        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), math.hypot(config.likelihood_std, config.ink_std))
         tight = tight + F.pad(windows.corner, (0, 2))
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))

@@ -36,8 +36,7 @@ class Refined(Inference):
 
     def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         """Where an object could be accepted: it gains at most what is missing."""
-        std = scene.config.likelihood_std
-        return scene.missing().square().flatten(1).sum(1) / (2 * std * std) + p_logit > 0
+        return scene.most_missing() + p_logit > 0
 
     def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
         gain, kl = evidence.gain, evidence.kl
