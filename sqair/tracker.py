@@ -69,7 +69,8 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     if box == "ink":
         ink = config.render.visible(frame, None if step.behind is None else step.behind.image)
         windows = step.patches.windows
-        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), math.hypot(config.likelihood_std, config.ink_std))
+        std = math.hypot(config.likelihood_std, config.ink_std)
+        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), std)
         tight = tight + F.pad(windows.corner, (0, 2))
         boxes = torch.where(any_ink[:, None], tight, boxes)
     clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))
