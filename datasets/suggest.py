@@ -27,6 +27,8 @@ QUIET, DIMMEST = 2.0, 0.02
 FAINT = 0.06
 """Least standard deviation in sets of things of any colours, which differ from what is behind by little or much: it is
 STD of that difference."""
+PATIENCE = 3
+"""Candidates that may be rejected in a frame of a set: in crowds the first may be a rest of two that touch."""
 CROWD = 1.5
 """Slots for a thing that is seen: a blob may be a group."""
 SLOTS = (3, 16)
@@ -84,6 +86,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         background_change=CHANGE,
         slots=slots,
         first_steps=slots,
+        patience=0 if behind == "still" else PATIENCE,
         likelihood_std=round(std, 4),
         ink_std=ink_std,
         size_mean=round(size, 2),
