@@ -17,6 +17,8 @@ _LEAST = 1.0
 """Nats that another layer has to explain more: where nothing overlaps, all explain the same."""
 _TOUCHING = 1.0
 """Pixels that objects cover together, from which on it is asked."""
+_EVERY = 2
+"""Of so many rows and columns one is looked at: what covers what is told by fewer pixels than what is where."""
 
 
 def layered(scene: Scene, proposal: Proposal) -> Proposal:
@@ -44,20 +46,20 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     """The layers ``[M]`` of the objects, where in each clip one at most is in another than before."""
     objects, windows = proposal.objects, proposal.paint.windows
     on = proposal.on[:, None, None, None]
-    own, total = proposal.paint.image, windows.cut(scene.paint)
+    own, total = _some(proposal.paint.image), _some(windows.cut(scene.paint))
     without = total - on * own
-    touching = (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
+    touching = _EVERY**2 * (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
     row = touching.nonzero()[:, 0]
     if not len(row):
         return objects.layer
     windows, own, without = windows.rows(row), own[row], without[row]
-    behind = None if scene.behind is None else windows.cut(scene.behind)
-    frame, layer = windows.cut(scene.frame), objects.layer[row]
-    std = windows.cut(scene.std) if isinstance(scene.std, Tensor) else scene.std
+    behind = None if scene.behind is None else _some(windows.cut(scene.behind))
+    frame, layer = _some(windows.cut(scene.frame)), objects.layer[row]
+    std = _some(windows.cut(scene.std)) if isinstance(scene.std, Tensor) else scene.std
 
     def gain(to: int) -> Tensor:
         placed = render.placed(own, torch.full_like(layer, to))
-        return render.gain(frame, placed, without, behind, std)
+        return _EVERY**2 * render.gain(frame, placed, without, behind, std)
 
     gains = torch.stack([gain(to) for to in range(render.layers)])  # [layers, R]
     most, best = gains.max(0)
@@ -66,3 +68,8 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
     changes = (by > 0) & (by == greatest[windows.clip])
     return objects.layer.index_copy(0, row, torch.where(changes, best, layer))
+
+
+def _some(images: Tensor) -> Tensor:
+    """Some of the pixels of images ``[.., h, w]``."""
+    return images[..., ::_EVERY, ::_EVERY]

@@ -258,8 +258,9 @@ class Layered(Opaque):
         return -self._by_layer(paint)[..., 0, :, :]
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
-        for layer in self._by_layer(paint).unbind(-4):
-            behind = super().canvas(layer, behind)
+        for i, layer in enumerate(self._by_layer(paint).unbind(-4)):
+            if i == 1 or layer[..., 0, :, :].any():  # most are in the middle
+                behind = super().canvas(layer, behind)
         assert behind is not None
         return behind
 
