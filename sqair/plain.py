@@ -52,7 +52,7 @@ def most_common(images: Tensor) -> Tensor:
     pairs = F.avg_pool3d(count, 2, 1) if channels == 3 else F.avg_pool1d(count, 2, 1)  # a colour may be between steps
     first = torch.stack(torch.unravel_index(pairs.flatten(1).argmax(1), pairs.shape[2:]), 1)  # [B, C]
     colour = (first + 0.5).to(images) / (_LEVELS - 1)
-    for within in (2 * _NEAR, _NEAR):
+    for within in (1.01 / (_LEVELS - 1), _NEAR, _NEAR):  # the first is what a pair spans on each side
         colour = _nearby(images, colour, within)[1]
     return colour
 

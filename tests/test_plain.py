@@ -34,6 +34,14 @@ def discs(count: int, length: int = 10, seed: int = 0, behind: tuple[int, int, i
     return (frames + random.normal(0, 2, frames.shape)).clip(0, 255).astype(np.uint8)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_single_colour_is_found_whatever_it_is(channels: int) -> None:
+    greys = torch.linspace(0, 1, 256)[:, None].expand(-1, channels)
+    colours = torch.cat([torch.rand(200, channels, generator=seeded(3)), greys])
+    images = colours[:, :, None, None].expand(-1, -1, 6, 7)
+    assert torch.allclose(most_common(images), colours, atol=1e-6)
+
+
 @pytest.mark.parametrize(("channels", "mostly"), [(1, 0.75), (3, 0.95)])
 def test_the_most_common_colour_is_found_to_a_grey_level(channels: int, mostly: float) -> None:
     random = seeded(0)
