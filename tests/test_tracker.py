@@ -14,7 +14,7 @@ from conftest import SPOTTER, moving_spots, spotter, straight
 from sqair.errors import UserError
 from sqair.files.pretrained import pretrained_names, save_weights
 from sqair.model import SQAIR
-from sqair.tracker import Tracker, ink_boxes, track_clips
+from sqair.tracker import Tracker, ink_boxes, mask_clips, track_clips
 from sqair.tracks import Tracks
 
 LENGTH = 9
@@ -259,3 +259,19 @@ def test_spots_of_the_tests_are_spots() -> None:
     assert clip.dtype == np.uint8 and clip.shape == (2, 44, 52)
     assert clip[0].argmax() // 52 in (29, 30) and clip[0].max() > 240 and clip[1].max() == 0
     assert math.isclose(clip[0].sum() / 255, 2 * math.pi * 9, rel_tol=0.02)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_clips_of_another_size_are_tracked_in_their_own_pixels(channels: int) -> None:
+    """Frames of twice the size are averages of what they were made of: boxes are twice as large, and masks too."""
+    model = spotter(replace(SPOTTER, channels=channels, fit=True)).float()
+    paths = [[straight(14 + 4 * i, 12, 1, 1, 4), straight(36, 30, -1, 0, 4)] for i in range(3)]
+    clips = [moving_spots(path, model.config) for path in paths]
+    frames = (255 * torch.cat(clips, 1)).round().byte().permute(1, 0, 3, 4, 2).numpy()
+    frames = frames[..., 0] if channels == 1 else frames
+    small, masks = mask_clips(model, frames)
+    large, wide = mask_clips(model, frames.repeat(2, 2).repeat(2, 3))
+    assert all(len(tracks) for tracks in small)
+    for a, b in zip(small, large, strict=True):
+        assert np.array_equal(a.id, b.id) and np.allclose(2 * a.box, b.box)
+    assert np.array_equal(masks.repeat(2, 2).repeat(2, 3), wide)
