@@ -86,6 +86,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         background_change=CHANGE,
         slots=slots,
         first_steps=slots,
+        returns=behind == "still",
         patience=0 if behind == "still" else PATIENCE,
         likelihood_std=round(std, 4),
         ink_std=ink_std,

@@ -84,6 +84,8 @@ class ModelConfig:
     """Discovery does not start where the blurred residual stays below this."""
     stay_logit: float = 4.0
     """Prior log-odds that an object of the last frame is still there."""
+    returns: bool = field(default=True, metadata={"later": True})
+    """Whether objects that leave the canvas may come back; otherwise the tracker forgets them, and who comes is new."""
     discovery: Literal["residual", "recurrent"] = "residual"
     """Where discovery looks: where the frame is least explained, or where a recurrent network says (the seed)."""
     discovery_feedback: bool = False

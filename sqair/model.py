@@ -27,7 +27,7 @@ from sqair.encoder import Appearance, Presence
 from sqair.files.pretrained import Pretrained
 from sqair.geometry import where_to_box, where_unit, write
 from sqair.inference import Inference
-from sqair.inference.identity import Absent, seated
+from sqair.inference.identity import Absent, has_left, seated
 from sqair.layers import layered
 from sqair.life import born, missed, moved
 from sqair.networks import Decoder
@@ -120,7 +120,8 @@ class SQAIR(Pretrained):
         rows = seated(rows, self.config.slots)
         scene.add(rows)
         absent = Absent(self.recur(missed(objects, posterior), objects.hidden), posterior.p_what)
-        return absent.rows(~rows.there & (objects.unseen < inference.memory))
+        hidden = ~rows.there & (objects.unseen < inference.memory)
+        return absent.rows(hidden if self.config.returns else hidden & ~has_left(absent.objects, self.config))
 
     def _discover(self, scene: Scene, state: State, absent: Absent | None, inference: Inference) -> Tensor:
         """Looks for new objects, and for who they are; returns the next free id of each clip ``[B]``."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from conftest import SPOTTER, TINY, moving_spots, spotter, straight, tiny_model
 from sqair.distributions import Gaussian
-from sqair.geometry import where_to_box
+from sqair.geometry import centre_to_where, where_to_box
 from sqair.inference import Refined
-from sqair.inference.identity import Absent
+from sqair.inference.identity import Absent, has_left
 from sqair.objects import Objects
 
 PRICE = 50.0
@@ -100,3 +100,15 @@ def test_what_propagation_does_not_find_again_is_discovered_under_its_name(monke
     assert names() == [[0, 1]] * 6
     monkeypatch.setattr(Absent, "recognise", lambda self, new, *others: new)
     assert names()[3] != [0, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("far", [False, True])
+def test_an_object_has_left_of_which_the_edge_cuts_three_twentieths(axis: int, far: bool) -> None:
+    side = where_to_box(torch.zeros(1, 4), SPOTTER)[0, 2 + axis]
+    for cut, left in ((0.14, False), (0.16, True)):
+        centre = torch.tensor([26.0, 22.0])
+        reach = (0.5 - cut) * float(side)
+        centre[axis] = (52 - 8 * axis) - reach if far else reach
+        found = objects([0], [0], centre_to_where(centre[None], SPOTTER), torch.zeros(1, 2))
+        assert has_left(found, SPOTTER).tolist() == [left]

@@ -421,3 +421,18 @@ def test_patience_is_that_of_each_clip() -> None:
     clips.append(torch.zeros(3, 1, 1, 44, 52))
     together = [sorted(step.objects.clip.tolist()) for step in model(torch.cat(clips, 1), Refined(restarts=1))]
     assert together == [[0, 1]] * 3
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_who_leaves_is_forgotten_where_nobody_returns(returns: bool) -> None:
+    """One spot leaves on the right, and one that is blanked in the middle is still remembered."""
+    model = spotter(replace(SPOTTER, returns=returns))
+    leaving = [(38 + 3 * t, 12.0) if t < 5 else None for t in range(12)]
+    back = [None] * 8 + [(50 - 2 * t, 12.0) for t in range(4)]
+    blanked = straight(14, 30, 1, 0, 12, hidden=range(5, 8))
+    found = follow(model, moving_spots([leaving, back, blanked]), Refined(memory=20))
+    assert [i for i, _, _ in found[3]] == [0, 1] or [i for i, _, _ in found[3]] == [1, 0]
+    middle = next(i for i, _, y in found[3] if y > 20)
+    assert middle in [i for i, _, _ in found[9]], "what was hidden is back"
+    last = {i for i, _, y in found[-1] if y < 20}
+    assert len(last) == 1 and (last == {1 - middle}) == returns

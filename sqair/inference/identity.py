@@ -18,6 +18,8 @@ from sqair.geometry import where_to_box
 from sqair.objects import Objects
 from sqair.scene import Rows
 
+_CUT = 0.15
+"""Share of a side beyond the edge from which on an object that is not seen has left."""
 _LOOSE = 0.5
 """Standard deviation of where an object is after a frame in which it was not seen, in its sides; it grows with the
 square root of their number."""
@@ -64,6 +66,14 @@ class Absent:
         changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()  # [R, U, D]
         cost = displaced + 0.5 * changed.square().sum(-1)
         return cost.masked_fill(new.clip[:, None] != self.objects.clip, torch.inf)
+
+
+def has_left(objects: Objects, config: ModelConfig) -> Tensor:
+    """Which objects are expected where the edge of the canvas cuts ``_CUT`` of a side of theirs or more, ``[M]``."""
+    centre, size = where_to_box(objects.where, config).split(2, -1)
+    canvas = size.new_tensor([config.width, config.height])
+    reach = (0.5 - _CUT) * size
+    return ((centre < reach) | (centre > canvas - reach)).any(-1)
 
 
 def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:
