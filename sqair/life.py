@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sqair.objects import Objects, Posterior
+from sqair.render import MIDDLE
 
 
 def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, hidden: Tensor) -> Objects:
@@ -32,7 +33,7 @@ def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, 
         hidden=hidden,
         glimpse=glimpse.detach(),
         unseen=torch.zeros_like(clip),
-        layer=torch.ones_like(clip),
+        layer=torch.full_like(clip, MIDDLE),
         weight=torch.ones_like(age),
     )
 

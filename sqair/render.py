@@ -30,6 +30,8 @@ from sqair.deviation import Deviation
 _OPAQUE = 0.99
 _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
+MIDDLE = 1
+"""Of three layers, the one that objects are in unless they have to be in front or behind."""
 _THINNEST = 1e-9
 """Least W that objects are divided by."""
 
@@ -243,13 +245,13 @@ class Layered(Opaque):
     def paint(self, image: Tensor) -> Tensor:
         """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the layer in the middle."""
         paint = super().paint(image)
-        return self.placed(paint, torch.ones_like(paint[:, 0, 0, 0], dtype=torch.int64))
+        nothing = torch.zeros_like(paint)
+        return torch.cat([nothing, paint, nothing], 1)
 
     def placed(self, paint: Tensor, layer: Tensor) -> Tensor:
-        """The paint ``[M, P, H, W]`` of objects, or what it is in the one layer they are in, in ``layer [M]``."""
-        flat = paint if paint.shape[1] % self.layers else self._by_layer(paint).sum(1)
+        """The paint ``[M, P, H, W]`` of objects, each in one layer, moved to ``layer [M]``."""
         there = layer[:, None] == torch.arange(self.layers, device=layer.device)
-        return (there[:, :, None, None, None] * flat[:, None]).flatten(1, 2)
+        return (there[:, :, None, None, None] * self._by_layer(paint).sum(1, keepdim=True)).flatten(1, 2)
 
     def cover(self, paint: Tensor) -> Tensor:
         return -torch.expm1(self._by_layer(paint)[..., :1, :, :].sum(-4))
@@ -259,7 +261,7 @@ class Layered(Opaque):
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
         for i, layer in enumerate(self._by_layer(paint).unbind(-4)):
-            if i == 1 or layer[..., 0, :, :].any():  # most are in the middle
+            if i == MIDDLE or layer[..., 0, :, :].any():
                 behind = super().canvas(layer, behind)
         assert behind is not None
         return behind

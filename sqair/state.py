@@ -41,7 +41,7 @@ class Step:
     behind: Behind | None = None
     """The background, of a model that has one."""
     depth: Patches | None = None
-    """``[M, 1, h, w]``, w of each object of ``objects`` (render.py), where they hide what is behind; no gradient."""
+    """``[M, layers, h, w]``, w of the objects (render.py), if they hide what is behind; no gradient."""
 
     @property
     def images(self) -> Tensor:
