@@ -99,16 +99,16 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         displacement="prices" if behind == "still" else "density",
         saliency_threshold=round(SALIENCE * std, 4),
     )
-    return model, _schedule(seen, worth=seen.energy * scale**2 / (2 * (std**2 + (ink_std * seen.contrast) ** 2)))
+    return model, _schedule(seen, None if ink_std else round(seen.energy * scale**2 / (2 * std**2), 1))
 
 
-def _schedule(seen: Survey, worth: float) -> TrainConfig:
-    """``worth`` is what a typical object is, nats."""
+def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
+    """``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth most in a frame."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), CLIPS))
     last = Stage(min(10, seen.length), 500, max(2, clips // 2))
     return TrainConfig(
         stages=(Stage(1, 1200, 2 * clips), Stage(3, 300, clips), Stage(5, 300, clips), last),
-        object_nats=round(worth, 1),
+        object_nats=worth,
         price=PRICE,
         price_steps=1200,
         tracking_price=TRACKING,
