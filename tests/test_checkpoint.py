@@ -136,6 +136,12 @@ def test_missing_and_foreign_files_are_named(tmp_path: Path) -> None:
         load_checkpoint(path, map_location="quantum")
 
 
+def test_the_format_is_number_1_and_so_are_files_of_earlier_versions(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "c.pt", {"step": 1})
+    magic, version = struct.unpack("<8sI", (tmp_path / "c.pt").read_bytes()[:12])
+    assert magic == MAGIC and version == 1
+
+
 def test_a_newer_format_is_named(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", {"a": 1})
     data = bytearray((tmp_path / "c").read_bytes())
