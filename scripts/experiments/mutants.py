@@ -32,7 +32,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 ORDER = (
     "golden_model", "learned_paths", "life", "schedule", "presence", "scene", "render", "geometry", "distributions",
     "matcher", "identity", "windows", "bounds", "model", "background", "tracker", "estimators", "estimator_twins",
-    "relaxations", "layers", "deviation", "plain", "masks", "weights", "checkpoint", "mot_io", "spare", "unfinished", "camera", "footage", "api",
+    "relaxations", "layers", "deviation", "plain", "masks", "weights", "checkpoint",
+    "mot_io", "spare", "unfinished", "camera", "footage", "api",
     "train_command",
 )  # fmt: skip
 """Tests in the order in which they are run, each as long as none has failed, after that of the module itself."""
