@@ -162,3 +162,11 @@ def test_a_tracker_aligns_with_the_scene_that_it_has_watched(wanted: str) -> Non
     assert tracker.motion is not None and tracker.motion.trembles == (wanted == "auto")
     tracker.reset()
     assert tracker.steady is None and tracker.motion is None
+
+
+def test_frames_that_show_nothing_do_not_become_the_scene() -> None:
+    """Black ones, as of a shutter, are the least unlike anything; the scene starts from a frame that most resemble."""
+    frames = filmed(texture((120, 160)), trembling(24, 1.0))
+    frames[[5, 17]] = 0
+    _, _, motion = learn(frames)
+    assert motion.trembles and motion.tremble == pytest.approx(1.0, rel=0.2)

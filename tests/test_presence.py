@@ -427,8 +427,8 @@ def test_patience_is_that_of_each_clip() -> None:
 def test_who_leaves_is_forgotten_where_nobody_returns(returns: bool) -> None:
     """One spot leaves on the right, and one that is blanked in the middle is still remembered."""
     model = spotter(replace(SPOTTER, returns=returns))
-    leaving = [(38 + 3 * t, 12.0) if t < 5 else None for t in range(12)]
-    back = [None] * 8 + [(50 - 2 * t, 12.0) for t in range(4)]
+    leaving = [(38.0 + 3 * t, 12.0) if t < 5 else None for t in range(12)]
+    back = [(66.0 - 2 * t, 12.0) if t >= 8 else None for t in range(12)]
     blanked = straight(14, 30, 1, 0, 12, hidden=range(5, 8))
     found = follow(model, moving_spots([leaving, back, blanked]), Refined(memory=20))
     assert [i for i, _, _ in found[3]] == [0, 1] or [i for i, _, _ in found[3]] == [1, 0]
