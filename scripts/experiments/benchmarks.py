@@ -105,7 +105,7 @@ class Test:
         recipe = get_recipe(name, **({"length": self.set.length // few} if self.set.length else {}))
         which = (recipe, split, 0, 0, max(1, self.set.clips // few))
         self.clips = make_clips(*which)
-        self.segments = make_segments(*which) if self.set.protocol == "ocrb" else np.zeros(0)
+        self.segments: Any = make_segments(*which) if self.set.protocol == "ocrb" else np.zeros(0)
         self.truth = self.clips.full if self.set.protocol == "tba" else self.clips.truth
 
     def score(self, tracks: Sequence[Any], masks: np.ndarray) -> Line:

@@ -1,0 +1,66 @@
+"""``sqair experiments benchmarks``: what sets are tested with, the floor, and the table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sqair.scripts.experiments import benchmarks
+from sqair.scripts.experiments.benchmarks import SETS, Args, make_training_set, measure_floor, table, tracks_of
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three clips, or a stream of 60 frames."""
+    for name, plan in SETS.items():
+        fewer = {"clips": 30} if plan.length is None else {"length": 600}
+        monkeypatch.setitem(SETS, name, replace(plan, **fewer))
+    monkeypatch.setattr(benchmarks, "TRAINING", 100)
+
+
+@pytest.mark.parametrize("name", ["spmot", "vmds-style", "texvmds-style"])
+def test_the_truth_has_full_marks_by_masks(name: str) -> None:
+    test = benchmarks.Test(name, "val")
+    scores = test.score([], test.segments)
+    assert scores["mota"] == scores["motp"] == scores["mt"] == 100
+
+
+@pytest.mark.parametrize("name", ["tba-sprites", "tba-mnist", "silot"])
+def test_the_truth_has_full_marks_by_boxes(name: str) -> None:
+    test = benchmarks.Test(name, "val")
+    scores = test.score(test.truth, np.zeros(0))
+    assert scores["mota"] == 100
+    if name == "tba-mnist":
+        assert all((tracks.box[:, 2:] == 28).all() for tracks in test.truth), "whole patches"
+
+
+def test_boxes_of_masks_are_those_of_the_truth() -> None:
+    test = benchmarks.Test("spmot", "val")
+    for labels, truth in zip(test.segments, test.clips.truth, strict=True):
+        found = tracks_of(labels)
+        assert np.array_equal(found.frame, truth.frame) and np.array_equal(found.id, truth.id)
+        assert np.array_equal(found.box, truth.box)
+
+
+def test_the_table_has_means_lowest_floors_and_what_is_published(tmp_path: Path) -> None:
+    floor = measure_floor(str(tmp_path), "floor", "silot", "val")[0]
+    scores = {"mota": 80.0, "ap": 70.0, "count_error": 0.5}
+    runs = [
+        {"key": ["model", "silot", "val", seed], "cpu_seconds": 100 + seed, "refined": {**scores, "mota": 80.0 - seed},
+         "amortised": scores}
+        for seed in range(3)
+    ]  # fmt: skip
+    text = table([floor, *runs], ["silot"], Args(tmp_path, split="val"))
+    assert "| silot | refined | 79.0 (78.0) | 70.0 (70.0) | 0.5 (0.5) | 3 | 102 |" in text
+    assert f"| connected components | {floor['mota']:.1f} |" in text
+    assert "published: curves only" in text and "true boxes, linked by overlap" in text
+
+
+def test_a_training_set_is_made_once(tmp_path: Path) -> None:
+    path = make_training_set(tmp_path, "spmot")
+    assert np.load(path)["frames"].shape == (100, 10, 64, 64, 3)
+    before = path.stat().st_mtime_ns
+    assert make_training_set(tmp_path, "spmot") == path and path.stat().st_mtime_ns == before
