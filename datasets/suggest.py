@@ -65,7 +65,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     side = math.sqrt(seen.height * seen.width)
     scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
     scale = min(1.0, max(scale, SMALLEST / min(seen.size)))
-    behind = BEHIND.get(seen.scenes, "still")
+    behind = "none" if seen.scenes == "black" and not seen.colour else BEHIND.get(seen.scenes, "still")
     if behind != "still" and scale > NEARLY:
         scale = 1.0
     size = scale * side
@@ -74,8 +74,6 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     if behind in ("plain", "smooth"):
         std, ink_std = max(FAINT, quiet), STD
     slots = int(_within(wanted_slots(seen), SLOTS))
-    if seen.scenes == "black" and not seen.colour:
-        behind = "none"
     model = ModelConfig(
         height=round(scale * seen.size[0]),
         width=round(scale * seen.size[1]),

@@ -120,6 +120,7 @@ def test_random_clips_are_told_from_footage() -> None:
     seen = survey([clip_of(clip) for clip in digits])
     model, _ = suggest(seen)
     assert seen.scenes == "black" and model.objects == "light" and model.background == "none"
+    assert model.ink_std == 0 and model.likelihood_std > 0.15 and suggest(seen)[1].object_nats is not None
     assert "12 clips of about 12 frames of light things on black" in said(seen)
     own = [clip_of(filmed(texture((120, 160), seed=s), STILL[:12])) for s in range(6)]
     seen = survey(own)
