@@ -41,7 +41,7 @@ class Args:
     overwrite: bool = False
     """Replace what an earlier demo left in the output folder."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute; a GPU is faster with hundreds of clips at a time only."""
+    """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
 
 
 TRACKINGS = {

@@ -46,7 +46,7 @@ class Args:
     overwrite: bool = False
     """Replace pages of the same names in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute; a GPU is faster with hundreds of clips at a time only."""
+    """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
 
 
 def main(args: Args) -> None:

@@ -68,7 +68,7 @@ class Args:
     show: bool = False
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute; a GPU is faster with hundreds of clips at a time only."""
+    """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
 

@@ -101,7 +101,7 @@ class Args:
     overwrite: bool = False
     """Replace the run in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where to compute; a GPU is faster with hundreds of clips at a time only."""
+    """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
     validate_every: int = 150
