@@ -32,7 +32,7 @@ from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.render import Light
 from sqair.tracker import Tracker, track_clips
-from sqair.trainer import Trainer
+from sqair.trainer import ClipSource, Trainer
 from sqair.windows import Patches
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
@@ -145,8 +145,13 @@ class OperationCounter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def make_trainer(setting: Setting, model: str) -> Trainer:
-    """A trainer whose model has trained weights, which the measured steps hardly change."""
+def make_trainer(
+    setting: Setting, model: str, source: ClipSource | None = None, device: str = "cpu"
+) -> Trainer:
+    """A trainer whose model has trained weights, which the measured steps hardly change.
+
+    Its clips are those of the setting's recipe, or of ``source``.
+    """
     trained = SQAIR.from_pretrained(model)
     config = TrainConfig(
         stages=(setting.stage,),
@@ -157,7 +162,7 @@ def make_trainer(setting: Setting, model: str) -> Trainer:
         price=(TrainConfig.price[1], TrainConfig.price[1]),
         bold_steps=0,
     )
-    trainer = Trainer(setting.fit(trained.config), config, Source(setting.recipe))
+    trainer = Trainer(setting.fit(trained.config), config, source or Source(setting.recipe), device)
     trainer.model.load_state_dict(trained.state_dict())
     return trainer
 

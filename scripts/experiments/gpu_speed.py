@@ -40,7 +40,6 @@ def steps(device: str, tiny: bool) -> dict[str, Any]:
     return found
 
 
-
 def profile(device: str, tiny: bool) -> dict[str, Any]:
     """Kernels of a step, the time that they take, and how long the step takes beside."""
     from torch.profiler import ProfilerActivity
@@ -71,7 +70,6 @@ def profile(device: str, tiny: bool) -> dict[str, Any]:
     return found
 
 
-
 def waits(device: str, tiny: bool) -> dict[str, Any]:
     """Where a step makes the processor wait for the GPU, and how often."""
     import torch
@@ -94,7 +92,6 @@ def waits(device: str, tiny: bool) -> dict[str, Any]:
     return found
 
 
-
 @contextmanager
 def waits_counted() -> Iterator[Counter[str]]:
     """Counts waits for the GPU by the line of code that is to blame."""
@@ -111,7 +108,6 @@ def waits_counted() -> Iterator[Counter[str]]:
     for warning in caught:
         if "synchroniz" in str(warning.message):
             places[f"{Path(warning.filename).name}:{warning.lineno}"] += 1
-
 
 
 def launches(device: str, tiny: bool) -> dict[str, Any]:
@@ -148,7 +144,6 @@ def launches(device: str, tiny: bool) -> dict[str, Any]:
     return found
 
 
-
 def tracking(device: str, tiny: bool) -> dict[str, Any]:
     """Frames a second, 64 clips at a time and one by one, refined."""
     from sqair.model import SQAIR
@@ -172,7 +167,6 @@ def tracking(device: str, tiny: bool) -> dict[str, Any]:
             "one by one": 8 * frames.shape[1] / seconds[1],
         }
     return found
-
 
 
 def footage(device: str, tiny: bool) -> dict[str, Any]:
@@ -214,14 +208,12 @@ def footage(device: str, tiny: bool) -> dict[str, Any]:
         return found
 
 
-
 def clips(count: int) -> Any:
     """Moving digits of the test set, uint8 ``[N, T, H, W]``."""
     from sqair.datasets.generate import make_clips
     from sqair.datasets.recipes import Recipe
 
     return make_clips(Recipe(MODEL), "test", 0, 0, count, truth=False).frames
-
 
 
 class Repeated:
@@ -235,21 +227,13 @@ class Repeated:
         return self.made[[i % len(self.made) for i in range(start, start + count)]]
 
 
-
 def trainer_of(device: str, batch: int, tiny: bool) -> Any:
     """A trainer of a trained model whose steps hardly change it."""
-    from sqair.config import Stage, TrainConfig
-    from sqair.model import SQAIR
-    from sqair.trainer import Trainer
+    from sqair.config import Stage
+    from sqair.scripts.measuring import Setting, make_trainer
 
-    stages = (Stage(3 if tiny else 10, 100, batch),)
-    price = (TrainConfig.price[1], TrainConfig.price[1])
-    config = replace(TrainConfig(), stages=stages, learning_rate=1e-6, price=price, bold_steps=0)
-    trained = SQAIR.from_pretrained(MODEL)
-    trainer = Trainer(trained.config, config, Repeated(max(batch // 2, 100)), device)
-    trainer.model.load_state_dict(trained.state_dict())
-    return trainer
-
+    setting = Setting(f"{batch} clips", Stage(3 if tiny else 10, 100, batch))
+    return make_trainer(setting, MODEL, Repeated(max(batch // 2, 100)), device)
 
 
 @contextmanager
@@ -260,7 +244,6 @@ def timed(device: str, seconds: list[float]) -> Iterator[None]:
     yield
     wait(device)
     seconds.append(time.perf_counter() - began)
-
 
 
 def wait(device: str) -> None:
