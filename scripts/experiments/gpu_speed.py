@@ -59,7 +59,7 @@ def profile(device: str, tiny: bool) -> dict[str, Any]:
             trainer.train_step()
             wait(device)
         rows = run.key_averages()
-        kernels = [e for e in run.events() if "CUDA" in str(e.device_type)]
+        kernels = [e for e in (run.events() or []) if "CUDA" in str(e.device_type)]
         took = sum(e.device_time_total for e in kernels) / 1e6
         found[f"{batch} clips"] = {"step s": seconds[0], "kernels": len(kernels), "kernels s": took}
         spent = Counter[str]()
