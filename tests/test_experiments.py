@@ -13,13 +13,7 @@ from sqair.datasets.generate import Clips
 from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
 from sqair.scripts.experiments import ablation, backgrounds, pairs, pets, restarts, shapes
-from sqair.scripts.experiments.ablation import plot
-from sqair.scripts.experiments.backgrounds_report import plot_examples, plot_scores
 from sqair.scripts.experiments.looking import clutter_frames, errors, linked, look
-from sqair.scripts.experiments.pairs_report import plot_examples as plot_pairs
-from sqair.scripts.experiments.pairs_report import plot_verdicts
-from sqair.scripts.experiments.restarts_report import plot as plot_restarts
-from sqair.scripts.experiments.restarts_report import summary
 from sqair.scripts.experiments.running import STATIC, markdown, spread, trained
 from sqair.scripts.experiments.segmentation import adjusted_rand, explained_once, glimpses
 from sqair.scripts.experiments.shape_clip import FEWEST, MOST, shape_clip
@@ -146,9 +140,9 @@ def test_the_experiment_on_backgrounds(name: str, tmp_path: Path, monkeypatch: p
     assert 0 <= lines[0]["clutter_frames"] <= 1 and lines[0]["background_error"] < lines[0]["foreground_error"]
     text = backgrounds.table(lines)
     assert f"| clutter | {name} | 1 |" in text and "floor: blobs" in text
-    plot_scores(lines, tmp_path / "scores.png")
-    plot_examples(tmp_path, "clutter", tmp_path / "examples.png")
-    plot_examples(tmp_path, "pan", tmp_path / "none.png")
+    backgrounds.plot_scores(lines, tmp_path / "scores.png")
+    backgrounds.plot_examples(tmp_path, "clutter", tmp_path / "examples.png")
+    backgrounds.plot_examples(tmp_path, "pan", tmp_path / "none.png")
     assert (tmp_path / "scores.png").exists() and (tmp_path / "examples.png").exists()
     assert not (tmp_path / "none.png").exists()
 
@@ -158,11 +152,11 @@ def test_the_experiment_on_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(restarts.SCHEDULES, "quick", words)
     lines = [line for seed in (0, 1) for line in restarts.run(str(tmp_path), "sequential", "quick", seed, 6)]
     lines += restarts.run(str(tmp_path), "unguided-air", "quick", 0, 6)
-    row = summary(tmp_path, lines, "sequential", "quick")
+    row = restarts.summary(tmp_path, lines, "sequential", "quick")
     assert row["restarts"] == 2 and len(row["rand_of_restarts"]) == 1 and row["interval"][0] == 0
-    assert summary(tmp_path, lines, "air", "quick") == {"name": "air", "budget": "quick", "restarts": 0}
+    assert restarts.summary(tmp_path, lines, "air", "quick") == {"name": "air", "budget": "quick", "restarts": 0}
     assert "| sequential | quick |" in restarts.table([row])
-    plot_restarts(lines, list(restarts.MODELS), ["quick"], tmp_path / "plot.png")
+    restarts.plot(lines, list(restarts.MODELS), ["quick"], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").exists()
 
 
@@ -173,8 +167,8 @@ def test_the_experiment_on_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for line in lines:
         assert np.allclose(np.sum(list(line["share"].values()), 0), 1, atol=1e-3)
     assert "| parting | apart | sequential | parting | 1 |" in pairs.table(lines)
-    plot_verdicts(lines, tmp_path / "shares.png")
-    plot_pairs(tmp_path, tmp_path / "examples.png")
+    pairs.plot_verdicts(lines, tmp_path / "shares.png")
+    pairs.plot_examples(tmp_path, tmp_path / "examples.png")
     assert (tmp_path / "shares.png").exists() and (tmp_path / "examples.png").exists()
 
 
@@ -186,7 +180,7 @@ def test_the_experiment_on_temporal_dependencies(tmp_path: Path, monkeypatch: py
     config = json.loads((tmp_path / "no-position-0" / "weights" / "config.json").read_text())["model"]
     assert config["temporal"] == {"hidden": True, "position": False, "appearance": True, "presence": True}
     assert "| the last frame again |" in ablation.table(lines)
-    plot(lines, tmp_path / "plot.png")
+    ablation.plot(lines, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").exists()
 
 

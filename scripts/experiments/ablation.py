@@ -12,8 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+from matplotlib.figure import Figure
+
+from sqair.bounds import Terms
+from sqair.datasets.generate import make_clips
+from sqair.frames import to_frames
+from sqair.imagine import predict
+from sqair.inference import Sampled
+from sqair.scripts.experiments.looking import look, scores
 from sqair.scripts.experiments.running import check_names, markdown, spread, trained
-from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.experiments.study import Line, Study, lines_of
 
 DEPENDENCIES = ("hidden", "position", "appearance", "presence")
 MODELS = {
@@ -62,15 +71,6 @@ def main(args: Args) -> None:
 
 def run(output: str, name: str, seed: int, count: int, quick: bool) -> list[Line]:
     """Trains one model with one seed, and scores its tracks, its bound and its predictions."""
-    import torch
-
-    from sqair.bounds import Terms
-    from sqair.datasets.generate import make_clips
-    from sqair.frames import to_frames
-    from sqair.imagine import predict
-    from sqair.inference import Sampled
-    from sqair.scripts.experiments.looking import look, scores
-
     folder = Path(output) / f"{name}-{seed}"
     off = tuple(f"--model.temporal.no-{d}" for d in DEPENDENCIES if d not in MODELS[name])
     words = (*(QUICK if quick else SCHEDULE), *DATA, *off, "--train.seed", str(seed))
@@ -94,8 +94,7 @@ def table(lines: list[Line]) -> str:
     head = ["model", "seeds", "count", "MOTA", "IDF1", "IDF1 amortised", "bound per frame", "error of the next 5"]
     rows = []
     for name in MODELS:
-        mine = [line for line in lines if line["key"][0] == name]
-        if mine:
+        if mine := lines_of(lines, name):
             cells = [spread([line[key] for line in mine]) for key in ("count_accuracy", "mota", "idf1")]
             cells += [spread([line["amortised"]["idf1"] for line in mine]), spread([line["elbo"] for line in mine], 1)]
             error = [sum(line["prediction_error"]) / len(line["prediction_error"]) for line in mine]
@@ -108,23 +107,19 @@ def table(lines: list[Line]) -> str:
 
 def plot(lines: list[Line], path: Path) -> None:
     """Tracking and bound of every seed, and the error of what is predicted over frames."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4))
-    names = [name for name in MODELS if any(line["key"][0] == name for line in lines)]
+    figure = Figure(figsize=(14, 4))
+    axes = figure.subplots(1, 3)
+    names = [name for name in MODELS if lines_of(lines, name)]
     for axis, key, title in zip(axes, ("idf1", "elbo"), ("IDF1", "bound, nats per frame"), strict=False):
         for row, name in enumerate(names):
-            values = [line[key] for line in lines if line["key"][0] == name]
+            values = [line[key] for line in lines_of(lines, name)]
             axis.plot(values, [row] * len(values), "o", color=f"C{row}", alpha=0.7)
         axis.set_yticks(range(len(names)), names)
         axis.invert_yaxis()
         axis.set_title(title)
         axis.grid(axis="x", alpha=0.3)
     for row, name in enumerate(names):
-        errors = [line["prediction_error"] for line in lines if line["key"][0] == name]
+        errors = [line["prediction_error"] for line in lines_of(lines, name)]
         means = [sum(values) / len(values) for values in zip(*errors, strict=True)]
         axes[2].plot(range(1, len(means) + 1), means, color=f"C{row}", label=name)
     if lines:
@@ -135,4 +130,3 @@ def plot(lines: list[Line], path: Path) -> None:
     axes[2].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
     figure.tight_layout()
     figure.savefig(path, dpi=90)
-    plt.close(figure)

@@ -13,8 +13,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
+from sqair.datasets.generate import make_clips
+from sqair.datasets.overlay import draw_tracks
+from sqair.eval.floor import track_components
+from sqair.scripts.experiments.looking import clutter_frames, errors, look, scores
 from sqair.scripts.experiments.running import STATIC, check_names, markdown, spread, trained
-from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.experiments.study import Line, Study, lines_of
+from sqair.tracks import Tracks
 
 DATA = ("none", "grey", "gradient", "texture", "pan", "clutter")
 FRAMES = (*STATIC, "--train.stages", "1x3500x64", "--train.price-steps", "2800")
@@ -36,6 +44,8 @@ MODELS = {
 """Schedule and other words of ``sqair train`` by model."""
 DETAILED = ("texture",)
 """Backgrounds that ``upconv`` is for."""
+TIMES = (0, 3, 6, 9)
+"""Frames of an example."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +68,6 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plots and prints the table. Raises UserError for an unknown background."""
-    from sqair.scripts.experiments.backgrounds_report import plot_examples, plot_scores
-
     check_names(args.only, DATA, "background")
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
@@ -76,12 +84,6 @@ def main(args: Args) -> None:
 
 def run(output: str, data: str, name: str, seed: int, count: int, quick: bool) -> list[Line]:
     """Trains one model with one seed, tests it, and keeps an example to look at."""
-    import numpy as np
-
-    from sqair.datasets.generate import make_clips
-    from sqair.eval.floor import track_components
-    from sqair.scripts.experiments.looking import clutter_frames, errors, look, scores
-
     schedule, words = MODELS[name]
     schedule = SHORT[schedule] if quick else schedule
     folder = Path(output) / slug(data, name, seed)
@@ -117,13 +119,10 @@ def slug(data: str, name: str, seed: int) -> str:
 
 def table(lines: list[Line]) -> str:
     """One row for each model on each background: mean (lowest to highest) over seeds."""
-    groups: dict[tuple[str, str], list[Line]] = {}
-    for line in lines:
-        groups.setdefault((line["key"][0], line["key"][1]), []).append(line)
     head = ["background", "model", "seeds", "count", "MOTA", "IDF1", "error on objects", "error elsewhere", "CPU-s"]
     rows = []
     for data in DATA:
-        found = {name: groups[data, name] for name in MODELS if (data, name) in groups}
+        found = {name: group for name in MODELS if (group := lines_of(lines, data, name))}
         for name, group in found.items():
             columns = [[line[key] for line in group] for key in ("count_accuracy", "mota", "idf1")]
             wrong = [[line[key] for line in group] for key in ("foreground_error", "background_error")]
@@ -134,3 +133,49 @@ def table(lines: list[Line]) -> str:
             cells = [f"{floor[key]:.3f}" for key in ("count_accuracy", "mota", "idf1")]
             rows.append([data, "floor: blobs", "-", *cells, "-", "-", "-"])
     return markdown(head, rows)
+
+
+def plot_scores(lines: list[Line], path: Path) -> None:
+    """MOTA and count accuracy of every seed, by background and model, beside the floor."""
+    figure = Figure(figsize=(13, 3.6))
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, key, title in zip(axes, ("mota", "count_accuracy"), ("MOTA", "count accuracy"), strict=True):
+        for i, name in enumerate(MODELS):
+            mine = [line for line in lines if line["key"][1] == name]
+            place = [DATA.index(line["key"][0]) + 0.12 * (i - 3) for line in mine]
+            axis.plot(place, [max(0.0, line[key]) for line in mine], "o", label=name, alpha=0.7, markersize=5)
+        floor = {line["key"][0]: max(0.0, line["floor"][key]) for line in lines}
+        axis.hlines(
+            list(floor.values()), [DATA.index(d) - 0.4 for d in floor], [DATA.index(d) + 0.4 for d in floor],
+            color="grey", linewidth=0.8, label="floor: blobs",
+        )  # fmt: skip
+        axis.set_xticks(range(len(DATA)), DATA)
+        axis.set_title(title)
+        axis.set_ylim(-0.03, 1.03)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+def plot_examples(output: Path, data: str, path: Path) -> None:
+    """One test clip as each model of seed 0 explains it: frames with boxes, canvases, backgrounds."""
+    kept = {name: output / slug(data, name, 0) / "example.npz" for name in MODELS}
+    kept = {name: file for name, file in kept.items() if file.exists()}
+    if not kept:
+        return
+    figure = Figure(figsize=(12, 1.15 * len(kept) + 0.3))
+    axes = figure.subplots(len(kept), 3, squeeze=False)
+    for row, (name, file) in zip(axes, kept.items(), strict=True):
+        with np.load(file) as example:
+            tracks = Tracks(example["frame"], example["id"], example["box"])
+            frames = [draw_tracks(example["frames"][t], tracks.at(t), scale=3) for t in TIMES]
+            canvas, behind = (np.concatenate(example[key][list(TIMES)], 1).clip(0, 1) for key in ("canvas", "behind"))
+        for axis, image in zip(row, (np.concatenate(frames, 1), canvas, behind), strict=True):
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255 if image.dtype == np.uint8 else 1)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        row[0].set_ylabel(name.replace(", ", "\n"), fontsize=8)
+    for axis, title in zip(axes[0], ("frames and tracks", "what the model draws", "its background"), strict=True):
+        axis.set_title(title, fontsize=9)
+    figure.tight_layout(pad=0.4)
+    figure.savefig(path, dpi=80)

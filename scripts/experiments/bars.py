@@ -11,16 +11,19 @@ changed since. Every line of results.jsonl names its commit and the fingerprint 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from sqair.datasets.generate import make_clips
+from sqair.datasets.recipes import Recipe
+from sqair.eval.floor import track_components
+from sqair.model import SQAIR
 from sqair.scripts.experiments.bars_table import RESULTS, SAME, alike, publish, read_lines, table
+from sqair.scripts.experiments.looking import clutter_frames, scores
 from sqair.scripts.experiments.provenance import commit, fingerprints
-from sqair.scripts.experiments.running import check_names
-
-Line = dict[str, Any]
+from sqair.scripts.experiments.running import check_names, finish, recipe_of
+from sqair.scripts.experiments.study import Study
+from sqair.tracker import track_clips
 
 
 @dataclass(frozen=True)
@@ -93,14 +96,13 @@ def main(args: Args) -> None:
         UserError: an unknown setting, or what ``sqair train`` raises.
     """
     check_names(args.only, SETTINGS, "setting")
-    args.output.mkdir(parents=True, exist_ok=True)
     names = args.only or tuple(SETTINGS)
     wanted = {name: SETTINGS[name].seeds if args.seeds is None else args.seeds for name in names}
     for seed in range(max(wanted.values())):
         for name in names:
             if seed < wanted[name] and not _is_done(args, name, seed):
                 run(args, name, seed)
-    print(table(results(args.output), args.split))
+    print(table(Study(args.output).lines, args.split))
     if args.publish:
         publish(args.output / "results.jsonl")
 
@@ -108,55 +110,37 @@ def main(args: Args) -> None:
 def _is_done(args: Args, name: str, seed: int) -> bool:
     """Whether it has been measured, here or in docs/results/bars.jsonl, with code that does what today's does."""
     valid, key = alike(fingerprints(), read_lines(SAME)), (name, seed, args.split, args.clips)
-    lines = [*results(args.output), *read_lines(RESULTS)]
+    lines = [*Study(args.output).lines, *read_lines(RESULTS)]
     keys = ((line["setting"], line["seed"], line["split"], line["clips"]) for line in lines if line["code"] in valid)
     return key in keys
 
 
 def run(args: Args, name: str, seed: int) -> None:
     """Trains one setting with one seed, unless its weights are there, and tests it in every way."""
-    from sqair.files.pretrained import is_finished
-    from sqair.model import SQAIR
-    from sqair.scripts.train import main as train
-    from sqair.scripts.train import parse, recipe_of
-
     code, origin, setting = fingerprints(), commit(), SETTINGS[name]
     folder = args.output / f"{name}-{seed}-{code['model']}"
-    words = ["--output", str(folder), *setting.words, "--train.seed", str(seed), "--device", "cpu"]
-    training = parse(words)
-    if not is_finished(folder):
-        train(replace(training, resume=(folder / "checkpoint.pt").exists()))
-    model = SQAIR.from_pretrained(folder)
-    info = json.loads((folder / "weights" / "config.json").read_text())["info"]
-    recipe = recipe_of(training)
+    info = finish(folder, [*setting.words, "--train.seed", str(seed), "--device", "cpu"])
+    model, recipe = SQAIR.from_pretrained(folder), recipe_of(info)
     tests = [("", recipe, args.clips)]
     if name == "moving-mnist":
         tests.append((f" x{LONG}", replace(recipe, length=LONG), args.long_clips))
     lines = []
     for suffix, tested, count in tests:
-        for way, scores in evaluate(model, tested, args.split, count, setting).items():
+        for way, found in evaluate(model, tested, args.split, count, setting).items():
             line = {"setting": name + suffix, "seed": seed, "split": args.split, "clips": count, "tracked": way}
             line |= {"commit": origin, "code": code, "words": list(setting.words)}
-            lines.append({**line, "cpu_seconds": info["cpu_seconds"], **scores})
-    with (args.output / "results.jsonl").open("a") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)
+            lines.append({**line, "cpu_seconds": info["cpu_seconds"], **found})
+    study = Study(args.output)
+    for line in lines:
+        study.add(line)
 
 
-def evaluate(model: Any, recipe: Any, split: str, count: int, setting: Setting) -> dict[str, dict[str, float]]:
+def evaluate(model: SQAIR, recipe: Recipe, split: str, count: int, setting: Setting) -> dict[str, dict[str, float]]:
     """Scores on ``count`` clips by way of tracking, and those of the floor; ignored boxes left out, then scored.
 
     Over clutter also ``clutter_frames``, the share of frames that count a piece of it as an object.
     """
-    from sqair.datasets.generate import make_clips
-    from sqair.eval.floor import track_components
-    from sqair.eval.mot import score
-    from sqair.scripts.experiments.looking import clutter_frames
-    from sqair.tracker import track_clips
-
     clips = make_clips(recipe, split, 0, 0, count)
-    names = [str(i) for i in range(count)]
-    truth = dict(zip(names, clips.truth, strict=True))
-    lengths: dict[str, int] = {name: recipe.length for name in names}
     found = {}
     if setting.refined:
         found["refined"] = track_clips(model, clips.frames)
@@ -165,18 +149,11 @@ def evaluate(model: Any, recipe: Any, split: str, count: int, setting: Setting) 
         found["refined, raw boxes"] = track_clips(model, clips.frames, box="patch")
     if setting.floor:
         found["floor"] = [track_components(frames) for frames in clips.frames]
-    scores = {}
+    scored = {}
     for way, tracks in found.items():
-        named = dict(zip(names, tracks, strict=True))
-        scores[way] = dict(score(truth, named, lengths).overall)
+        scored[way] = scores(clips, tracks)
         if any((t.score == 0).any() for t in clips.truth):
-            scores[f"{way}, slivers scored"] = dict(score(truth, named, lengths, ignore=False).overall)
+            scored[f"{way}, slivers scored"] = scores(clips, tracks, ignore=False)
         if recipe.background == "clutter":
-            scores[way]["clutter_frames"] = clutter_frames(clips, tracks)
-    return scores
-
-
-def results(folder: Path) -> list[Line]:
-    """The lines of results.jsonl."""
-    path = folder / "results.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            scored[way]["clutter_frames"] = clutter_frames(clips, tracks)
+    return scored

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqair.scripts.experiments import study
+from sqair.scripts.experiments.running import markdown
+
 Line = Mapping[str, Any]
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 RESULTS = "docs/results/bars.jsonl"
@@ -71,7 +74,7 @@ def table(lines: Iterable[Line], split: str) -> str:
     head = ("data", "tracked", "seeds", "CPU-s", "count", "MOTA", "IDF1", "HOTA", "switches")
     keys = ("count_accuracy", "mota", "idf1", "hota")
     rows = [(*name, *_seeds(group), *_means(group, keys), _switches(group)) for name, group in groups.items()]
-    return _markdown(head, rows)
+    return markdown(head, rows, rule="---")
 
 
 def readme(lines: Iterable[Line], valid: Sequence[Code]) -> str:
@@ -89,7 +92,7 @@ def readme(lines: Iterable[Line], valid: Sequence[Code]) -> str:
             floors = _means(floor, ("mota",))[0].split()[0] if floor else ""
             rows.append((label, *_seeds(group), count, mota, "" if still else idf1, floors, _commits(group, valid)))
     head = ("moving MNIST", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: MOTA", "commit")
-    return _markdown(head, rows) + _changed(rows)
+    return markdown(head, rows, rule="---") + _changed(rows)
 
 
 def benchmarks(lines: Iterable[Line], valid: Sequence[Code]) -> str:
@@ -106,7 +109,7 @@ def benchmarks(lines: Iterable[Line], valid: Sequence[Code]) -> str:
                 name = label if way == ways[0] else ""
                 rows.append((name, way, *seeds, *means[:2], *last, _commits(group, valid)))
     head = ("data", "tracked", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "id switches", "commit")
-    return _markdown(head, rows) + _changed(rows)
+    return markdown(head, rows, rule="---") + _changed(rows)
 
 
 def backgrounds(lines: Iterable[Line], valid: Sequence[Code]) -> str:
@@ -120,7 +123,7 @@ def backgrounds(lines: Iterable[Line], valid: Sequence[Code]) -> str:
             means = _means(group, ("count_accuracy", "mota", "idf1"))
             rows.append((data, model, *_seeds(group), *means, *floors, _commits(group, valid)))
     head = ("data", "model", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: count", "MOTA", "commit")
-    return _markdown(head, rows) + _changed(rows)
+    return markdown(head, rows, rule="---") + _changed(rows)
 
 
 def alike(now: Code, same: Iterable[Line]) -> list[Code]:
@@ -158,8 +161,7 @@ def publish(found: Path) -> None:
 
 def read_lines(name: str) -> list[Line]:
     """The lines of a file of the checkout; none without it."""
-    path = CHECKOUT / name
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return study.read_lines(CHECKOUT / name)
 
 
 def between(page: str, text: str) -> str:
@@ -202,8 +204,3 @@ def _changed(rows: Sequence[Sequence[str]]) -> str:
     if not any(row[-1].endswith("†") for row in rows):
         return ""
     return "\n\n† Since then code has changed; `sqair experiments canary` tries today's."
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])

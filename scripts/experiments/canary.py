@@ -15,10 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqair.datasets.generate import make_clips
+from sqair.datasets.video_out import write_video
+from sqair.errors import UserError
+from sqair.eval.mot import score
 from sqair.scripts.experiments.bars_table import CHECKOUT, SAME, Code, Line, alike, read_lines
+from sqair.scripts.experiments.looking import scores
 from sqair.scripts.experiments.provenance import GENERATED, PARTS, commit, fingerprints
-from sqair.scripts.experiments.running import check_names, markdown, spread
+from sqair.scripts.experiments.running import check_names, markdown, spread, tracked, trained
 from sqair.scripts.experiments.study import Study
+from sqair.scripts.experiments.walkers import FPS, walker_clip
+from sqair.tracker import track_clips
 
 RESULTS = "docs/results/canary.jsonl"
 WALKERS = "walkers"
@@ -75,8 +82,6 @@ def main(args: Args) -> None:
     Raises:
         UserError: a score is below its least value.
     """
-    from sqair.errors import UserError
-
     check_names(args.only, CANARIES, "training")
     study, now, same = Study(args.output, args.workers), fingerprints(PARTS), read_lines(SAME)
     wanted = [(name, seed) for seed in range(args.seeds) for name in args.only or CANARIES]
@@ -94,39 +99,23 @@ def main(args: Args) -> None:
 def run(output: str, name: str, seed: int, origin: str, code: dict[str, str]) -> list[dict[str, Any]]:
     """Trains and scores one of them."""
     folder = Path(output) / f"{name}-{seed}-{code['model']}"
-    scores = _walkers(folder, seed) if name == WALKERS else _digits(folder, name, seed)
-    return [{"key": [name, seed, *code.values()], "name": name, "seed": seed, "commit": origin, "code": code, **scores}]
+    found = _walkers(folder, seed) if name == WALKERS else _digits(folder, name, seed)
+    return [{"key": [name, seed, *code.values()], "name": name, "seed": seed, "commit": origin, "code": code, **found}]
 
 
 def _digits(folder: Path, name: str, seed: int) -> dict[str, Any]:
-    from sqair.datasets.generate import make_clips
-    from sqair.eval.mot import score
-    from sqair.scripts.experiments.running import trained
-    from sqair.tracker import track_clips
-
     model, recipe, seconds = trained(folder, [*CANARIES[name], "--train.seed", str(seed)])
     clips = make_clips(recipe, "val", 7, 0, CLIPS)
     found = track_clips(model, clips.frames, refine=name != "static-air")
-    names = [str(i) for i in range(CLIPS)]
-    truth, tracks = dict(zip(names, clips.truth, strict=True)), dict(zip(names, found, strict=True))
-    return {**score(truth, tracks, dict.fromkeys(names, recipe.length)).overall, "cpu_seconds": seconds}
+    return {**scores(clips, found), "cpu_seconds": seconds}
 
 
 def _walkers(folder: Path, seed: int) -> dict[str, Any]:
-    from sqair.datasets.video_out import write_video
-    from sqair.eval.mot import score
-    from sqair.files.mot_io import read_mot
-    from sqair.scripts.experiments.running import trained
-    from sqair.scripts.experiments.walkers import FPS, walker_clip
-    from sqair.scripts.track import Args as TrackArgs
-    from sqair.scripts.tracking import track
-
-    clip, tracks = folder.with_suffix(".mp4"), folder.with_name(f"{folder.name}-tracks")
+    clip = folder.with_suffix(".mp4")
     frames, truth = walker_clip(seed, LENGTH)
     write_video(clip, iter(frames), FPS)
     _, _, seconds = trained(folder, ["--data", str(clip), *CANARIES[WALKERS], "--train.seed", str(seed)])
-    track(TrackArgs(str(clip), tracks, str(folder), overwrite=True))
-    found = read_mot(tracks / f"{clip.stem}.txt")
+    found, _ = tracked(clip, folder, folder.with_name(f"{folder.name}-tracks"))
     return {**score({"walkers": truth}, {"walkers": found}, {"walkers": LENGTH}).overall, "cpu_seconds": seconds}
 
 

@@ -68,12 +68,12 @@ def linked(tracks: Tracks, length: int) -> Tracks:
     return link([tracks.at(t).box for t in range(length)])
 
 
-def scores(clips: Clips, tracks: Sequence[Tracks]) -> dict[str, float]:
-    """The scores of all clips together, by name."""
+def scores(clips: Clips, tracks: Sequence[Tracks], *, ignore: bool = True) -> dict[str, float]:
+    """The scores of all clips together, by name; with ``ignore`` those boxes of the truth left out that may be."""
     names = [str(i) for i in range(len(tracks))]
     lengths = dict.fromkeys(names, clips.frames.shape[1])
     truth, found = (dict(zip(names, rows, strict=True)) for rows in (clips.truth, tracks))
-    return dict(score(truth, found, lengths).overall)
+    return dict(score(truth, found, lengths, ignore=ignore).overall)
 
 
 def clutter_frames(clips: Clips, tracks: Sequence[Tracks]) -> float:

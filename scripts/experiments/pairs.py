@@ -12,8 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from sqair.datasets.generate import make_clips, make_segments
+from sqair.datasets.recipes import get_recipe
+from sqair.scripts.experiments.looking import look, scores
 from sqair.scripts.experiments.running import STATIC, markdown, spread, trained
-from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.experiments.segmentation import glimpses
+from sqair.scripts.experiments.study import Line, Study, lines_of
 
 TRAINED_ON = ("moving-mnist", "parting", "together")
 TESTED_ON = ("parting", "together")
@@ -28,6 +36,8 @@ QUICK = {
 SPANS = {"parting": {"together": slice(3), "apart": slice(5, None)}, "together": {"all": slice(None)}}
 """Frames of the test clips, by name."""
 VERDICTS = ("one", "two", "other")
+TIMES = (0, 2, 4, 6, 9)
+"""Frames of an example."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +58,6 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plots and prints the table."""
-    from sqair.scripts.experiments.pairs_report import plot_examples, plot_verdicts
-
     if args.quick:
         args = replace(args, seeds=1, clips=max(1, args.clips // 10))
     study = Study(args.output, args.workers)
@@ -63,13 +71,6 @@ def main(args: Args) -> None:
 
 def run(output: str, recipe_name: str, name: str, seed: int, count: int, quick: bool) -> list[Line]:
     """Trains one model with one seed and says, frame by frame, with how many glimpses it explains pairs."""
-    import numpy as np
-
-    from sqair.datasets.generate import make_clips, make_segments
-    from sqair.datasets.recipes import get_recipe
-    from sqair.scripts.experiments.looking import look, scores
-    from sqair.scripts.experiments.segmentation import glimpses
-
     folder = Path(output) / f"{recipe_name}-{name}-{seed}"
     words = (*(QUICK if quick else MODELS)[name], "--recipe", recipe_name, "--train.seed", str(seed))
     model, _, seconds = trained(folder, words)
@@ -97,12 +98,54 @@ def table(lines: list[Line]) -> str:
         for span, frames in SPANS[tested].items():
             for name in MODELS:
                 for recipe in TRAINED_ON:
-                    mine = [line for line in lines if line["key"][:2] == [recipe, name] and line["key"][3] == tested]
-                    shares = [[mean(line["share"][v][frames]) for line in mine] for v in ("one", "two")]
+                    mine = [line for line in lines_of(lines, recipe, name) if line["key"][3] == tested]
+                    shares = [[float(np.mean(line["share"][v][frames])) for line in mine] for v in ("one", "two")]
                     cells = [tested, span, name, recipe, str(len(mine)), *(spread(share) for share in shares)]
                     rows.append([*cells, spread([line["idf1"] for line in mine])])
     return markdown(head, rows)
 
 
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def plot_verdicts(lines: list[Line], path: Path) -> None:
+    """Share of pairs explained by one glimpse and by one each, frame by frame; a line per seed."""
+    figure = Figure(figsize=(11, 5.4))
+    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    for row, tested in zip(axes, TESTED_ON, strict=True):
+        for axis, (verdict, title) in zip(row, (("one", "one glimpse for both"), ("two", "one each")), strict=True):
+            for line in (line for line in lines if line["key"][3] == tested):
+                recipe, name, seed = line["key"][:3]
+                style = {"color": f"C{TRAINED_ON.index(recipe)}", "linestyle": "-" if name == "sequential" else ":"}
+                label = f"{name}, trained on {recipe}" if seed == 0 else None
+                axis.plot(range(len(line["share"][verdict])), line["share"][verdict], **style, alpha=0.8, label=label)
+            axis.set_title(f"pairs {'that part' if tested == 'parting' else 'that stay together'}: {title}", fontsize=9)
+            axis.set_ylim(-0.03, 1.03)
+    axes[0, 0].legend(fontsize=7)
+    figure.supxlabel("frame")
+    figure.supylabel("share of clips")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+
+
+def plot_examples(output: Path, path: Path) -> None:
+    """Two clips of pairs that part, as each model of seed 0 segments them: a colour per object."""
+    kept = {(name, recipe): output / f"{recipe}-{name}-0" / "parting.npz" for name in MODELS for recipe in TRAINED_ON}
+    kept = {of: file for of, file in kept.items() if file.exists()}
+    if not kept:
+        return
+    colours = np.array([[0, 0, 0], *(colormaps["tab10"](i)[:3] for i in range(10))])
+    figure = Figure(figsize=(11, 1.1 * len(kept) + 1.4))
+    axes = figure.subplots(1 + len(kept), 2, squeeze=False)
+    for row, (of, file) in zip(axes[1:], kept.items(), strict=True):
+        with np.load(file) as example:
+            frames, segments = example["frames"], example["segments"].astype(int)
+        for clip, axis in enumerate(row):
+            label = np.where(segments[clip] > 0, 1 + (segments[clip] - 1) % 10, 0)
+            shown = colours[label] * (0.25 + 0.75 * frames[clip][..., None] / 255)
+            axis.imshow(np.concatenate(shown[list(TIMES)], 1))
+            axes[0, clip].imshow(np.concatenate(frames[clip][list(TIMES)], 1), cmap="gray")
+        row[0].set_ylabel(f"{of[0]}\n{of[1]}", fontsize=7)
+    axes[0, 0].set_ylabel("frames", fontsize=7)
+    for axis in axes.flat:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.tight_layout(pad=0.3)
+    figure.savefig(path, dpi=80)

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from sqair.eval.mot import score
+from sqair.eval.sampled import sampled
+from sqair.files.mot_io import read_mot
 from sqair.files.spare import spare
-from sqair.scripts.experiments.running import train_and_track
+from sqair.scripts.experiments.running import markdown, train_and_track
 from sqair.scripts.experiments.study import Line, Study
-
-if TYPE_CHECKING:
-    from sqair.tracks import Tracks
+from sqair.tracks import Tracks
 
 COLUMNS = ("mota", "idf1", "hota", "recall", "precision")
+HEAD = ("seed", "frames", "MOTA", "IDF1", "HOTA", "recall", "precision", "switches", "training, CPU-s", "frames/s")
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,6 @@ def main(args: Args) -> None:
 
 def run(args: Args, seed: int) -> Line:
     """Trains with one seed and tracks; the scores of both halves and of all, and the time that it took."""
-    from sqair.files.mot_io import read_mot
-
     found, line = train_and_track(args.clip, args.output, seed)
     line["key"] = [seed]
     truth = read_mot(args.gt)
@@ -66,9 +65,6 @@ def scores(truth: Tracks, found: Tracks, first: int, last: int | None) -> dict[s
 
     That is the benchmark of the clip: what is not to be scored is dropped, and predictions on it are false positives.
     """
-    from sqair.eval.mot import score
-    from sqair.eval.sampled import sampled
-
     gt, pred, count = sampled(truth, found, first, last)
     scored = gt.where(gt.score > 0)
     return dict(score({"clip": scored}, {"clip": pred}, {"clip": count}, frames="all").overall)
@@ -76,12 +72,10 @@ def scores(truth: Tracks, found: Tracks, first: int, last: int | None) -> dict[s
 
 def table(lines: list[Line]) -> str:
     """Rows by seed and part of the clip."""
-    rows = ["| seed | frames | MOTA | IDF1 | HOTA | recall | precision | switches | training, CPU-s | frames/s |"]
-    rows.append("|" + "---|" * 10)
+    rows = []
     for line in lines:
         for part in ("first", "second", "whole"):
             cells = [str(line["key"][0]), part, *(f"{line[part][c]:.3f}" for c in COLUMNS)]
             cells += [f"{line[part]['switches']:.0f}", f"{line['training_cpu_seconds']:.0f}"]
-            cells.append(str(line["frames_per_second"]))
-            rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+            rows.append([*cells, str(line["frames_per_second"])])
+    return markdown(HEAD, rows, rule="---")

@@ -11,10 +11,19 @@ again.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+
+from sqair.datasets.generate import make_clips, make_segments
+from sqair.datasets.recipes import get_recipe
+from sqair.scripts.experiments.looking import look, scores
 from sqair.scripts.experiments.running import STATIC, check_names, markdown, spread, trained
-from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.experiments.segmentation import adjusted_rand, explained_once
+from sqair.scripts.experiments.study import Line, Study, lines_of
 
 SUCCESS = 0.97
 """Count accuracy from which a restart succeeds."""
@@ -35,6 +44,8 @@ SCHEDULES = {
     },
 }
 """Words of ``sqair train`` by budget."""
+MOST_FRAMES = 100
+"""Frames, of those with two digits, on which two restarts are compared."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +70,6 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plot and prints the table. Raises UserError for an unknown model."""
-    from sqair.scripts.experiments.restarts_report import plot, summary
-
     check_names(args.only, MODELS, "model")
     plan = [("full", args.restarts), ("third", args.short_restarts)]
     if args.quick:
@@ -80,13 +89,6 @@ def folder_of(output: str | Path, name: str, budget: str, seed: int) -> Path:
 
 def run(output: str, name: str, budget: str, seed: int, count: int) -> list[Line]:
     """One training, its scores on ``count`` test clips, and their segments, which are kept beside it."""
-    import numpy as np
-
-    from sqair.datasets.generate import make_clips, make_segments
-    from sqair.datasets.recipes import get_recipe
-    from sqair.scripts.experiments.looking import look, scores
-    from sqair.scripts.experiments.segmentation import adjusted_rand, explained_once
-
     schedule = SCHEDULES[budget]["sequential" if name == "sequential" else "air"]
     folder = folder_of(output, name, budget, seed)
     model, _, seconds = trained(folder, (*MODELS[name], *schedule, "--train.seed", str(seed)))
@@ -112,6 +114,37 @@ def run(output: str, name: str, budget: str, seed: int, count: int) -> list[Line
     ]
 
 
+def summary(output: Path, lines: list[Line], name: str, budget: str) -> Line:
+    """Successes with their interval (Clopper and Pearson), the scores of all, the agreement of each pair."""
+    mine = lines_of(lines, name, budget)
+    total: Line = {"name": name, "budget": budget, "restarts": len(mine)}
+    if not mine:
+        return total
+    total["successes"] = sum(line["count_accuracy"] >= SUCCESS for line in mine)
+    total["interval"] = tuple(binomtest(total["successes"], len(mine)).proportion_ci(0.95))
+    total["cpu_seconds"] = max(line["cpu_seconds"] for line in mine)
+    for key in ("count_accuracy", "objects", "explained_once", "rand_with_truth"):
+        total[key] = [line[key] for line in mine]
+    folders = [folder_of(output, *line["key"]) for line in mine]
+    total["rand_of_restarts"] = agreements([f / "segments.npz" for f in folders if (f / "segments.npz").exists()])
+    return total
+
+
+def agreements(files: list[Path]) -> list[float]:
+    """Mean adjusted Rand index of each pair of restarts, over frames with two digits, on the digits' pixels."""
+    if len(files) < 2:
+        return []
+    found = [np.load(file)["segments"] for file in files]
+    truth = make_segments(get_recipe("moving-mnist"), "test", 0, 0, len(found[0]))
+    places = [(n, t) for n, t in np.argwhere(truth.max((2, 3)) > 1).tolist()]
+    places = places[:: max(1, len(places) // MOST_FRAMES)]
+    masks = [truth[place] > 0 for place in places]
+    pixels = [[segments[place][mask] for place, mask in zip(places, masks, strict=True)] for segments in found]
+    return [
+        float(np.mean([adjusted_rand(p, q) for p, q in zip(a, b, strict=True)])) for a, b in combinations(pixels, 2)
+    ]
+
+
 def table(rows: list[Line]) -> str:
     """One row for each model and budget; ``rows`` are what ``summary`` returns."""
     head = ["model", "budget", "CPU-s", "succeed", "95 % interval", "count", "objects per frame", "explained once"]
@@ -126,3 +159,24 @@ def table(rows: list[Line]) -> str:
                 + [spread(row[key]) for key in ("explained_once", "rand_with_truth", "rand_of_restarts")]
             )
     return markdown(head, cells)
+
+
+def plot(lines: list[Line], names: list[str], budgets: list[str], path: Path) -> None:
+    """Count accuracy and share of digits explained once of every restart."""
+    figure = Figure(figsize=(11, 3.4))
+    axes = figure.subplots(1, 2, sharey=True)
+    titles = ("count accuracy", "digits explained by exactly one object")
+    for axis, key, title in zip(axes, ("count_accuracy", "explained_once"), titles, strict=True):
+        for b, budget in enumerate(budgets):
+            for i, name in enumerate(names):
+                values = sorted(line[key] for line in lines_of(lines, name, budget))
+                place = i + 0.2 * (b - 0.5) + np.linspace(-0.06, 0.06, len(values))
+                label = f"{budget} budget" if i == 0 else None
+                axis.plot(place, values, "o", color=f"C{b}", alpha=0.6, markersize=4, label=label)
+        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
+        axis.set_xticks(range(len(names)), names)
+        axis.set_title(title)
+        axis.set_ylim(-0.03, 1.03)
+    axes[0].legend(loc="lower right", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)

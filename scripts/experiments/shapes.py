@@ -11,7 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqair.datasets.video_out import write_video
+from sqair.eval.mot import score
+from sqair.files.mot_io import write_mot
 from sqair.scripts.experiments.running import markdown, train_and_track
+from sqair.scripts.experiments.shape_clip import FPS, shape_clip
 from sqair.scripts.experiments.study import Line, Study
 
 COLUMNS = ("mota", "idf1", "recall", "precision")
@@ -46,11 +50,6 @@ def main(args: Args) -> None:
 
 def run(args: Args, number: int) -> Line:
     """The scores on one clip, and the time that it took."""
-    from sqair.datasets.video_out import write_video
-    from sqair.eval.mot import score
-    from sqair.files.mot_io import write_mot
-    from sqair.scripts.experiments.shape_clip import FPS, shape_clip
-
     name = f"shapes{number}-{args.length}-{args.drift:g}"
     clip = args.output / f"{name}.mp4"
     frames, truth = shape_clip(number, args.length, args.drift)

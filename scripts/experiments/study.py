@@ -9,8 +9,20 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 Line = dict[str, Any]
 Key = tuple[Any, ...]
+
+
+def lines_of(lines: Iterable[Line], *start: Any) -> list[Line]:
+    """The lines whose key begins so."""
+    return [line for line in lines if tuple(line["key"][: len(start)]) == start]
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a file of results; none without it."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class Study:
@@ -23,9 +35,7 @@ class Study:
         """``output`` is made if need be; ``workers`` processes measure side by side."""
         output.mkdir(parents=True, exist_ok=True)
         self.output, self.workers, self.path = output, workers, output / "results.jsonl"
-        self.lines: list[Line] = []
-        if self.path.exists():
-            self.lines = [json.loads(line) for line in self.path.read_text().splitlines()]
+        self.lines: list[Line] = read_lines(self.path)
 
     def add(self, line: Line) -> None:
         self.lines.append(line)
@@ -36,7 +46,7 @@ class Study:
         return any(tuple(line["key"]) == key for line in self.lines)
 
     def get(self, *key: Any) -> Line:
-        return next(line for line in self.lines if tuple(line["key"]) == key)
+        return lines_of(self.lines, *key)[0]
 
     def measure(self, what: str, job: Callable[..., list[Line]], cells: Iterable[Key], *more: Any) -> None:
         """Does ``job(output, *cell, *more)`` for the cells, keys, of which there is no line, with a progress bar."""
@@ -44,8 +54,6 @@ class Study:
 
     def work(self, what: str, job: Callable[..., list[Line]], calls: Sequence[Key]) -> None:
         """Does ``job`` with each of the arguments ``calls``, ``workers`` at a time; lines are stored as they come."""
-        from tqdm import tqdm
-
         if not calls:
             return
         context = multiprocessing.get_context("spawn")
