@@ -31,6 +31,7 @@ from sqair.errors import UserError
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.render import Light
+from sqair.scripts.training import Generated
 from sqair.tracker import Tracker, track_clips
 from sqair.trainer import ClipSource, Trainer
 from sqair.windows import Patches
@@ -79,16 +80,6 @@ class Setting:
             first_steps=self.discovery_steps or config.first_steps,
             later_steps=self.discovery_steps or config.later_steps,
         )
-
-
-class Source:
-    """Training clips of a recipe."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe, self.length = recipe, recipe.length
-
-    def __call__(self, start: int, count: int) -> np.ndarray:
-        return make_clips(self.recipe, "train", 0, start, count, truth=False).frames
 
 
 class Stopwatch:
@@ -162,7 +153,7 @@ def make_trainer(
         price=(TrainConfig.price[1], TrainConfig.price[1]),
         bold_steps=0,
     )
-    trainer = Trainer(setting.fit(trained.config), config, source or Source(setting.recipe), device)
+    trainer = Trainer(setting.fit(trained.config), config, source or Generated(setting.recipe, 0), device)
     trainer.model.load_state_dict(trained.state_dict())
     return trainer
 

@@ -17,10 +17,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import torch
+
+from sqair.bounds import Terms
+from sqair.datasets.generate import make_clips
+from sqair.estimators import make_estimator
+from sqair.frames import to_frames
+from sqair.inference import Inference
+from sqair.model import SQAIR
+from sqair.scripts import cli, train
 from sqair.scripts.experiments import gpu_speed
 from sqair.scripts.experiments.gpu_speed import MODEL, clips, trainer_of
+from sqair.scripts.experiments.looking import scores
 from sqair.scripts.experiments.running import check_names
 from sqair.scripts.experiments.study import Study
+from sqair.tracker import track_clips
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,6 @@ class Args:
     """Few and short clips, to see that the script runs."""
 
 
-
 def main(args: Args) -> None:
     """Runs the parts and prints what each found. Raises UserError for an unknown part."""
     check_names(args.only, PARTS, "part")
@@ -51,30 +62,13 @@ def main(args: Args) -> None:
         except Exception:
             traceback.print_exc()
             continue
-        study.add({"key": [name], "device": device_name(args), "seconds": time.monotonic() - began, **found})
+        device = torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
+        study.add({"key": [name], "device": device, "seconds": time.monotonic() - began, **found})
         print(name, *(f"    {key}: {value}" for key, value in found.items()), sep="\n", flush=True)
-
-
-
-def device_name(args: Args) -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if args.device == "cuda" else "CPU"
-
 
 
 def same(args: Args) -> dict[str, Any]:
     """Tracks, bounds and gradients of the same clips there and on the CPU."""
-    import numpy as np
-    import torch
-
-    from sqair.bounds import Terms
-    from sqair.estimators import make_estimator
-    from sqair.frames import to_frames
-    from sqair.inference import Inference
-    from sqair.model import SQAIR
-    from sqair.tracker import track_clips
-
     frames = clips(8 if args.tiny else 256)
     here, there = SQAIR.from_pretrained(MODEL), SQAIR.from_pretrained(MODEL, args.device)
     found: dict[str, Any] = {}
@@ -103,11 +97,8 @@ def same(args: Args) -> dict[str, Any]:
     return found
 
 
-
 def resume(args: Args) -> dict[str, Any]:
     """A training is stopped on one device and goes on on the other."""
-    import numpy as np
-
     found = {}
     for first, second in ((args.device, "cpu"), ("cpu", args.device)):
         before, after = trainer_of(first, 8, args.tiny), trainer_of(second, 8, args.tiny)
@@ -120,13 +111,8 @@ def resume(args: Args) -> dict[str, Any]:
     return found
 
 
-
 def full(args: Args) -> dict[str, Any]:
     """What a user reads when the memory of the device does not suffice: of ``sqair train``, nearly all taken before."""
-    import torch
-
-    from sqair.scripts import cli
-
     if args.device != "cuda":
         return {}
     torch.cuda.empty_cache()
@@ -142,32 +128,17 @@ def full(args: Args) -> dict[str, Any]:
     return {"exit": status}
 
 
-
 def preset(args: Args) -> dict[str, Any]:
     """The whole preset from scratch, and its scores on 500 test clips; seconds by the clock."""
-    from sqair.datasets.generate import make_clips
-    from sqair.eval.mot import score
-    from sqair.files.pretrained import is_finished
-    from sqair.model import SQAIR
-    from sqair.scripts.train import main as train
-    from sqair.scripts.train import parse, recipe_of
-    from sqair.tracker import track_clips
-
     folder = args.output / "preset"
     words = ["--output", str(folder), "--device", args.device, "--validate-every", "0", "--overwrite"]
-    training = parse([*words, *(["--preset", "tiny"] if args.tiny else [])])
+    training = train.parse([*words, *(["--preset", "tiny"] if args.tiny else [])])
     began = time.monotonic()
-    train(training)
+    train.main(training)
     seconds = time.monotonic() - began
-    assert is_finished(folder)
-    recipe, count = recipe_of(training), 20 if args.tiny else 500
-    made = make_clips(recipe, "test", 0, 0, count)
-    tracks = track_clips(SQAIR.from_pretrained(folder, args.device), made.frames)
-    names = [str(i) for i in range(count)]
-    truth, named = dict(zip(names, made.truth, strict=True)), dict(zip(names, tracks, strict=True))
-    scores = score(truth, named, dict.fromkeys(names, recipe.length)).overall
-    return {"training s": seconds, **{name: scores[name] for name in ("count_accuracy", "mota", "idf1")}}
-
+    made = make_clips(train.recipe_of(training), "test", 0, 0, 20 if args.tiny else 500)
+    found = scores(made, track_clips(SQAIR.from_pretrained(folder, args.device), made.frames))
+    return {"training s": seconds, **{name: found[name] for name in ("count_accuracy", "mota", "idf1")}}
 
 
 def measured(part: Callable[[str, bool], dict[str, Any]]) -> Callable[[Args], dict[str, Any]]:

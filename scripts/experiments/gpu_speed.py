@@ -6,12 +6,31 @@ import statistics
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import numpy as np
+import torch
+from torch.profiler import ProfilerActivity
+from torch.profiler import profile as profiled
+
+from sqair.config import Stage
+from sqair.datasets.footage import Footage
+from sqair.datasets.generate import make_clips
+from sqair.datasets.recipes import Recipe
+from sqair.datasets.survey import suggest, survey
+from sqair.datasets.video import read_source
+from sqair.datasets.video_out import write_video
+from sqair.model import SQAIR
+from sqair.scripts.api import Held
+from sqair.scripts.experiments.shape_clip import FPS, shape_clip
+from sqair.scripts.measuring import Setting, make_trainer
+from sqair.tracker import Tracker, track_clips
+from sqair.trainer import Trainer
 
 BATCHES = (32, 256, 2048, 8192)
 """Clips of 10 frames of a training step."""
@@ -20,8 +39,6 @@ MODEL = "moving-mnist"
 
 def steps(device: str, tiny: bool) -> dict[str, Any]:
     """Seconds of a training step of 10 frames, data apart, by number of clips; peak memory on the device."""
-    import torch
-
     found: dict[str, Any] = {}
     for batch in (4, 8) if tiny else BATCHES:
         trainer = trainer_of(device, batch, tiny)
@@ -42,9 +59,6 @@ def steps(device: str, tiny: bool) -> dict[str, Any]:
 
 def profile(device: str, tiny: bool) -> dict[str, Any]:
     """Kernels of a step, the time that they take, and how long the step takes beside."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiled
-
     found: dict[str, Any] = {}
     on_gpu = device == "cuda"
     for batch in (4,) if tiny else (32, 2048):
@@ -72,31 +86,23 @@ def profile(device: str, tiny: bool) -> dict[str, Any]:
 
 def waits(device: str, tiny: bool) -> dict[str, Any]:
     """Where a step makes the processor wait for the GPU, and how often."""
-    import torch
-
     if device != "cuda":
         return {}
-    found: dict[str, Any] = {}
-    trainer = trainer_of(device, 32, tiny)
-    trainer.train_step()
-    with waits_counted() as places:
-        trainer.train_step()
-    found["training"] = {"all": places.total(), **dict(places.most_common(40))}
-    from sqair.tracker import track_clips
-
-    track_clips(trainer.model, clips(64))
-    with waits_counted() as places:
-        track_clips(trainer.model, clips(64))
-    torch.cuda.synchronize()
-    found["tracking 10 frames"] = {"all": places.total(), **dict(places.most_common(40))}
+    trainer, found = trainer_of(device, 32, tiny), {}
+    for name, work in {
+        "training": trainer.train_step,
+        "tracking 10 frames": lambda: track_clips(trainer.model, clips(64)),
+    }.items():
+        work()
+        with waits_counted() as places:
+            work()
+        found[name] = {"all": places.total(), **dict(places.most_common(40))}
     return found
 
 
 @contextmanager
 def waits_counted() -> Iterator[Counter[str]]:
     """Counts waits for the GPU by the line of code that is to blame."""
-    import torch
-
     places = Counter[str]()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -112,8 +118,6 @@ def waits_counted() -> Iterator[Counter[str]]:
 
 def launches(device: str, tiny: bool) -> dict[str, Any]:
     """Microseconds of a small operation: one by one, in a replayed graph, and forward with backward."""
-    import torch
-
     x = torch.rand(64, 16, 16, device=device, requires_grad=True)
 
     def chain(n: int = 1000) -> torch.Tensor:
@@ -122,33 +126,28 @@ def launches(device: str, tiny: bool) -> dict[str, Any]:
             y = (y * 1.0001).add(0.1)
         return y
 
-    found, seconds = {}, list[float]()
-    for _ in range(4):
-        with timed(device, seconds):
-            chain()
-    found["one by one, us"] = 1e3 * min(seconds)
-    seconds.clear()
-    for _ in range(4):
-        with timed(device, seconds):
-            torch.autograd.grad(chain().sum(), x)
-    found["with backward, us per forward operation"] = 1e3 * min(seconds)
+    ways: dict[str, Callable[[], object]] = {
+        "one by one, us": chain,
+        "with backward, us per forward operation": lambda: torch.autograd.grad(chain().sum(), x),
+    }
     if device == "cuda":
+        chain()  # kernels are there before they are recorded
         graph = torch.cuda.CUDAGraph()
         with torch.no_grad(), torch.cuda.graph(graph):
             chain()
-        seconds.clear()
+        ways["in a graph, us"] = graph.replay
+    found = {}
+    for name, work in ways.items():
+        seconds: list[float] = []
         for _ in range(4):
             with timed(device, seconds):
-                graph.replay()
-        found["in a graph, us"] = 1e3 * min(seconds)
+                work()
+        found[name] = 1e3 * min(seconds)
     return found
 
 
 def tracking(device: str, tiny: bool) -> dict[str, Any]:
     """Frames a second, 64 clips at a time and one by one, refined."""
-    from sqair.model import SQAIR
-    from sqair.tracker import Tracker, track_clips
-
     frames = clips(16 if tiny else 512)
     found: dict[str, Any] = {}
     for where in dict.fromkeys((device, "cpu")):
@@ -171,17 +170,6 @@ def tracking(device: str, tiny: bool) -> dict[str, Any]:
 
 def footage(device: str, tiny: bool) -> dict[str, Any]:
     """Frames a second of tracking a clip of shapes, and seconds of a training step of each stage, there and here."""
-    import torch
-
-    from sqair.config import Stage
-    from sqair.datasets.footage import Footage
-    from sqair.datasets.survey import suggest, survey
-    from sqair.datasets.video import read_source
-    from sqair.datasets.video_out import write_video
-    from sqair.scripts.experiments.shape_clip import FPS, shape_clip
-    from sqair.tracker import Tracker
-    from sqair.trainer import Trainer
-
     frames, _ = shape_clip(0, 60 if tiny else 200, 0.0)
     with TemporaryDirectory() as folder:
         write_video(Path(folder) / "shapes.mp4", iter(frames), FPS)
@@ -208,32 +196,15 @@ def footage(device: str, tiny: bool) -> dict[str, Any]:
         return found
 
 
-def clips(count: int) -> Any:
+def clips(count: int) -> np.ndarray:
     """Moving digits of the test set, uint8 ``[N, T, H, W]``."""
-    from sqair.datasets.generate import make_clips
-    from sqair.datasets.recipes import Recipe
-
     return make_clips(Recipe(MODEL), "test", 0, 0, count, truth=False).frames
 
 
-class Repeated:
-    """Training clips that are made once, so that steps are timed without them."""
-
-    def __init__(self, count: int) -> None:
-        self.made = clips(count)
-        self.length = self.made.shape[1]
-
-    def __call__(self, start: int, count: int) -> Any:
-        return self.made[[i % len(self.made) for i in range(start, start + count)]]
-
-
-def trainer_of(device: str, batch: int, tiny: bool) -> Any:
-    """A trainer of a trained model whose steps hardly change it."""
-    from sqair.config import Stage
-    from sqair.scripts.measuring import Setting, make_trainer
-
+def trainer_of(device: str, batch: int, tiny: bool) -> Trainer:
+    """A trainer of a trained model whose steps hardly change it, and whose clips are made before they are timed."""
     setting = Setting(f"{batch} clips", Stage(3 if tiny else 10, 100, batch))
-    return make_trainer(setting, MODEL, Repeated(max(batch // 2, 100)), device)
+    return make_trainer(setting, MODEL, Held(clips(max(batch // 2, 100))), device)
 
 
 @contextmanager
@@ -247,8 +218,5 @@ def timed(device: str, seconds: list[float]) -> Iterator[None]:
 
 
 def wait(device: str) -> None:
-    import torch
-
     if device == "cuda":
         torch.cuda.synchronize()
-

@@ -119,10 +119,9 @@ def shape_clip(seed: int, length: int, drift: float = 0.0) -> tuple[np.ndarray, 
             shown[shape.draw(picture)] = shape.id
         light = 1 + drift * np.sin(2 * np.pi * len(frames) / length)
         noisy = light * picture + chance.normal(0, NOISE, picture.shape)
-        rows += [(len(frames), *row) for row in map(lambda s: _row(s, shown), shapes) if row]
+        rows += [(len(frames), *row) for shape in shapes if (row := seen(shape.id, shown, shape.area))]
         frames.append(noisy.clip(0, 255).astype(np.uint8))
-    frame, name, box, score, visibility = zip(*rows, strict=True)
-    return np.stack(frames), Tracks(*map(np.array, (frame, name, box, score, visibility)))
+    return np.stack(frames), Tracks(*map(np.array, zip(*rows, strict=True)))
 
 
 def _moving(chance: np.random.Generator, length: int) -> Iterator[list[Shape]]:
@@ -143,11 +142,14 @@ def _moving(chance: np.random.Generator, length: int) -> Iterator[list[Shape]]:
         yield shapes
 
 
-def _row(shape: Shape, shown: np.ndarray) -> tuple[int, list[int], float, float] | None:
-    """Id, box, score and visibility of a shape, given whose each pixel is, ``shown [H, W]``; None if it is hidden."""
-    y, x = np.nonzero(shown == shape.id)
+def seen(name: int, shown: np.ndarray, area: int) -> tuple[int, list[int], float, float] | None:
+    """Id, box, score and visibility of what has so many pixels in all, given whose each pixel is, ``shown [H, W]``.
+
+    None if it is hidden.
+    """
+    y, x = np.nonzero(shown == name)
     if not len(x):
         return None
-    visible = len(x) / shape.area
+    visible = len(x) / area
     box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
-    return shape.id, box, float(visible >= HIDDEN), min(1.0, visible)
+    return name, box, float(visible >= HIDDEN), min(1.0, visible)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sqair.datasets.images import opencv
-from sqair.scripts.experiments.shape_clip import HEIGHT, HIDDEN, WIDTH, scene
+from sqair.scripts.experiments.shape_clip import HEIGHT, WIDTH, scene, seen
 from sqair.tracks import Tracks
 
 FPS = 25
@@ -56,7 +56,6 @@ class Walker:
 
 def walker_clip(seed: int, length: int) -> tuple[np.ndarray, Tracks]:
     """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each; who stands lower is in front."""
-    cv2: Any = opencv()
     chance = np.random.default_rng(seed)
     behind, shade = scene(chance), chance.integers(10, 60, 3)
     walkers: list[Walker] = []
@@ -75,8 +74,8 @@ def walker_clip(seed: int, length: int) -> tuple[np.ndarray, Tracks]:
             walker.place = walker.place + walker.velocity
             where, area[walker.id] = walker.mask(frame)
             picture[where], shown[where] = walker.colour, walker.id
-        rows += [(frame, *row) for walker in walkers if (row := _row(walker.id, shown, area[walker.id]))]
-        noisy = cv2.GaussianBlur(picture, (3, 3), 0) + chance.normal(0, NOISE, picture.shape)
+        rows += [(frame, *row) for walker in walkers if (row := seen(walker.id, shown, area[walker.id]))]
+        noisy = opencv().GaussianBlur(picture, (3, 3), 0) + chance.normal(0, NOISE, picture.shape)
         frames.append(noisy.clip(0, 255).astype(np.uint8))
     return np.stack(frames), Tracks(*map(np.array, zip(*rows, strict=True)))
 
@@ -94,13 +93,3 @@ def _group(chance: np.random.Generator, number: int, shade: np.ndarray, inside: 
         own = velocity + chance.normal(0, 0.05, 2)
         walkers.append(Walker(number + i, place, own, chance.uniform(30, 38), colour, chance.uniform(0, 6)))
     return walkers
-
-
-def _row(name: int, shown: np.ndarray, area: int) -> tuple[int, list[int], float, float] | None:
-    """Id, box, score and visibility, given whose each pixel is, ``shown [H, W]``; None if nothing is to be seen."""
-    y, x = np.nonzero(shown == name)
-    if not len(x):
-        return None
-    visible = len(x) / area
-    box = [int(x.min()), int(y.min()), int(np.ptp(x)) + 1, int(np.ptp(y)) + 1]
-    return name, box, float(visible >= HIDDEN), visible
