@@ -6,6 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from sqair.bounds import Terms
+from sqair.config import Stage
+from sqair.errors import UserError
+from sqair.inference import Sampled
+from sqair.scripts.experiments.estimator_runs import SETTINGS, new_trainer
+
 REFERENCE = "nvil_unscaled"
 """The exact estimator of least variance, by which bias is measured."""
 MANY = {"frames": 40, "clips": 12}
@@ -25,10 +34,6 @@ def measure_noise(
     gradients is on average the true one plus variance / R, which is taken off: the bias is not noise. ``squared_noise``
     is what was taken off.
     """
-    import torch
-
-    from sqair.errors import UserError
-
     torch.set_num_threads(1)
     state = torch.load(Path(output) / f"{setting}-{point}.pt", weights_only=True)
     reference = Moments(presence_gradients(setting, REFERENCE, particles, state, MANY[setting] * draws))
@@ -58,9 +63,7 @@ def measure_noise(
 class Moments:
     """Mean, total variance and squared standard error of gradients."""
 
-    def __init__(self, gradients: Iterator[Any]) -> None:
-        import torch
-
+    def __init__(self, gradients: Iterator[Tensor]) -> None:
         each = torch.stack(list(gradients)).double()
         self.mean = each.mean(0)
         self.variance = float(each.var(0).sum())
@@ -69,15 +72,8 @@ class Moments:
 
 def presence_gradients(
     setting: str, estimator: str, particles: int, state: dict[str, Any], draws: int
-) -> Iterator[Any]:
+) -> Iterator[Tensor]:
     """Gradients of the loss per clip on one batch, in the parameters of z_pres alone, once the estimator is warm."""
-    import torch
-
-    from sqair.bounds import Terms
-    from sqair.config import Stage
-    from sqair.inference import Sampled
-    from sqair.scripts.experiments.estimator_runs import SETTINGS, new_trainer
-
     length = SETTINGS[setting].shares[-1][0]
     steps = [0] * (len(SETTINGS[setting].shares) - 1) + [1]
     trainer = new_trainer(setting, estimator, particles, steps, 0, 1.0)
@@ -103,7 +99,7 @@ def presence_gradients(
             optimiser.step()
 
 
-def presence_rows(name: str) -> Any:
+def presence_rows(name: str) -> slice | None:
     """Which part of the parameter ``name`` belongs to z_pres alone; None if no part does."""
     if name.startswith(("new_presence.", "old_presence.")):
         return slice(None)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from sqair.scripts.experiments.estimator_runs import SETTINGS
-from sqair.scripts.experiments.running import spread
+from sqair.scripts.experiments.running import markdown, spread
 
 SUCCESS = 0.9
 """Count accuracy from which a run counts as a success."""
 SURE = 5.0
 """A squared distance of means is a bias if it is this many times what noise gives on average; in one dimension noise
 is that large in 2.5 % of cases."""
+ACROSS = 4
+"""Small plots beside one another."""
 RATES = (0.1, 1 / math.sqrt(10), 1.0, math.sqrt(10))
 """Learning rates, times the default; the lowest for NVIL alone."""
 Line = Mapping[str, Any]
@@ -65,7 +67,7 @@ def table(results: Results, setting: str) -> str:
     noisy = any(results.noise(setting, name) for name in results.names)
     head += ["noise", "bias"] if noisy else []
     head += ["count at 1/3 rate", "at 3 x rate"] if setting == "frames" else []
-    rows = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    rows = []
     for name in results.names:
         runs = results.runs(setting, name)
         done = [run for run in runs if "failed" not in run]
@@ -79,8 +81,8 @@ def table(results: Results, setting: str) -> str:
         cells += noise_cells(results.noise(setting, name)) if noisy else []
         if setting == "frames":
             cells += [spread(counts(results.runs(setting, name, rate))) for rate in (RATES[1], RATES[3])]
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
+        rows.append(cells)
+    return markdown(head, rows, rule="---")
 
 
 def counts(runs: list[Line]) -> list[float]:
@@ -104,43 +106,42 @@ def exact_length(line: Line) -> float:
 
 def plot_curves(results: Results, setting: str, path: Path) -> None:
     """Count accuracy and bound on validation clips against CPU-seconds: a panel per estimator, a line per seed."""
-    with panels(len(results.names), path, f"{SETTINGS[setting].title}: count accuracy (blue), bound (orange)") as axes:
-        axes.figure.supxlabel("CPU-seconds")
-        for axis, name in axes.each(results.names):
-            other = axis.twinx()
-            other.set_ylim(200, 600)
-            for run in results.runs(setting, name):
-                if run["curve"]:
-                    seconds, bound, count = zip(*run["curve"], strict=True)
-                    axis.plot(seconds, count, color="tab:blue", alpha=0.7, linewidth=1)
-                    other.plot(seconds, bound, color="tab:orange", alpha=0.7, linewidth=1)
-                else:
-                    axis.text(0.5, 0.5, "cannot be run", transform=axis.transAxes, ha="center")
+    figure, axes = panels(results.names, f"{SETTINGS[setting].title}: count accuracy (blue), bound (orange)")
+    figure.supxlabel("CPU-seconds")
+    for name, axis in axes.items():
+        other = axis.twinx()
+        other.set_ylim(200, 600)
+        for run in results.runs(setting, name):
+            if run["curve"]:
+                seconds, bound, count = zip(*run["curve"], strict=True)
+                axis.plot(seconds, count, color="tab:blue", alpha=0.7, linewidth=1)
+                other.plot(seconds, bound, color="tab:orange", alpha=0.7, linewidth=1)
+            else:
+                axis.text(0.5, 0.5, "cannot be run", transform=axis.transAxes, ha="center")
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
 
 
 def plot_rates(results: Results, path: Path) -> None:
     """Count accuracy on single frames over learning rates."""
-    with panels(len(results.names), path, f"{SETTINGS['frames'].title}: count accuracy") as axes:
-        axes.figure.supxlabel("learning rate, times the default")
-        for axis, name in axes.each(results.names):
-            for rate in RATES:
-                found = counts(results.runs("frames", name, rate))
-                axis.plot([rate] * len(found), found, "o", color="tab:blue", alpha=0.6)
-            axis.set_xscale("log")
+    figure, axes = panels(results.names, f"{SETTINGS['frames'].title}: count accuracy")
+    figure.supxlabel("learning rate, times the default")
+    for name, axis in axes.items():
+        for rate in RATES:
+            found = counts(results.runs("frames", name, rate))
+            axis.plot([rate] * len(found), found, "o", color="tab:blue", alpha=0.6)
+        axis.set_xscale("log")
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
 
 
 def plot_noise(results: Results, path: Path) -> None:
     """Noise of the presence gradient at the points of the trajectory, over the length of the exact gradient."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     settings = [s for s in results.settings if any(results.noise(s, name) for name in results.names)]
     if not settings:
         return
-    size = (12, 0.3 * len(results.names) + 1.5)
-    figure, axes = plt.subplots(1, len(settings), figsize=size, sharey=True, squeeze=False)
+    figure = Figure(figsize=(12, 0.3 * len(results.names) + 1.5))
+    axes = figure.subplots(1, len(settings), sharey=True, squeeze=False)
     for axis, setting in zip(axes[0], settings, strict=True):
         for row, name in enumerate(results.names):
             for line in results.noise(setting, name):
@@ -155,39 +156,19 @@ def plot_noise(results: Results, path: Path) -> None:
     figure.suptitle("early (orange), middle (purple) and end (red) of one trajectory")
     figure.tight_layout()
     figure.savefig(path, dpi=100)
-    plt.close(figure)
 
 
-@dataclass
-class Panels:
-    """A grid of small plots of count accuracy."""
-
-    figure: Any
-    axes: Any
-
-    def each(self, names: list[str]) -> Iterator[tuple[Any, str]]:
-        """(axes, name) of all, set up; what is left of the grid is hidden."""
-        for axis in self.axes.flat[len(names) :]:
-            axis.set_visible(False)
-        for axis, name in zip(self.axes.flat, names, strict=False):
-            axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
-            axis.set_title(name, fontsize=9)
-            axis.set_ylim(0, 1)
-            yield axis, name
-
-
-@contextmanager
-def panels(count: int, path: Path, title: str, across: int = 4) -> Iterator[Panels]:
-    """A grid of ``count`` plots, written to ``path`` afterwards."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    down = -(-count // across)
-    figure, axes = plt.subplots(down, across, figsize=(12, 2.1 * down), sharex=True, sharey=True, squeeze=False)
-    yield Panels(figure, axes)
+def panels(names: list[str], title: str) -> tuple[Figure, dict[str, Any]]:
+    """A grid of small plots of count accuracy, and the axes of each by its name."""
+    down = -(-len(names) // ACROSS)
+    figure = Figure(figsize=(12, 2.1 * down))
     figure.suptitle(title)
-    figure.tight_layout()
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    axes = figure.subplots(down, ACROSS, sharex=True, sharey=True, squeeze=False).flat
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    named = dict(zip(names, axes, strict=False))
+    for name, axis in named.items():
+        axis.axhline(SUCCESS, color="grey", linewidth=0.6, linestyle=":")
+        axis.set_title(name, fontsize=9)
+        axis.set_ylim(0, 1)
+    return figure, named

@@ -8,6 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from sqair.config import Stage
+from sqair.errors import UserError
+from sqair.estimators import ESTIMATORS, make_estimator
+from sqair.estimators.vimco import Vimco
+from sqair.process import keep_freed_memory
+from sqair.schedule import stage_of
+from sqair.scripts import train
+from sqair.scripts.training import Generated
+from sqair.scripts.validation import Validation, generated_clips
+from sqair.trainer import Trainer, TrainingError
+
 LOOKS = 10
 """Times that a run is looked at."""
 TYPICAL = {"frames": {1: 10.0}, "clips": {1: 10.0, 5: 50.0}, "recurrent": {1: 30.0}}
@@ -62,31 +75,15 @@ class Run:
         return ("run", self.setting, self.estimator, self.seed, round(self.rate, 3))
 
 
-def arguments(setting: str, estimator: str, particles: int) -> Any:
-    """The arguments of ``sqair train`` in a setting, the model fitted to the data."""
-    from sqair.scripts.train import parse
-
-    words = (*SETTINGS[setting].words, "--estimator", estimator, "--particles", str(particles_of(estimator, particles)))
-    return parse(["--output", "unused", *words])
-
-
-def particles_of(estimator: str, several: int) -> int:
-    """``several`` for those estimators that need it, otherwise 1."""
-    from sqair.estimators import ESTIMATORS
-    from sqair.estimators.vimco import Vimco
-
-    return several if issubclass(ESTIMATORS[estimator], Vimco) else 1
+def arguments(setting: str, estimator: str, particles: int) -> train.Args:
+    """The arguments of ``sqair train`` in a setting; ``particles`` are for those estimators that need several."""
+    needed = particles if issubclass(ESTIMATORS[estimator], Vimco) else 1
+    words = (*SETTINGS[setting].words, "--estimator", estimator, "--particles", str(needed))
+    return train.parse(["--output", "unused", *words])
 
 
-def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], seed: int, rate: float) -> Any:
+def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], seed: int, rate: float) -> Trainer:
     """A trainer of ``steps`` in each stage, the price scaled to them. Raises UserError as Trainer does."""
-    from sqair.config import Stage
-    from sqair.estimators import make_estimator
-    from sqair.process import keep_freed_memory
-    from sqair.scripts.train import recipe_of
-    from sqair.scripts.training import Generated
-    from sqair.trainer import Trainer
-
     keep_freed_memory()
     args, plan = arguments(setting, estimator, particles), SETTINGS[setting]
     rule, total, stages = make_estimator(estimator, args.model), sum(steps), []
@@ -99,27 +96,18 @@ def new_trainer(setting: str, estimator: str, particles: int, steps: list[int], 
         learning_rate=args.train.learning_rate * rate,
         price_steps=round(plan.cheapening * total),
     )
-    recipe = recipe_of(args)
-    return Trainer(args.model, config, Generated(recipe, seed))
+    return Trainer(args.model, config, Generated(train.recipe_of(args), seed))
 
 
 def train_once(run: Run) -> list[dict[str, Any]]:
     """Trains and validates; a refusal or a failure is a result as well."""
-    import torch
-
-    from sqair.errors import UserError
-    from sqair.schedule import stage_of
-    from sqair.scripts.train import recipe_of
-    from sqair.scripts.validation import Validation, generated_clips
-    from sqair.trainer import TrainingError
-
     torch.set_num_threads(1)
     plan, cost = SETTINGS[run.setting], dict(run.milliseconds)
     line: dict[str, Any] = {"key": run.key(), "budget": run.budget, "curve": []}
     if not cost:
         return [{**line, "failed": "it cannot enumerate clips of this length"}]
     steps = [max(1, int(1000 * run.budget * share / cost[str(length)])) for length, share in plan.shares]
-    recipe = recipe_of(arguments(run.setting, run.estimator, run.particles))
+    recipe = train.recipe_of(arguments(run.setting, run.estimator, run.particles))
     few, many = (Validation(generated_clips(recipe, n), torch.device("cpu")) for n in plan.validation)
     spent, began = 0.0, time.process_time()
     try:
@@ -140,8 +128,6 @@ def train_once(run: Run) -> list[dict[str, Any]]:
 
 def train_trajectory(setting: str, output: str, budget: float) -> list[dict[str, Any]]:
     """Trains with ``GUIDE`` for about the budget and saves the model at each of ``POINTS``."""
-    import torch
-
     torch.set_num_threads(1)
     plan = SETTINGS[setting]
     steps = [max(3, int(1000 * budget * share / TYPICAL[setting][length])) for length, share in plan.shares]
@@ -156,10 +142,6 @@ def train_trajectory(setting: str, output: str, budget: float) -> list[dict[str,
 
 def measure_cost(setting: str, estimator: str, particles: int, output: str) -> dict[str, Any]:
     """CPU-milliseconds of a training step from the middle of the trajectory on, by frames of a clip."""
-    import torch
-
-    from sqair.errors import UserError
-
     torch.set_num_threads(1)
     state = torch.load(Path(output) / f"{setting}-1.pt", weights_only=True)
     line: dict[str, Any] = {"key": ["cost", setting, estimator], "milliseconds": {}}

@@ -16,6 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqair.estimators import ESTIMATORS
+from sqair.scripts.experiments.estimator_noise import measure_noise
+from sqair.scripts.experiments.estimator_report import write_report
 from sqair.scripts.experiments.estimator_runs import SETTINGS, Run, measure_cost, train_once, train_trajectory
 from sqair.scripts.experiments.running import check_names
 from sqair.scripts.experiments.study import Study
@@ -52,10 +55,6 @@ class Args:
 
 def main(args: Args) -> None:
     """Runs what is missing, then writes the plots and prints the table. Raises UserError for an unknown estimator."""
-    from sqair.estimators import ESTIMATORS
-    from sqair.scripts.experiments.estimator_noise import measure_noise
-    from sqair.scripts.experiments.estimator_report import write_report
-
     check_names(args.only, ESTIMATORS, "estimator")
     if args.quick:
         args = replace(args, seeds=1, rate_seeds=1, recurrent_seeds=1, budget=0.1 * args.budget)
@@ -64,9 +63,8 @@ def main(args: Args) -> None:
     budgets = {setting: args.budget * plan.budget for setting, plan in SETTINGS.items()}
     study = Study(args.output, args.workers)
 
-    trajectories = [(setting, str(args.output), budgets[setting]) for setting in SETTINGS]
-    trajectories = [t for t in trajectories if not study.has("trajectory", t[0])]
-    study.work("trajectory", train_trajectory, trajectories)
+    missing = [setting for setting in SETTINGS if not study.has("trajectory", setting)]
+    study.work("trajectory", train_trajectory, [(name, str(args.output), budgets[name]) for name in missing])
     for setting in SETTINGS:  # one after another: what is timed wants the machine for itself
         for name in names:
             if not study.has("cost", setting, name):
@@ -75,8 +73,9 @@ def main(args: Args) -> None:
         (setting, point, names, args.particles, args.draws, str(args.output))
         for setting in ("frames", "clips")
         for point in range(3)
+        if not all(study.has("noise", setting, name, point) for name in names)
     ]
-    study.work("noise", measure_noise, [n for n in noise if not _noise_done(study, n[0], n[1], names)])
+    study.work("noise", measure_noise, noise)
     runs = [run for run in _runs(args, names, budgets, study) if not study.has(*run.key())]
     study.work("training", train_once, [(run,) for run in runs])
     write_report(study.lines, args.output)
@@ -95,7 +94,3 @@ def _runs(args: Args, names: list[str], budgets: dict[str, float], study: Study)
                 continue
             cost = study.get("cost", setting, name)["milliseconds"]
             yield Run(setting, name, seed, rate, args.particles, budgets[setting], tuple(cost.items()))
-
-
-def _noise_done(study: Study, setting: str, point: int, names: list[str]) -> bool:
-    return all(study.has("noise", setting, name, point) for name in names)
