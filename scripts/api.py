@@ -1,8 +1,8 @@
 """``sqair.train`` and ``sqair.score``: what the commands do, without their files.
 
-    model = sqair.train(None, "clip.mp4")
-    model.save_pretrained("weights")
-    tracker = sqair.Tracker(model)
+model = sqair.train(None, "clip.mp4")
+model.save_pretrained("weights")
+tracker = sqair.Tracker(model)
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.process import threads as use_threads
 from sqair.scripts.footage import contents, stabilised, training_clips
-from sqair.scripts.run_folder import flatten
 from sqair.scripts.track_frames import check_sizes
 from sqair.scripts.training import Generated
+from sqair.scripts.yaml_flags import flatten
 from sqair.tracks import Tracks
 from sqair.trainer import ClipSource, Trainer
 
@@ -159,9 +159,7 @@ def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:
     return data.shape[2], data.shape[3], data.shape[4] if data.ndim == 5 else 1
 
 
-def _source(
-    data: Data, model: ModelConfig, schedule: TrainConfig, stabilise: Stabilise
-) -> tuple[ClipSource, str]:
+def _source(data: Data, model: ModelConfig, schedule: TrainConfig, stabilise: Stabilise) -> tuple[ClipSource, str]:
     """The clips, and in words what they are, by which a training that goes on knows them again."""
     if not isinstance(data, Recipe | np.ndarray):
         clips = training_clips(_paths(data))

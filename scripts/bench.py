@@ -93,11 +93,15 @@ def machine() -> str:
     """The processor, Python and PyTorch."""
     import torch
 
+    return f"{processor()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
+
+
+def processor() -> str:
+    """What the machine says its processor is."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    processor = names[0] if names else platform.processor() or platform.machine()
-    return f"{processor}, Python {platform.python_version()}, PyTorch {torch.__version__}"
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def settings(tiny: bool) -> list[Setting]:
@@ -218,8 +222,6 @@ def show(rows: Sequence[Sequence[str]]) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("bench"))
+    raise SystemExit(run("bench"))

@@ -111,9 +111,7 @@ def _drop_output() -> None:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(
-        ["usage: sqair COMMAND [OPTIONS]", "", *lines, "", "sqair COMMAND --help lists its options."]
-    )
+    return "\n".join(["usage: sqair COMMAND [OPTIONS]", "", *lines, "", "sqair COMMAND --help lists its options."])
 
 
 if __name__ == "__main__":

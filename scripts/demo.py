@@ -175,8 +175,6 @@ def _prepare(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("demo"))
+    raise SystemExit(run("demo"))

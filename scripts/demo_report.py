@@ -23,6 +23,7 @@ from sqair.eval.report import Report, line_chart
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.words import better, percent, terms
 from sqair.model import SQAIR
+from sqair.scripts.bench import processor
 from sqair.scripts.demo import FLOOR, TRACKINGS, Demo
 from sqair.scripts.pictures import spread, stack, strip, to_image
 from sqair.scripts.run_folder import read_metrics
@@ -215,30 +216,17 @@ def _next(report: Report, demo: Demo) -> None:
 def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, float]) -> None:
     wall, process = time.monotonic() - demo.began, time.process_time() - demo.cpu_began
     speed = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+    gpu = torch.cuda.get_device_name() if demo.device == "cuda" else "no GPU"
     report.text(
         "## How it was made\n\n"
         f"- seed {demo.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}, NumPy {np.__version__}\n"
-        f"- {_processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {_device(demo.device)}\n"
+        f"- {processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {gpu}\n"
         f"- the demo took {count(round(wall), 'second')}, {cpu:.0f} seconds of a core for training and {process:.0f} "
         "in all\n"
         f"- frames tracked per second: {speed}"
     )
     report.text("\n".join(f"- `{command}`" for command in demo.commands))
-
-
-def _processor() -> str:
-    """What the machine says its processor is."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        named = []
-    return (named or [platform.processor() or platform.machine()])[0]
-
-
-def _device(used: str) -> str:
-    return torch.cuda.get_device_name() if used == "cuda" else "no GPU"
 
 
 def _column(lines: Sequence[dict], key: str) -> list[float]:

@@ -12,11 +12,10 @@ from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import BENCHMARKS, RECIPES
-from sqair.datasets.survey import Survey, describe, suggest, survey
+from sqair.datasets.survey import Survey, suggest, survey
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
 from sqair.process import set_threads
-from sqair.scripts.train import Args
 from sqair.scripts.yaml_flags import changed
 
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|udp|tcp)://", re.IGNORECASE)
@@ -69,8 +68,3 @@ def look_at(
 def stabilised(seen: Survey) -> Stabilise:
     """Whether frames are to be put where the scene is."""
     return "auto" if seen.trembling else "off"
-
-
-def say(seen: Survey, args: Args) -> str:
-    """What a survey saw, and the model that is trained by ``args``, for people."""
-    return describe(seen, (args.model, args.train))

@@ -145,8 +145,6 @@ def _remember(chunks: Iterator[Clips], kept: list[Clips]) -> Iterator[Clips]:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("generate"))
+    raise SystemExit(run("generate"))

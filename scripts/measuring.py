@@ -136,9 +136,7 @@ class OperationCounter(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def make_trainer(
-    setting: Setting, model: str, source: ClipSource | None = None, device: str = "cpu"
-) -> Trainer:
+def make_trainer(setting: Setting, model: str, source: ClipSource | None = None, device: str = "cpu") -> Trainer:
     """A trainer whose model has trained weights, which the measured steps hardly change.
 
     Its clips are those of the setting's recipe, or of ``source``.

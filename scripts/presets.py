@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqair.config import ModelConfig
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
-from sqair.scripts.yaml_flags import changed, flag_words, read_flags, setting_names
+from sqair.scripts.yaml_flags import changed, flag_words, leaves_of, read_flags
 
 if TYPE_CHECKING:
     from sqair.datasets.survey import Survey
@@ -68,8 +68,8 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
         from sqair.scripts.footage import look_at
         from sqair.scripts.stabilise import read_stabilise
 
-        threads, word = _value(words, "--threads") or "", _value(words, "--stabilise") or "auto"
-        stabilise = read_stabilise([] if word.startswith("-") else [word])
+        threads, stabilise = _value(words, "--threads") or "", _values(words, "--stabilise")
+        stabilise = "auto" if stabilise is None else read_stabilise(stabilise)
         seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words), stabilise)
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
@@ -88,13 +88,7 @@ def get_preset(name: str) -> Mapping[str, Any]:
 
 def _value(words: Sequence[str], flag: str) -> str | None:
     """What the last ``flag VALUE`` or ``flag=VALUE`` says."""
-    value = None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == flag and following:
-            value = following
-        elif word.startswith(f"{flag}="):
-            value = word.partition("=")[2]
-    return value
+    return next(iter(_values(words, flag) or ()), None)
 
 
 def _values(words: Sequence[str], *flags: str) -> list[str] | None:
@@ -119,7 +113,7 @@ def _range(words: Sequence[str]) -> tuple[float, float] | None:
 
 def _whole_model(words: Sequence[str]) -> bool:
     """Whether ``words`` set all of the model, as those of a run's ``config.yaml`` do."""
-    return sum(word.startswith("--model.") for word in words) >= len(list(setting_names(ModelConfig)))
+    return sum(word.startswith("--model.") for word in words) >= len(list(leaves_of(ModelConfig)))
 
 
 def _run_config(output: str | None) -> Path | None:

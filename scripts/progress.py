@@ -30,9 +30,7 @@ def step_costs(stages: Sequence[Stage], particles: int, model: ModelConfig) -> l
     thousandth, in every stage of either.
     """
     fixed = _FIXED / (model.height * model.width * model.channels)
-    return [
-        (stage.length + _FIRST) * (stage.clips * particles + fixed) for stage in stages for _ in range(stage.steps)
-    ]
+    return [(stage.length + _FIRST) * (stage.clips * particles + fixed) for stage in stages for _ in range(stage.steps)]
 
 
 class TimeLeft:

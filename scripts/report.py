@@ -67,8 +67,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("report"))
+    raise SystemExit(run("report"))

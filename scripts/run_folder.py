@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint, save_checkpoint
 from sqair.files.durable import Hold, write_file
 from sqair.files.spare import spare
+from sqair.scripts.yaml_flags import flatten
 
 ENTRIES = ("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures", "weights", "tensorboard")
 """All that a run writes. ``--overwrite`` removes these and nothing else."""
@@ -138,16 +139,3 @@ def read_metrics(path: str | Path) -> list[dict[str, Any]]:
             break
         lines.append(line)
     return lines
-
-
-def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings by dotted key."""
-    return dict(_flatten(settings, ""))
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

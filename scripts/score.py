@@ -176,9 +176,7 @@ def report(
 
     def score_all(ignore: bool) -> dict[str, Scores]:
         return {
-            who: score(
-                gt, tracks, lengths, iou=args.iou, ignore=ignore, benchmark=args.benchmark, frames=args.frames
-            )
+            who: score(gt, tracks, lengths, iou=args.iou, ignore=ignore, benchmark=args.benchmark, frames=args.frames)
             for who, tracks in contenders.items()
         }
 
@@ -238,8 +236,6 @@ def write(
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("score"))
+    raise SystemExit(run("score"))

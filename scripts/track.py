@@ -95,8 +95,6 @@ def main(args: Args) -> None:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("track"))
+    raise SystemExit(run("track"))

@@ -112,16 +112,11 @@ def say_unfinished(name: str, model: SQAIR) -> None:
 def claim_output(args: Args, entries: Sequence[str]) -> None:
     """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
     read_later = [f"--{name}" for name in ("overlay", "gif", "masks") if getattr(args, name)]
-    if read_later and _is_within(args.output, args.source):
+    if read_later and Path(args.source).is_dir() and args.output.exists() and args.output.samefile(args.source):
         what = read_later[0]
         raise UserError(f"{what}: it would lie among what is read from {args.source}: choose another --output")
     reads = (*source_files(args.source), *weights_files(args.model))
     claim(args.output, entries, overwrite=args.overwrite, reads=reads)
-
-
-def _is_within(output: Path, source: str) -> bool:
-    """Whether ``output`` is the folder ``source``."""
-    return Path(source).is_dir() and output.exists() and output.samefile(source)
 
 
 def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
@@ -222,5 +217,3 @@ def _summary(output: Path, entries: Sequence[str], clips: int, objects: int, fra
     speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.1f}"
     files = [str(output / entry) for entry in entries] if clips == 1 else [str(output)]
     return f"found {found} {count(frames, 'frame')}{of}, {speed} frames a second: {', '.join(files)}"
-
-

@@ -127,9 +127,10 @@ def expand(words: Sequence[str]) -> list[str]:
     """
     words, seen = with_presets(words, Args)
     if seen is not None:
-        from sqair.scripts.footage import say
+        from sqair.datasets.survey import describe
 
-        print(say(seen, tyro.cli(Args, prog="sqair train", args=words)), flush=True)
+        args = tyro.cli(Args, prog="sqair train", args=words)
+        print(describe(seen, (args.model, args.train)), flush=True)
     return words
 
 
@@ -212,8 +213,6 @@ def _fit_model(args: Args) -> ModelConfig:
 
 
 if __name__ == "__main__":
-    import sys
-
     from sqair.scripts.cli import run
 
-    sys.exit(run("train"))
+    raise SystemExit(run("train"))

@@ -47,9 +47,10 @@ def read_flags(path: str | Path, args_type: type) -> list[str]:
 
 def flag_words(settings: Mapping[str, Any], args_type: type, source: str) -> list[str]:
     """The words for ``settings`` of ``args_type``; a UserError names ``source``, the key and the value."""
-    leaves = dict(_leaves(args_type))
+    leaves = dict(leaves_of(args_type))
     words = []
-    for key, value in _flatten(settings):
+    for name, value in flatten(settings).items():
+        key = name.replace("-", "_")
         if key not in leaves:
             near = difflib.get_close_matches(key, leaves, n=1) or [k for k in leaves if k.endswith(f".{key}")]
             raise UserError(f"{source}: unknown key {key!r}" + (f"; is {near[0]!r} meant?" if near else ""))
@@ -69,18 +70,13 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def setting_names(args_type: type) -> list[str]:
-    """Dotted names of all that can be set of ``args_type``."""
-    return [name for name, _ in _leaves(args_type)]
-
-
-def _leaves(args_type: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted name and type of all that can be set."""
+def leaves_of(args_type: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted name and type of all that can be set of ``args_type``, a dataclass."""
     hints = get_type_hints(args_type, include_extras=True)
     for field in fields(args_type):
         hint, name = _bare(hints[field.name]), f"{prefix}{field.name}"
         if is_dataclass(hint):
-            yield from _leaves(hint, f"{name}.")
+            yield from leaves_of(hint, f"{name}.")
         else:
             yield name, hint
 
@@ -94,13 +90,12 @@ def _bare(hint: Any) -> Any:
     return Annotated[kind, readers[0]] if readers else kind
 
 
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key."""
+    flat: dict[str, Any] = {}
     for key, value in settings.items():
-        name = f"{prefix}{key}".replace("-", "_")
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{name}.")
-        else:
-            yield name, value
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _leaf_words(key: str, value: Any, hint: Any, source: str) -> list[str]:
