@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,10 +171,8 @@ def craft(folder: Path) -> Line:
 def _executes(body: bytes, marker: Path) -> bool:
     """Whether an attack does what it is meant to when it is read without care."""
     marker.unlink(missing_ok=True)
-    try:
+    with suppress(Exception):
         pickle.loads(body)
-    except Exception:
-        pass
     return marker.exists()
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from sqair.datasets.generate import make_clips
+from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.scripts.experiments.fault_commands import run
 from sqair.scripts.experiments.fault_kills import must_work, resume, same, saved_step, train
@@ -20,6 +22,8 @@ from sqair.scripts.experiments.study import Line
 
 PLENTY = 64 << 20
 """Bytes of a disk that nothing fills."""
+CLIP = "clip.npz"
+"""An archive of a few clips, as long as their rows are to fill some blocks of a disk."""
 _BLOCK = 4096
 Files = dict[str, bytes]
 
@@ -57,14 +61,16 @@ def contents(folder: Path) -> Files:
 
 def fill(output: Path, name: str, trials: int) -> Line:
     """Writes something where ever more of it fits, and tallies how that ends."""
+    frames = make_clips(get_recipe("moving-mnist", length=100), "test", 0, 0, 2, truth=False).frames
     with disk(output / name.replace(" ", "-")) as place:
+        np.savez(place / CLIP, frames=frames)
         return dict(OUTPUTS[name](place, trials))
 
 
-def _replaced(place: Path, trials: int, words: list[str]) -> Counter[str]:
+def _replaced(place: Path, trials: int, *words: str) -> Counter[str]:
     """``sqair WORDS --output PLACE/out --overwrite`` over files of an earlier one, ``trials`` times."""
     out, tally = place / "out", Counter[str]()
-    words = [*words, "--output", str(out), "--overwrite"]
+    words = (*words, "--output", str(out), "--overwrite")
     must_work(run(words))
     earlier = contents(out)
     size = sum(_BLOCK * -(-len(data) // _BLOCK) for data in earlier.values())
@@ -77,25 +83,8 @@ def _replaced(place: Path, trials: int, words: list[str]) -> Counter[str]:
     return tally
 
 
-def _tracks(place: Path, trials: int) -> Counter[str]:
-    return _replaced(place, trials, ["track", "--source", str(_clip(place)), "--no-refine"])
-
-
-def _overlay(place: Path, trials: int) -> Counter[str]:
-    return _replaced(place, trials, ["track", "--source", str(_clip(place)), "--no-refine", "--overlay"])
-
-
-def _data(place: Path, trials: int) -> Counter[str]:
-    return _replaced(place, trials, ["generate", "--count", "3", "--format", "both"])
-
-
-def _clip(place: Path) -> Path:
-    """An archive of a few clips, as long as their rows are to fill some blocks of a disk."""
-    from sqair.datasets.generate import make_clips
-    from sqair.datasets.recipes import get_recipe
-
-    np.savez(place / "clip.npz", frames=make_clips(get_recipe("moving-mnist", length=100), "test", 0, 0, 2).frames)
-    return place / "clip.npz"
+def _tracked(place: Path, trials: int, *more: str) -> Counter[str]:
+    return _replaced(place, trials, "track", "--source", str(place / CLIP), "--no-refine", *more)
 
 
 def _checkpoint(place: Path, trials: int) -> Counter[str]:
@@ -133,10 +122,9 @@ def _weights(place: Path, trials: int) -> Counter[str]:
 
 def _output(place: Path, trials: int) -> Counter[str]:
     """What a command prints goes to a full disk."""
-    tally = Counter[str]()
-    redirect = "import sys\nsys.stdout = open('/dev/full', 'w')"
+    tally, words = Counter[str](), ["track", "--source", str(place / CLIP), "--output", str(place / "out")]
     for _ in range(trials):
-        ended = run(["track", "--source", str(_clip(place)), "--output", str(place / "out"), "--overwrite"], redirect)
+        ended = run([*words, "--overwrite"], ["output", "0", "0", "/dev/full"])
         tally[ended.outcome] += 1
         tally["something lost"] += len(contents(place / "out")) != 2
     return tally
@@ -145,8 +133,8 @@ def _output(place: Path, trials: int) -> Counter[str]:
 OUTPUTS: dict[str, Callable[[Path, int], Counter[str]]] = {
     "checkpoint": _checkpoint,
     "weights": _weights,
-    "tracks": _tracks,
-    "overlay": _overlay,
-    "generated clips": _data,
+    "tracks": _tracked,
+    "overlay": lambda place, trials: _tracked(place, trials, "--overlay"),
+    "generated clips": lambda place, trials: _replaced(place, trials, "generate", "--count", "3", "--format", "both"),
     "what is printed": _output,
 }

@@ -2,7 +2,8 @@
 
 ``python -m sqair.scripts.experiments.fault_plant KIND STEP VALUE WHERE WORDS``, where the words before those of the
 command say what is spoiled, at which step, with which value, and where: ``frames STEP VALUE -``, ``gradient STEP VALUE
-model.NAME`` or ``moment STEP VALUE NAME``; and ``sync NUMBER 0 -`` stops in the save of that number.
+model.NAME`` or ``moment STEP VALUE NAME``; ``sync NUMBER 0 -`` stops in the save of that number, and with ``output 0 0
+FILE`` all that is printed goes to a file.
 """
 
 from __future__ import annotations
@@ -21,51 +22,45 @@ from sqair.trainer import Trainer
 _batch, _descend, _fsync = Trainer.batch, Trainer._descend, os.fsync
 
 
-class Planter:
-    """What takes the place of methods of the trainer, and spoils one step."""
+def plant(kind: str, step: str, value: str, where: str) -> None:
+    """Puts it into the trainer of this process."""
+    number, wrong, saves = int(step), float(value), 0
 
-    def __init__(self, step: int, value: float, where: str) -> None:
-        self.step, self.value, self.where = step, value, where
-        self.saves = 0
-
-    def frames(self, trainer: Trainer, stage: Stage) -> tuple[Tensor, Tensor | None]:
-        frames, still = _batch(trainer, stage)
-        if trainer.step == self.step:
-            frames[0, 0, 0, 20, 30] = self.value
-        return frames, still
-
-    def sync(self, handle: int) -> None:
-        """Stops in the middle of the save of the checkpoint of number ``step``, from 1 on, to be killed there."""
-        self.saves += "checkpoint.pt" in os.readlink(f"/proc/self/fd/{handle}")
-        if self.saves == self.step:
+    def sync(handle: int) -> None:
+        """Stops in the middle of the save of the checkpoint of that number, from 1 on, to be killed there."""
+        nonlocal saves
+        saves += "checkpoint.pt" in os.readlink(f"/proc/self/fd/{handle}")
+        if saves == number:
             print("in a save", flush=True)
             signal.pause()
         _fsync(handle)
 
-    def gradient(self, trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
-        if trainer.step == self.step:
-            module, _, name = self.where.partition(".")
+    def frames(trainer: Trainer, stage: Stage) -> tuple[Tensor, Tensor | None]:
+        frames, still = _batch(trainer, stage)
+        if trainer.step == number:
+            frames[0, 0, 0, 20, 30] = wrong
+        return frames, still
+
+    def gradient(trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
+        if trainer.step == number:
+            module, _, name = where.partition(".")
             parameter = getattr(trainer, module).get_parameter(name)
-            parameter.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(0), self.value))
+            parameter.register_hook(lambda gradient: gradient.index_fill(0, torch.tensor(0), wrong))
         return _descend(trainer, loss, frames)
 
-    def moment(self, trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
-        if trainer.step == self.step:
-            state = trainer.optimizer.state[trainer.model.get_parameter(self.where)]
-            state["exp_avg"].fill_(self.value)
+    def moment(trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
+        if trainer.step == number:
+            trainer.optimizer.state[trainer.model.get_parameter(where)]["exp_avg"].fill_(wrong)
         return _descend(trainer, loss, frames)
 
-
-def plant(kind: str, step: str, value: str, where: str) -> None:
-    """Puts it into the trainer of this process."""
-    planter = Planter(int(step), float(value), where)
     if kind == "sync":
-        os.fsync = planter.sync
+        os.fsync = sync
+    elif kind == "output":
+        sys.stdout = open(where, "w")
     elif kind == "frames":
-        Trainer.batch = lambda trainer, stage: planter.frames(trainer, stage)
+        Trainer.batch = frames
     else:
-        spoil = getattr(planter, kind)
-        Trainer._descend = lambda trainer, loss, frames: spoil(trainer, loss, frames)
+        Trainer._descend = {"gradient": gradient, "moment": moment}[kind]
 
 
 if __name__ == "__main__":
