@@ -12,23 +12,22 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import redirect_stdout
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
-from importlib.util import spec_from_file_location
 from pathlib import Path
 from random import Random
-from typing import Any
+from tempfile import TemporaryDirectory
 
+from sqair.scripts.experiments.bars_table import CHECKOUT
 from sqair.scripts.experiments.running import check_names, markdown
-from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.experiments.study import Line, Study, lines_of
 
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
+COPIED = ("sqair", "datasets", "eval", "scripts", "tests")
+"""Folders of the checkout that the tests need."""
 ORDER = (
     "golden_model", "learned_paths", "life", "schedule", "presence", "scene", "render", "geometry", "distributions",
     "matcher", "identity", "windows", "bounds", "model", "background", "tracker", "estimators", "estimator_twins",
@@ -91,9 +90,7 @@ def digest(source: str) -> str:
 def sites(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     """What can be another in a module, and what it becomes; annotations, messages and strings are left alone."""
     for node in _code(tree):
-        if isinstance(node, ast.BinOp) and type(node.op) in _SWAPPED:
-            yield node, f"{type(node.op).__name__} is {_SWAPPED[type(node.op)].__name__}"
-        elif isinstance(node, ast.BoolOp):
+        if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in _SWAPPED:
             yield node, f"{type(node.op).__name__} is {_SWAPPED[type(node.op)].__name__}"
         elif isinstance(node, ast.Compare) and type(node.ops[0]) in _SWAPPED:
             yield node, f"{type(node.ops[0]).__name__} is {_SWAPPED[type(node.ops[0])].__name__}"
@@ -142,77 +139,45 @@ def mutated(source: str, place: int) -> tuple[ast.Module, int, str]:
 
 
 def run(output: str, name: str, place: int, version: str) -> list[Line]:
-    """Runs the tests with a fault, in a process of its own."""
-    source = modules()[name].read_text(encoding="utf-8")
-    _, line, what = mutated(source, place)
-    command = [sys.executable, "-m", "sqair.scripts.experiments.mutants", name, str(place)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    """Runs the tests of a copy of the checkout that has the fault."""
+    path = modules()[name]
+    source = path.read_text(encoding="utf-8")
+    tree, line, what = mutated(source, place)
+    told: Line = {"line": line, "code": source.splitlines()[line - 1].strip(), "what": what}
+    with TemporaryDirectory() as folder:
+        copy = Path(folder)
+        shutil.copy(CHECKOUT / "pyproject.toml", copy)
+        for part in COPIED:
+            shutil.copytree(CHECKOUT / part, copy / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / path.relative_to(CHECKOUT)).write_text(ast.unparse(tree), encoding="utf-8")
+        killer = killed_by(copy, name)
+    return [{"key": [name, place, version], **told, "killed": bool(killer), "by": killer}]
+
+
+def killed_by(checkout: Path, name: str) -> str:
+    """The first of the tests of a module that fails in a checkout, ``time`` if they hang; nothing if none does."""
+    files = dict.fromkeys(f"tests/test_{stem}.py" for stem in (name, *ORDER))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
+    command += [file for file in files if (checkout / file).exists()]
+    environment = {**os.environ, "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run(command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=LIMIT)
-        killer = done.stdout.strip().splitlines()[-1] if done.stdout.strip() else done.stderr.strip()[-80:]
-        killed = done.returncode != 0
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=LIMIT)
     except subprocess.TimeoutExpired:
-        killer, killed = "time", True
-    code = source.splitlines()[line - 1].strip()
-    told: dict[str, Any] = {"line": line, "code": code, "what": what, "killed": killed, "by": killer if killed else ""}
-    return [{"key": [name, place, version], **told}]
+        return "time"
+    if done.returncode == 0:
+        return ""
+    failed = [text for text in done.stdout.splitlines() if text.startswith(("FAILED", "ERROR"))]
+    return failed[0].split(" - ")[0] if failed else (done.stdout + done.stderr).strip()[-80:]
 
 
 def table(lines: list[Line]) -> str:
     """What was killed by module, and what survives."""
-    names = list(dict.fromkeys(line["key"][0] for line in lines))
     rows = []
-    for name in names:
-        mine = [line for line in lines if line["key"][0] == name]
+    for name in dict.fromkeys(line["key"][0] for line in lines):
+        mine = lines_of(lines, name)
         rows.append([name, str(sum(line["killed"] for line in mine)), str(len(mine))])
     killed = sum(line["killed"] for line in lines)
     rows.append(["all", f"{killed} ({killed / max(1, len(lines)):.0%})", str(len(lines))])
     left = [line for line in lines if not line["killed"]]
     survivors = [f"- `{line['key'][0]}`, line {line['line']}, {line['what']}: `{line['code']}`" for line in left]
     return "\n".join([markdown(("module", "killed", "of"), rows), "", "What survives:", "", *survivors])
-
-
-def plant(name: str, place: int) -> None:
-    """From now on the module ``name`` has the fault, when it is imported."""
-    path = modules()[name]
-
-    class Loader(SourceFileLoader):
-        def source_to_code(self, data, path, *, _optimize=-1):  # type: ignore[no-untyped-def, override]
-            tree, _, _ = mutated(bytes(data).decode("utf-8"), place)
-            return compile(tree, path, "exec", dont_inherit=True)
-
-        def get_code(self, fullname):  # type: ignore[no-untyped-def]
-            return self.source_to_code(self.get_data(self.path), self.path)
-
-    class Finder:
-        @staticmethod
-        def find_spec(fullname, paths=None, target=None):  # type: ignore[no-untyped-def]
-            if fullname == dotted:
-                return spec_from_file_location(fullname, path, loader=Loader(fullname, str(path)))
-            return None
-
-    dotted = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
-    for known in [known for known in sys.modules if known == "sqair" or known.startswith("sqair.")]:
-        del sys.modules[known]
-    sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
-
-
-def tests_of(name: str) -> list[str]:
-    """Files of tests in the order in which they are run."""
-    order = dict.fromkeys([name, *ORDER])
-    paths = [CHECKOUT / "tests" / f"test_{stem}.py" for stem in order]
-    return [str(path) for path in paths if path.exists()]
-
-
-if __name__ == "__main__":
-    import pytest
-
-    module, number = sys.argv[1], int(sys.argv[2])
-    files = tests_of(module)
-    plant(module, number)
-    said = io.StringIO()
-    with redirect_stdout(said):
-        status = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--tb=no", *files])
-    failed = [text for text in said.getvalue().splitlines() if text.startswith(("FAILED", "ERROR"))]
-    print(failed[0].split(" - ")[0] if failed else said.getvalue()[-80:])
-    sys.exit(int(status))
