@@ -30,6 +30,7 @@ from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.process import threads as use_threads
 from sqair.scripts.footage import contents, stabilised, training_clips
+from sqair.scripts.score import last_frame
 from sqair.scripts.track_frames import check_sizes
 from sqair.scripts.training import Generated
 from sqair.scripts.yaml_flags import flatten
@@ -190,17 +191,13 @@ def score(
 
     Frames after the last one in which either has a box do not count. Raises UserError as ``sqair.eval.mot.score`` does.
     """
-    truth, found = _named(gt), _named(pred)
-    lengths = {name: _length([tracks[name] for tracks in (truth, found) if name in tracks]) for name in truth}
+    truth, found = _rows(gt, truth=True), _rows(pred)
+    lengths = {name: last_frame(*(tracks[name] for tracks in (truth, found) if name in tracks)) for name in truth}
     return mot.score(truth, found, lengths, iou=iou, benchmark=benchmark, frames=frames)
 
 
-def _named(tracks: Clips) -> Mapping[str, Tracks | Rows]:
+def _rows(tracks: Clips, *, truth: bool = False) -> dict[str, Rows]:
     if isinstance(tracks, str | Path):
         return {"clip": read_rows(tracks)}
-    return {"clip": tracks} if isinstance(tracks, Tracks) else tracks
-
-
-def _length(parts: Sequence[Tracks | Rows]) -> int:
-    """How many frames there are up to the last box."""
-    return max((int(mot.as_rows(part).frame.max()) for part in parts if len(part)), default=0)
+    named = {"clip": tracks} if isinstance(tracks, Tracks) else tracks
+    return {name: mot.as_rows(of, truth=truth) for name, of in named.items()}

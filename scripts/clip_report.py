@@ -25,9 +25,8 @@ from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.clip_page import Watched, page_of
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.report import Args
-from sqair.scripts.track_frames import check_sizes, open_clip, say_other_range
+from sqair.scripts.track_frames import model_for, open_clip
 from sqair.scripts.track_rows import numbered
-from sqair.scripts.tracking import say_unfinished
 from sqair.scripts.witness import Witness, scaled
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -49,10 +48,7 @@ def write_pages(args: Args) -> None:
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
     claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _check_truth(args, clips, truths)
-    model = SQAIR.from_pretrained(args.model, args.device)
-    check_sizes(clips, model.config)
-    say_unfinished(args.model, model)
-    say_other_range(clips, model)
+    model = model_for(clips, args.model, args.device)
     truncated = None
     with staged(args.output, pages, overwrite=args.overwrite) as stage:
         for clip, page in zip(clips, pages, strict=True):

@@ -59,7 +59,7 @@ def make_videos(demo: Demo, scores: Mapping[str, Scores]) -> Videos:
     model, folder = SQAIR.from_pretrained(demo.run), demo.output / "videos"
     kinds = _choose(clips.count.max(1), scores[MODEL])
     names = {i: f"{i:06d}" for chosen in kinds.values() for i in chosen}
-    shown = {i: _explain(Tracker(model), name, clips.frames[i]) for i, name in names.items()}
+    shown = {i: explain(Tracker(model), name, clips.frames[i]) for i, name in names.items()}
     with staged(folder, [f"{name}.mp4" for name in names.values()], overwrite=demo.overwrite) as stage:
         for clip in shown.values():
             write_video(stage / f"{clip.name}.mp4", _panels(clip), FPS)
@@ -84,7 +84,8 @@ def _ranked(scores: Scores) -> list[int]:
     return [i for i in np.argsort(-errors, kind="stable").tolist() if errors[i]]
 
 
-def _explain(tracker: Tracker, name: str, frames: np.ndarray) -> Explained:
+def explain(tracker: Tracker, name: str, frames: np.ndarray) -> Explained:
+    """A clip ``[T, H, W]`` of that name as a tracker explains it."""
     canvases, tracks = [], []
     for frame in frames:
         tracks.append(tracker.update(frame))

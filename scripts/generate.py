@@ -7,7 +7,7 @@ writes the folder ``clips/moving-mnist-test`` with its seqmap, and ``clips/movin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -96,15 +96,16 @@ def main(args: Args) -> None:
     source = {"recipe": asdict(recipe), "split": args.split, "seed": args.seed, "count": args.count}
     mot, npz = args.format in ("mot", "both"), args.format in ("npz", "both")
     entries = (mot_entries(name) if mot else []) + ([f"{name}.npz"] if npz else [])
-    kept: list[Clips] = []
     reads = [file for folder in (args.idx_path, args.texture_path) if folder for file in files_in(folder)]
     with staged(args.output, entries, overwrite=args.overwrite, reads=reads) as stage:
-        chunks = _generate(recipe, args)
+        chunks: Iterable[Clips] = _generate(recipe, args)
+        if mot and npz:
+            chunks = list(chunks)
         if mot:
-            write_mot_folder(stage, name, _remember(chunks, kept) if npz else chunks, source)
+            write_mot_folder(stage, name, chunks, source)
         if npz:
             masks = _masks(recipe, args) if args.masks else None
-            write_npz(stage / f"{name}.npz", kept if mot else chunks, source, segments=masks)
+            write_npz(stage / f"{name}.npz", chunks, source, segments=masks)
     written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
     clips = f"{count(args.count, 'clip')} of {count(recipe.length, 'frame')}"
     print(f"{clips}, {recipe.width}x{recipe.height}: {written}")
@@ -136,12 +137,6 @@ def _ranges(recipe: Recipe, args: Args) -> Iterator[tuple[int, int]]:
     chunk = min(CHUNK, max(1, FRAMES // recipe.length))
     for start in range(0, args.count, chunk):
         yield start, min(chunk, args.count - start)
-
-
-def _remember(chunks: Iterator[Clips], kept: list[Clips]) -> Iterator[Clips]:
-    for clips in chunks:
-        kept.append(clips)
-        yield clips
 
 
 if __name__ == "__main__":

@@ -72,20 +72,14 @@ def main(args: Args) -> None:
     Raises:
         UserError: files are missing, malformed or do not go together, or the output cannot be written.
     """
-    from sqair.scripts.ground_truth import read_truth
-
     if args.protocol or args.patch:
         from sqair.scripts.score_protocol import score_by_protocol
 
         return score_by_protocol(args)
     if not 0 < args.iou <= 1:
         raise UserError(f"--iou is {args.iou:g}: an overlap is more than 0 and at most 1")
-    truths = read_truth(args.truth)
-    pred_files = pair_files(args, truths)
-    spare_inputs(args, [*(truth.path for truth in truths.values()), *pred_files.values()])
-    prepare_output(args.output, args.overwrite)
+    truths, pred = read_rows_of(args)
     gt = {name: truth.rows for name, truth in truths.items()}
-    pred = {name: read_rows(pred_files[name]) if name in pred_files else Rows.of(Tracks.empty()) for name in gt}
     if not any(map(len, gt.values())):
         raise UserError(f"{args.truth}: no ground truth at all, so there is nothing to score")
     floor, counted = look_at_frames(args, truths)
@@ -94,6 +88,20 @@ def main(args: Args) -> None:
     guessed = sum(length is None for length in lengths.values())
     known = {name: last_frame(gt[name], pred[name]) if n is None else n for name, n in lengths.items()}
     report(args, gt, contenders, known, guessed)
+
+
+def read_rows_of(args: Args, *, full: bool = False) -> tuple[dict[str, Truth], dict[str, Rows]]:
+    """The ground truth and the predictions by the names of the clips, once it is sure that scores can be written.
+
+    With ``full`` the boxes of an .npz are those of whole objects.
+    """
+    from sqair.scripts.ground_truth import read_truth
+
+    truths = read_truth(args.truth, full=full)
+    files = pair_files(args, truths)
+    spare_inputs(args, [*(truth.path for truth in truths.values()), *files.values()])
+    prepare_output(args.output, args.overwrite)
+    return truths, {name: read_rows(files[name]) if name in files else Rows.of(Tracks.empty()) for name in truths}
 
 
 def spare_inputs(args: Args, files: list[Path]) -> None:
@@ -224,13 +232,18 @@ def write(
     from sqair.eval.scores import without_nan
 
     more = {**floor, **{f"{who} with ignored boxes": row for who, row in with_ignored.items()}}
-    write_text(output / "scores.csv", scores.csv(more=more))
     summary = {
         **scores.as_dict(),
         "ignored_boxes": sum(scores.left_out.values()),
         **{who: without_nan(row) for who, row in floor.items()},
         "with_ignored_boxes": {who.lower(): without_nan(row) for who, row in with_ignored.items()},
     }
+    write_files(output, scores.csv(more=more), summary)
+
+
+def write_files(output: Path, table: str, summary: Mapping[str, object]) -> None:
+    """Writes the table as scores.csv, and the summary as scores.json."""
+    write_text(output / "scores.csv", table)
     write_text(output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
     print(f"\nWritten: {output / 'scores.csv'}, {output / 'scores.json'}")
 

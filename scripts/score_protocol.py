@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -16,13 +15,17 @@ from sqair.errors import UserError
 from sqair.eval.floor import mask_components
 from sqair.eval.protocols import COLUMNS, score_ocrb, score_silot, score_tba, silot_by_objects
 from sqair.eval.scores import aligned, without_nan
-from sqair.files.durable import write_text
 from sqair.files.masks import ENDING, read_masks, read_segments
-from sqair.files.mot_rows import Rows, read_rows
-from sqair.scripts.ground_truth import read_truth
-from sqair.scripts.score import Args, last_frame, look_at_frames, pair_files, prepare_output, spare_inputs
+from sqair.scripts.score import (
+    Args,
+    last_frame,
+    look_at_frames,
+    prepare_output,
+    read_rows_of,
+    spare_inputs,
+    write_files,
+)
 from sqair.scripts.score_floor import list_frames
-from sqair.tracks import Tracks
 from sqair.words import count
 
 Row = Mapping[str, float]
@@ -63,11 +66,7 @@ def check_flags(args: Args) -> tuple[int, int] | None:
 
 def _score_boxes(args: Args, patch: tuple[int, int] | None) -> dict[str, Row]:
     """The rows of ``tba`` or ``silot``."""
-    truths = read_truth(args.truth, full=args.protocol == "tba")
-    files = pair_files(args, truths)
-    spare_inputs(args, [*(truth.path for truth in truths.values()), *files.values()])
-    prepare_output(args.output, args.overwrite)
-    pred = {name: read_rows(files[name]) if name in files else Rows.of(Tracks.empty()) for name in truths}
+    truths, pred = read_rows_of(args, full=args.protocol == "tba")
     floor, counted = look_at_frames(args, truths)
     lengths = [t.length or counted.get(name) or last_frame(t.rows, pred[name]) for name, t in truths.items()]
     gt = [truth.rows.tracks() for truth in truths.values()]
@@ -151,7 +150,5 @@ def write(output: Path, protocol: str, rows: Mapping[str, Row]) -> None:
     writer.writerow(["row", *COLUMNS[protocol]])
     for name, row in rows.items():
         writer.writerow([name, *("" if math.isnan(row[key]) else row[key] for key in COLUMNS[protocol])])
-    write_text(output / "scores.csv", out.getvalue())
     summary = {"protocol": protocol, **{name.lower(): without_nan(row) for name, row in rows.items()}}
-    write_text(output / "scores.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
-    print(f"\nWritten: {output / 'scores.csv'}, {output / 'scores.json'}")
+    write_files(output, out.getvalue(), summary)

@@ -14,6 +14,7 @@ from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import to_channels
 from sqair.errors import UserError
+from sqair.files.pretrained import is_unfinished
 from sqair.frames import Fit
 from sqair.model import SQAIR
 from sqair.tracker import Tracker
@@ -25,12 +26,21 @@ COLOUR_SOUGHT = 100
 """First frames of a clip in which colour is looked for, if some frame has none."""
 
 
-def say_other_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
-    """Says so where other values of a clip are black and white than of what the ``model`` was trained on."""
+def model_for(clips: Sequence[ClipSource], name: str, device: str) -> SQAIR:
+    """The model called ``name``; what there is to say of it is printed.
+
+    That is how far its training has got, if it has not come to its end, and where other values of a clip are black and
+    white than of what it was trained on. Raises UserError as ``from_pretrained`` and ``check_sizes`` do.
+    """
+    model = SQAIR.from_pretrained(name, device)
+    check_sizes(clips, model.config)
+    if model.trained is not None and is_unfinished(model.trained):
+        print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
     other = next((clip for clip in clips if clip.shown not in ((0, 255), model.shown)), None)
     if other is not None and model.shown is not None:
         low, high = model.shown
         print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
+    return model
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:

@@ -23,13 +23,13 @@ from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
 from sqair.files.masks import ENDING, write_masks
 from sqair.files.mot_io import write_mot
-from sqair.files.pretrained import is_unfinished, weights_files
+from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
-from sqair.scripts.track_frames import check_sizes, fitted, open_clip, say_other_range, thin
+from sqair.scripts.track_frames import fitted, model_for, open_clip, thin
 from sqair.scripts.track_pictures import has_display, write_pictures
 from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, mask_clips, track_clips
@@ -63,10 +63,7 @@ def track(args: Args) -> float:
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json, ENDING: args.masks}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, entries)
-    model = SQAIR.from_pretrained(args.model, args.device)
-    check_sizes(clips, model.config)
-    say_unfinished(args.model, model)
-    say_other_range(clips, model)
+    model = model_for(clips, args.model, args.device)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
@@ -101,12 +98,6 @@ def check_fps(fps: float | None) -> None:
     """Raises UserError unless ``fps``, what ``--fps`` says, is a rate."""
     if fps is not None and not 0 < fps <= 1e6:
         raise UserError(f"--fps is {fps:g}: it must be more than 0, and a million at most")
-
-
-def say_unfinished(name: str, model: SQAIR) -> None:
-    """Says how far the training of the ``model`` called ``name`` has got, if it has not come to its end."""
-    if model.trained is not None and is_unfinished(model.trained):
-        print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
 
 
 def claim_output(args: Args, entries: Sequence[str]) -> None:

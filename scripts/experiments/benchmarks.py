@@ -17,9 +17,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
-from sqair.scripts.experiments.running import check_names, markdown
-from sqair.scripts.experiments.study import Line, Study
+from sqair.datasets.generate import make_clips, make_segments
+from sqair.datasets.recipes import get_recipe
+from sqair.eval.floor import link, mask_components
+from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
+from sqair.scripts.experiments.running import check_names, markdown, trained
+from sqair.scripts.experiments.study import Line, Study, lines_of
+from sqair.tracker import mask_clips, track_clips
+from sqair.tracks import Tracks
 
 
 @dataclass(frozen=True)
@@ -83,9 +90,6 @@ def main(args: Args) -> None:
 
 def make_training_set(output: Path, name: str) -> Path:
     """The archive ``NAME.npz`` of clips to train on; made unless it is there."""
-    from sqair.datasets.generate import make_clips
-    from sqair.datasets.recipes import get_recipe
-
     path = output / f"{name}.npz"
     if not path.exists():
         parts = [make_clips(get_recipe(name), "train", 0, i, 100, truth=False).frames for i in range(0, TRAINING, 100)]
@@ -97,9 +101,6 @@ class Test:
     """What a set is tested with."""
 
     def __init__(self, name: str, split: str) -> None:
-        from sqair.datasets.generate import make_clips, make_segments
-        from sqair.datasets.recipes import get_recipe
-
         self.set = SETS[name]
         few = 10 if split == "val" else 1
         recipe = get_recipe(name, **({"length": self.set.length // few} if self.set.length else {}))
@@ -108,10 +109,8 @@ class Test:
         self.segments: Any = make_segments(*which) if self.set.protocol == "ocrb" else np.zeros(0)
         self.truth = self.clips.full if self.set.protocol == "tba" else self.clips.truth
 
-    def score(self, tracks: Sequence[Any], masks: np.ndarray) -> Line:
+    def score(self, tracks: Sequence[Tracks], masks: np.ndarray) -> Line:
         """The scores of the set's protocol; ``masks [N, T, H, W]`` where it is of masks."""
-        from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
-
         lengths = [self.clips.frames.shape[1]] * len(self.clips)
         if self.set.protocol == "ocrb":
             return score_ocrb(self.segments, masks)
@@ -124,8 +123,6 @@ class Test:
 
 def measure_floor(output: str, kind: str, name: str, split: str) -> list[Line]:
     """The scores of connected components, whole or by colour, as is better; and of true boxes that are linked."""
-    from sqair.eval.floor import link, mask_components
-
     test = Test(name, split)
     ways = []
     for by_colour in (False, True):
@@ -139,12 +136,8 @@ def measure_floor(output: str, kind: str, name: str, split: str) -> list[Line]:
     return [line]
 
 
-def tracks_of(labels: np.ndarray) -> Any:
+def tracks_of(labels: np.ndarray) -> Tracks:
     """The boxes of what each frame of masks ``[T, H, W]`` shows, 0 where there is nothing."""
-    from scipy import ndimage
-
-    from sqair.tracks import Tracks
-
     rows = []
     for t, image in enumerate(labels):
         for i, place in enumerate(ndimage.find_objects(image)):
@@ -157,9 +150,6 @@ def tracks_of(labels: np.ndarray) -> Any:
 
 def run(output: str, kind: str, name: str, split: str, seed: int, *words: str) -> list[Line]:
     """Trains on the set and scores; seconds are of the CPU."""
-    from sqair.scripts.experiments.running import trained
-    from sqair.tracker import mask_clips, track_clips
-
     folder = Path(output) / "-".join([name, str(seed), *(w.strip("-") for w in words)])
     data = str(make_training_set(Path(output), name))
     model, _, seconds = trained(folder, ["--data", data, "--train.seed", str(seed), *words])
@@ -186,9 +176,8 @@ def table(lines: Sequence[Line], names: Sequence[str], args: Args) -> str:
 
 def _rows(lines: Sequence[Line], name: str, args: Args) -> list[list[str]]:
     shown = SETS[name].shown
-    wanted = [line for line in lines if line["key"][:3] == ["model", name, args.split]]
-    runs = [line for line in wanted if tuple(line["key"][4:]) == args.words]
-    floor = next(line for line in lines if line["key"] == ["floor", name, args.split])
+    runs = [line for line in lines_of(lines, "model", name, args.split) if tuple(line["key"][4:]) == args.words]
+    (floor,) = lines_of(lines, "floor", name, args.split)
     rows = []
     for way in ("refined", "amortised"):
         cells = []

@@ -149,11 +149,9 @@ def stale(lines: Iterable[Line], now: Code, same: Iterable[Line]) -> list[str]:
 
 def table(lines: Iterable[Line]) -> str:
     """Scores over seeds, and the least that they may be."""
-    groups: dict[str, list[Line]] = {}
-    for line in lines:
-        groups.setdefault(line["name"], []).append(line)
-    rows = []
-    for name, group in groups.items():
+    lines, rows = list(lines), []
+    for name in dict.fromkeys(line["name"] for line in lines):
+        group = [line for line in lines if line["name"] == name]
         cells = [name, str(len(group)), f"{max(line['cpu_seconds'] for line in group):.0f}"]
         for key in ("count_accuracy", "mota", "idf1"):
             least = LEAST.get(name, {}).get(key)

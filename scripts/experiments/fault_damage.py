@@ -12,7 +12,7 @@ import struct
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -32,17 +32,18 @@ FILES = ("config.json", "model.safetensors", "checkpoint.pt")
 EXACT, REFUSED, WRONG, BROKEN = "exact", "refused", "wrong values", "other error"
 
 
-def cut_short(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randrange(len(data))]
-
-
-def bit_flipped(data: bytes, chance: random.Random) -> bytes:
-    damaged, bit = bytearray(data), chance.randrange(8 * len(data))
-    damaged[bit // 8] ^= 1 << bit % 8
+def flip(data: bytes, bits: Iterable[int]) -> bytes:
+    """``data`` with some bits flipped."""
+    damaged = bytearray(data)
+    for bit in bits:
+        damaged[bit // 8] ^= 1 << bit % 8
     return bytes(damaged)
 
 
-KINDS = {"cut short": cut_short, "a bit flipped": bit_flipped}
+KINDS: dict[str, Callable[[bytes, random.Random], bytes]] = {
+    "cut short": lambda data, chance: data[: chance.randrange(len(data))],
+    "a bit flipped": lambda data, chance: flip(data, [chance.randrange(8 * len(data))]),
+}
 
 
 def saved(folder: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from sqair.datasets.images import encode_png, opencv
 from sqair.scripts.experiments.fault_commands import Run
+from sqair.scripts.experiments.fault_damage import flip
 from sqair.scripts.experiments.study import Line
 
 LENGTH, RATE = 24, 12
@@ -77,10 +78,7 @@ def erased(data: bytes, share: float, count: int) -> bytes:
 
 def flipped(data: bytes, seed: int, flips: int = 30) -> bytes:
     """Some bits of the last nine tenths flipped."""
-    damaged, chance = bytearray(data), np.random.default_rng(seed)
-    for bit in chance.integers(8 * len(data) // 10, 8 * len(data), flips):
-        damaged[bit // 8] ^= 1 << bit % 8
-    return bytes(damaged)
+    return flip(data, np.random.default_rng(seed).integers(8 * len(data) // 10, 8 * len(data), flips).tolist())
 
 
 def counted(avi: bytes, frames: int) -> bytes:

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos
+from sqair.scripts.experiments.fault_commands import run
 from sqair.scripts.experiments.running import check_names, markdown
 from sqair.scripts.experiments.study import Line, Study
 
@@ -61,35 +63,27 @@ def main(args: Args) -> None:
 
 def plan(args: Args, part: str) -> Iterator[tuple]:
     """The calls of a part: its folder, two words that name the fault, and whatever else there is to say."""
-    from sqair.scripts.experiments.fault_damage import FILES, KINDS
-    from sqair.scripts.experiments.fault_disk import OUTPUTS
-    from sqair.scripts.experiments.fault_training import PLANTED, make_footage
-    from sqair.scripts.experiments.fault_videos import make_sources
-
     folder = (args.output / part.replace(" ", "-")).resolve()
     if part == "kills":
         for name, kills in (("SIGKILL", args.kills), ("SIGTERM", args.kills // 10), ("SIGINT", args.kills // 10)):
             yield from ((folder, name, seed, KILLS) for seed in range(-(-kills // KILLS)))
     elif part == "damage":
-        cells = [(name, kind) for name in FILES for kind in KINDS]
+        cells = [(name, kind) for name in fault_damage.FILES for kind in fault_damage.KINDS]
         yield from ((folder, *cell, -(-args.damages // len(cells))) for cell in cells)
     elif part == "attacks":
         yield folder, "pickles", ""
     elif part == "not finite":
-        yield from ((folder, name, "") for name in PLANTED)
+        yield from ((folder, name, "") for name in fault_training.PLANTED)
     elif part == "full disk":
-        yield from ((folder, name, "", args.fills) for name in OUTPUTS)
+        yield from ((folder, name, "", args.fills) for name in fault_disk.OUTPUTS)
     else:
         shutil.rmtree(folder, ignore_errors=True)
-        sources = make_sources(folder) if part == "videos" else make_footage(folder)
+        sources = (fault_videos.make_sources if part == "videos" else fault_training.make_footage)(folder)
         yield from ((folder, name, "", expected) for name, expected in sources.items())
 
 
 def perform(part: str, folder: Path, name: str, kind: str | int, *more) -> list[Line]:
     """Causes the faults of one call; the key of its line is the part and its two words."""
-    from sqair.scripts.experiments import fault_damage, fault_disk, fault_kills, fault_training, fault_videos
-    from sqair.scripts.experiments.fault_commands import run
-
     if part == "kills":
         line = fault_kills.kill(folder, name, int(kind), *more)
     elif part == "damage":

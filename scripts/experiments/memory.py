@@ -8,6 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
+from sqair.datasets.generate import make_clips
+from sqair.datasets.recipes import get_recipe
+from sqair.datasets.video_out import write_video
+from sqair.model import SQAIR
+from sqair.scripts.experiments.running import markdown
+from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.measuring import peak_bytes
+from sqair.scripts.track import Args as TrackArgs
+from sqair.scripts.tracking import track
+
 
 @dataclass(frozen=True)
 class Args:
@@ -25,9 +37,6 @@ class Args:
 
 def main(args: Args) -> None:
     """Makes and tracks the clips, anew each time, and prints the table. Raises UserError as ``sqair track`` does."""
-    from sqair.scripts.experiments.running import markdown
-    from sqair.scripts.experiments.study import Study
-
     (args.output / "results.jsonl").unlink(missing_ok=True)
     study = Study(args.output)
     for length in args.lengths:
@@ -40,25 +49,13 @@ def main(args: Args) -> None:
 
 def make_clip(path: Path, length: int, model: str) -> None:
     """Writes a video of two moving digits, of the model's size."""
-    from sqair.datasets.generate import make_clips
-    from sqair.datasets.recipes import get_recipe
-    from sqair.datasets.video_out import write_video
-    from sqair.model import SQAIR
-
     config = SQAIR.from_pretrained(model).config
     recipe = get_recipe("moving-mnist", length=length, min_objects=2, height=config.height, width=config.width)
     write_video(path, make_clips(recipe, "test", 0, 0, 1, truth=False).frames[0], 30)
 
 
-def run(output: str, length: int, model: str, flags: tuple[str, ...]) -> list[dict]:
+def run(output: str, length: int, model: str, flags: tuple[str, ...]) -> list[Line]:
     """Tracks a clip in this process, which must be fresh: its peak memory cannot be reset."""
-    import tyro
-
-    from sqair.model import SQAIR
-    from sqair.scripts.measuring import peak_bytes
-    from sqair.scripts.track import Args as TrackArgs
-    from sqair.scripts.tracking import track
-
     folder = Path(output)
     SQAIR.from_pretrained(model)
     loaded = peak_bytes() / 1e6

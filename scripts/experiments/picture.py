@@ -10,6 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from sqair.datasets.generate import make_clips
+from sqair.datasets.images import enlarge, to_channels
+from sqair.datasets.overlay import overlay
+from sqair.datasets.recipes import get_recipe
+from sqair.datasets.video_out import write_gif
+from sqair.scripts.demo_report import explain
+from sqair.tracker import Tracker
+
 CLIPS = (({"min_objects": 2}, 5), ({"min_objects": 3, "max_objects": 3}, 7), ({"min_objects": 2}, 11))
 """Recipe overrides and clip numbers."""
 SCALE = 4
@@ -29,31 +37,18 @@ class Args:
 
 def main(args: Args) -> None:
     """Tracks the clips and writes the GIF. Raises UserError as ``sqair track`` does."""
-    from sqair.datasets.video_out import write_gif
-
     columns = [_column(args, overrides, number) for overrides, number in CLIPS]
     write_gif(args.output, [np.hstack(pictures) for pictures in zip(*columns, strict=True)], 8)
 
 
 def _column(args: Args, overrides: dict[str, int], number: int) -> list[np.ndarray]:
     """Pictures of one clip: input, rendering and tracks on top of one another."""
-    from sqair.datasets.generate import make_clips
-    from sqair.datasets.images import enlarge, to_channels
-    from sqair.datasets.overlay import overlay
-    from sqair.datasets.recipes import get_recipe
-    from sqair.tracker import Tracker
-
     frames = make_clips(get_recipe("moving-mnist", length=args.length, **overrides), "test", 1, number, 1).frames[0]
-    tracker = Tracker.from_pretrained(args.model)
-    tracks, rendered = [], []
-    for frame in frames:
-        tracks.append(tracker.update(frame))
-        assert tracker.last is not None
-        rendered.append((tracker.last.canvas[0, 0].clamp(0, 1).numpy() * 255).astype(np.uint8))
-    drawn = overlay(frames, tracks, scale=SCALE)
+    clip = explain(Tracker.from_pretrained(args.model), "clip", frames)
+    drawn = overlay(frames, clip.tracks, scale=SCALE)
     gap = np.full((SCALE, frames.shape[2] * SCALE, 3), 60, np.uint8)
     pictures = []
-    for frame, render, picture in zip(frames, rendered, drawn, strict=True):
+    for frame, render, picture in zip(frames, clip.canvases, drawn, strict=True):
         images = [enlarge(to_channels(image, 3), SCALE) for image in (frame, render)]
         stack = np.vstack([images[0], gap, images[1], gap, picture])
         pictures.append(np.pad(stack, ((0, 0), (0, SCALE), (0, 0)), constant_values=60))
