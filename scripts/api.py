@@ -83,8 +83,8 @@ def train(
             other data or another configuration.
         TrainingError: a loss or a gradient is not finite; the checkpoint is of an earlier step.
     """
-    if isinstance(data, np.ndarray):
-        _check_array(data)
+    if isinstance(data, np.ndarray) and (data.dtype != np.uint8 or data.ndim not in (4, 5) or not data.size):
+        raise UserError(f"clips are uint8 [N, T, H, W] or [N, T, H, W, C], not {data.dtype} {data.shape}")
     keep_freed_memory()
     with use_threads(threads):
         model, schedule, stabilise = (*config, "auto") if config else _suggested(data)
@@ -146,11 +146,6 @@ def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
 
 def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:
     return [str(data)] if isinstance(data, str | Path) else [str(path) for path in data]
-
-
-def _check_array(clips: np.ndarray) -> None:
-    if clips.dtype != np.uint8 or clips.ndim not in (4, 5) or not clips.size:
-        raise UserError(f"clips are uint8 [N, T, H, W] or [N, T, H, W, C], not {clips.dtype} {clips.shape}")
 
 
 def _canvas(data: Recipe | np.ndarray) -> tuple[int, int, int]:

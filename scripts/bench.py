@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqair.config import Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
+from sqair.eval.scores import aligned
 from sqair.words import count
 
 if TYPE_CHECKING:
@@ -214,11 +215,7 @@ def tracking(args: Args) -> dict[str, Any]:
 
 def show(rows: Sequence[Sequence[str]]) -> None:
     """Prints a table, its first row the heads."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print()
-    for row in rows:
-        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        print("  ".join([row[0].ljust(widths[0]), *cells]), flush=True)
+    print(f"\n{aligned(rows)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -74,14 +74,10 @@ def _choose(objects: np.ndarray, scores: Scores) -> dict[str, list[int]]:
         kind = f"The first clips with {count(at_a_time, 'object')} at a time:"
         kinds[kind] = np.flatnonzero(objects == at_a_time)[:EACH].tolist()
     taken = {i for chosen in kinds.values() for i in chosen}
-    kinds["Of all others, the clips with the most errors:"] = [i for i in _ranked(scores) if i not in taken][:EACH]
-    return {kind: chosen for kind, chosen in kinds.items() if chosen}
-
-
-def _ranked(scores: Scores) -> list[int]:
-    """Clips that were not tracked perfectly, those with most errors first."""
     errors = np.array([sum(row[key] for key in ERRORS) for row in scores.clips.values()])
-    return [i for i in np.argsort(-errors, kind="stable").tolist() if errors[i]]
+    others = [i for i in np.argsort(-errors, kind="stable").tolist() if errors[i] and i not in taken]
+    kinds["Of all others, the clips with the most errors:"] = others[:EACH]
+    return {kind: chosen for kind, chosen in kinds.items() if chosen}
 
 
 def explain(tracker: Tracker, name: str, frames: np.ndarray) -> Explained:

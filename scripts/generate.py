@@ -91,7 +91,9 @@ def main(args: Args) -> None:
         raise UserError(f"--count is {args.count}: it must be at least 1")
     if args.masks and args.format == "mot":
         raise UserError("--masks are an array of the .npz, which --format mot does not write: choose npz or both")
-    recipe = _recipe(args)
+    settings = {f.name for f in fields(Recipe)} & {f.name for f in fields(Args)} - {"recipe", "name"}
+    given = {name: getattr(args, name) for name in settings if getattr(args, name) is not None}
+    recipe = get_recipe(args.recipe, **given)
     name = f"{recipe.name}-{args.split}"
     source = {"recipe": asdict(recipe), "split": args.split, "seed": args.seed, "count": args.count}
     mot, npz = args.format in ("mot", "both"), args.format in ("npz", "both")
@@ -109,12 +111,6 @@ def main(args: Args) -> None:
     written = " and ".join(str(args.output / entry) for entry in entries if not entry.startswith("seqmaps"))
     clips = f"{count(args.count, 'clip')} of {count(recipe.length, 'frame')}"
     print(f"{clips}, {recipe.width}x{recipe.height}: {written}")
-
-
-def _recipe(args: Args) -> Recipe:
-    settings = {f.name for f in fields(Recipe)} & {f.name for f in fields(Args)} - {"recipe", "name"}
-    given = {name: getattr(args, name) for name in settings if getattr(args, name) is not None}
-    return get_recipe(args.recipe, **given)
 
 
 def _generate(recipe: Recipe, args: Args) -> Iterator[Clips]:

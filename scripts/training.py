@@ -23,7 +23,7 @@ from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, inputs, recipe_of, settings
-from sqair.scripts.validation import Validation, ValidationClips, generated_clips
+from sqair.scripts.validation import Validation
 from sqair.trainer import ClipSource, Trainer, TrainingError
 
 
@@ -37,11 +37,12 @@ class Generated:
         return make_clips(self.recipe, "train", self.seed, start, count, truth=False).frames
 
 
-def open_data(args: Args) -> tuple[ClipSource, ValidationClips, str]:
+def open_data(args: Args) -> tuple[ClipSource, Validation, str]:
     """Clips to train on and to validate with, and what footage they are of."""
     if args.footage is None:
         recipe = recipe_of(args)
-        return Generated(recipe, args.train.seed), generated_clips(recipe, args.validation_clips), "none"
+        validation = Validation.generated(recipe, args.validation_clips, args.device)
+        return Generated(recipe, args.train.seed), validation, "none"
     config = args.model
     length = max(stage.length for stage in args.train.stages)
     clips = training_clips(args.footage, args.range)
@@ -49,7 +50,7 @@ def open_data(args: Args) -> tuple[ClipSource, ValidationClips, str]:
     footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise)
     if footage.left_out:
         print(f"left out: {footage.left_out} of {len(clips)} clips, which have fewer than {length} frames")
-    return footage, ValidationClips(*footage.held_out(args.validation_clips)), contents(footage)
+    return footage, Validation(*footage.held_out(args.validation_clips), device=args.device), contents(footage)
 
 
 class Session:
@@ -57,11 +58,9 @@ class Session:
 
     def __init__(self, args: Args) -> None:
         self.args = args
-        self.device = torch.device(args.device)
         self.run = RunFolder(args.output, settings(args))
-        source, clips, self.footage = open_data(args)
-        self.trainer = Trainer(args.model, args.train, source, self.device)
-        self.validation = Validation(clips, self.device)
+        source, self.validation, self.footage = open_data(args)
+        self.trainer = Trainer(args.model, args.train, source, args.device)
         self.cpu = 0.0
         self.bound = self.count = float("nan")
         self.seen: dict[str, float] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,30 +20,6 @@ SEED = 0
 BANDS, COLUMNS = 3, 10
 _DEVIATION = 1.4826
 """Standard deviation of what is normally distributed, over the median of its absolute value."""
-
-
-@dataclass(frozen=True)
-class ValidationClips:
-    """Clips ``frames [N, T, H, W(, 3)]`` uint8, and what is known of them.
-
-    Attributes:
-        scenes: uint8 ``[N, H, W(, 3)]``, the images of their scenes.
-        count: ``[2, N, T]``, the fewest and the most objects that a frame may be said to have.
-    """
-
-    frames: np.ndarray
-    scenes: np.ndarray | None = None
-    count: np.ndarray | None = None
-
-
-def generated_clips(recipe: Recipe, clips: int) -> ValidationClips:
-    """Clips of validation digits; objects of which less than a quarter is visible may be counted or not."""
-    made = make_clips(recipe, "val", SEED, 0, clips)
-    count = np.zeros((2, clips, recipe.length), dtype=np.int64)
-    for i, truth in enumerate(made.truth):
-        np.add.at(count[0, i], truth.frame[truth.score > 0], 1)
-        np.add.at(count[1, i], truth.frame, 1)
-    return ValidationClips(made.frames, count=count)
 
 
 def explained(frames: Tensor, steps: list[Step]) -> float | None:
@@ -69,10 +43,32 @@ def explained(frames: Tensor, steps: list[Step]) -> float | None:
 class Validation:
     """A fixed set of clips; looking at them leaves every random state as it was."""
 
-    def __init__(self, clips: ValidationClips, device: torch.device) -> None:
-        self.frames = to_frames(clips.frames, device)
-        self.still = None if clips.scenes is None else to_frames(clips.scenes[:, None], device)[0]
-        self.pixels, self.count = clips.frames, clips.count
+    def __init__(
+        self,
+        clips: np.ndarray,
+        scenes: np.ndarray | None = None,
+        count: np.ndarray | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Clips ``[N, T, H, W(, 3)]`` uint8, and what is known of them.
+
+        Args:
+            scenes: uint8 ``[N, H, W(, 3)]``, the images of their scenes.
+            count: ``[2, N, T]``, the fewest and the most objects that a frame may be said to have.
+        """
+        self.pixels, self.count = clips, count
+        self.frames = to_frames(clips, device)
+        self.still = None if scenes is None else to_frames(scenes[:, None], device)[0]
+
+    @classmethod
+    def generated(cls, recipe: Recipe, clips: int, device: str = "cpu") -> Validation:
+        """Clips of validation digits; objects of which less than a quarter is visible may be counted or not."""
+        made = make_clips(recipe, "val", SEED, 0, clips)
+        count = np.zeros((2, clips, recipe.length), dtype=np.int64)
+        for i, truth in enumerate(made.truth):
+            np.add.at(count[0, i], truth.frame[truth.score > 0], 1)
+            np.add.at(count[1, i], truth.frame, 1)
+        return cls(made.frames, count=count, device=device)
 
     @torch.no_grad()
     def measure(self, model: SQAIR) -> tuple[dict[str, float], list[Step]]:

@@ -13,7 +13,7 @@ from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.inference import Inference
 from sqair.scripts.progress import Display, TimeLeft, crowded, in_words, looks, step_costs
 from sqair.scripts.training import Session
-from sqair.scripts.validation import Validation, ValidationClips, explained
+from sqair.scripts.validation import Validation, explained
 
 FOOTAGE = ModelConfig(height=134, width=179, channels=3)
 STAGES = (Stage(1, 1200, 18), Stage(3, 300, 9), Stage(5, 300, 9), Stage(10, 500, 4))
@@ -126,7 +126,7 @@ def test_a_look_at_validation_clips_says_what_is_explained_and_how_full_it_is() 
     frames = (255 * clip()[:, 0, 0]).byte().numpy()[None].repeat(2, 0)
     frames[1] = 0
     model = spotter(replace(SPOTTER, slots=2))
-    measured, _ = Validation(ValidationClips(frames), torch.device("cpu")).measure(model)
+    measured, _ = Validation(frames).measure(model)
     assert measured["explained"] > 0.9 and measured["found"] == 1 and measured["full"] == 0.5
     assert looks(measured) == f"explains {100 * measured['explained']:.0f} % of what moves, 1.0 objects a frame"
     assert looks({}) == ""

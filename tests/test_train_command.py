@@ -29,7 +29,7 @@ from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from sqair.scripts.run_folder import read_metrics
 from sqair.scripts.training import Generated, Session
-from sqair.scripts.validation import Validation, generated_clips
+from sqair.scripts.validation import Validation
 from sqair.tracker import track_clips
 from sqair.trainer import Trainer
 
@@ -376,14 +376,13 @@ def test_the_model_takes_the_canvas_of_the_video(tmp_path: Path) -> None:
 
 def test_the_count_of_validation_agrees_with_the_tracker() -> None:
     recipe = get_recipe("sqair-script", length=8)  # digits leave, so that some are slivers
-    clips = generated_clips(recipe, 6)
-    validation = Validation(clips, torch.device("cpu"))
-    assert clips.count is not None
-    fewest, most = clips.count
+    validation = Validation.generated(recipe, 6)
+    assert validation.count is not None
+    fewest, most = validation.count
     assert (fewest <= most).all() and (fewest < most).any()
     model = SQAIR(ModelConfig(hidden=16, features=16))
     measured, _ = validation.measure(model)
-    tracks = track_clips(model, clips.frames, refine=False)
+    tracks = track_clips(model, validation.pixels, refine=False)
     found = np.stack([np.bincount(clip.frame, minlength=8) for clip in tracks])
     right = (fewest <= found) & (found <= most)
     assert measured["count_accuracy"] == right.mean()

@@ -70,7 +70,7 @@ _BACKGROUNDS = (
 
 def table(lines: Iterable[Line], split: str) -> str:
     """All settings and ways of tracking, mean (lowest) over seeds; of each seed the latest line counts."""
-    groups = _groups(line for line in lines if line["split"] == split)
+    groups = _groups(lines, split)
     head = ("data", "tracked", "seeds", "CPU-s", "count", "MOTA", "IDF1", "HOTA", "switches")
     keys = ("count_accuracy", "mota", "idf1", "hota")
     rows = [(*name, *_seeds(group), *_means(group, keys), _switches(group)) for name, group in groups.items()]
@@ -82,7 +82,7 @@ def readme(lines: Iterable[Line], valid: Sequence[Code]) -> str:
 
     ``valid`` is the code whose results are today's.
     """
-    groups = _groups(line for line in lines if line["split"] == "test")
+    groups = _groups(lines, "test")
     rows: list[Sequence[str]] = []
     for label, setting in _README:
         still = setting == "static-air"
@@ -92,12 +92,12 @@ def readme(lines: Iterable[Line], valid: Sequence[Code]) -> str:
             floors = _means(floor, ("mota",))[0].split()[0] if floor else ""
             rows.append((label, *_seeds(group), count, mota, "" if still else idf1, floors, _commits(group, valid)))
     head = ("moving MNIST", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: MOTA", "commit")
-    return markdown(head, rows, rule="---") + _changed(rows)
+    return _table(head, rows)
 
 
 def benchmarks(lines: Iterable[Line], valid: Sequence[Code]) -> str:
     """The table of docs/benchmarks.md: every way of tracking."""
-    groups = _groups(line for line in lines if line["split"] == "test")
+    groups = _groups(lines, "test")
     rows: list[Sequence[str]] = []
     for label, setting, ways in _BENCHMARKS:
         for way in ways:
@@ -109,12 +109,12 @@ def benchmarks(lines: Iterable[Line], valid: Sequence[Code]) -> str:
                 name = label if way == ways[0] else ""
                 rows.append((name, way, *seeds, *means[:2], *last, _commits(group, valid)))
     head = ("data", "tracked", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "id switches", "commit")
-    return markdown(head, rows, rule="---") + _changed(rows)
+    return _table(head, rows)
 
 
 def backgrounds(lines: Iterable[Line], valid: Sequence[Code]) -> str:
     """The table of docs/backgrounds.md, scores of refined tracks."""
-    groups = _groups(line for line in lines if line["split"] == "test")
+    groups = _groups(lines, "test")
     rows: list[Sequence[str]] = []
     for data, model, setting in _BACKGROUNDS:
         if group := groups.get((setting, "refined")):
@@ -123,7 +123,7 @@ def backgrounds(lines: Iterable[Line], valid: Sequence[Code]) -> str:
             means = _means(group, ("count_accuracy", "mota", "idf1"))
             rows.append((data, model, *_seeds(group), *means, *floors, _commits(group, valid)))
     head = ("data", "model", "seeds", "training, CPU-s", "count", "MOTA", "IDF1", "floor: count", "MOTA", "commit")
-    return markdown(head, rows, rule="---") + _changed(rows)
+    return _table(head, rows)
 
 
 def alike(now: Code, same: Iterable[Line]) -> list[Code]:
@@ -169,9 +169,9 @@ def between(page: str, text: str) -> str:
     return re.sub(r"(<!-- bars -->\n).*?(\n<!-- /bars -->)", lambda m: m[1] + text + m[2], page, flags=re.DOTALL)
 
 
-def _groups(lines: Iterable[Line]) -> dict[tuple[str, str], list[Line]]:
-    """Lines by setting and way of tracking, one for each seed."""
-    latest = {(line["setting"], line["tracked"], line["seed"]): line for line in lines}
+def _groups(lines: Iterable[Line], split: str) -> dict[tuple[str, str], list[Line]]:
+    """Lines of a split by setting and way of tracking, one for each seed."""
+    latest = {(line["setting"], line["tracked"], line["seed"]): line for line in lines if line["split"] == split}
     groups: dict[tuple[str, str], list[Line]] = {}
     for (setting, way, _), line in latest.items():
         groups.setdefault((setting, way), []).append(line)
@@ -199,8 +199,7 @@ def _commits(group: Sequence[Line], valid: Sequence[Code]) -> str:
     return ", ".join(commits) + ("" if all(line["code"] in valid for line in group) else " †")
 
 
-def _changed(rows: Sequence[Sequence[str]]) -> str:
-    """A line on rows of code that does not do what today's does; nothing if there are none."""
-    if not any(row[-1].endswith("†") for row in rows):
-        return ""
-    return "\n\n† Since then code has changed; `sqair experiments canary` tries today's."
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The rows, and a line on those of code that does not do what today's does, if there are any."""
+    changed = "\n\n† Since then code has changed; `sqair experiments canary` tries today's."
+    return markdown(head, rows, rule="---") + changed * any(row[-1].endswith("†") for row in rows)

@@ -18,7 +18,7 @@ from sqair.process import keep_freed_memory
 from sqair.schedule import stage_of
 from sqair.scripts import train
 from sqair.scripts.training import Generated
-from sqair.scripts.validation import Validation, generated_clips
+from sqair.scripts.validation import Validation
 from sqair.trainer import Trainer, TrainingError
 
 LOOKS = 10
@@ -108,7 +108,7 @@ def train_once(run: Run) -> list[dict[str, Any]]:
         return [{**line, "failed": "it cannot enumerate clips of this length"}]
     steps = [max(1, int(1000 * run.budget * share / cost[str(length)])) for length, share in plan.shares]
     recipe = train.recipe_of(arguments(run.setting, run.estimator, run.particles))
-    few, many = (Validation(generated_clips(recipe, n), torch.device("cpu")) for n in plan.validation)
+    few, many = (Validation.generated(recipe, clips) for clips in plan.validation)
     spent, began = 0.0, time.process_time()
     try:
         trainer = new_trainer(run.setting, run.estimator, run.particles, steps, run.seed, run.rate)

@@ -38,20 +38,15 @@ class Args:
 def main(args: Args) -> None:
     """Makes and tracks the clips, anew each time, and prints the table. Raises UserError as ``sqair track`` does."""
     (args.output / "results.jsonl").unlink(missing_ok=True)
-    study = Study(args.output)
+    study, config = Study(args.output), SQAIR.from_pretrained(args.model).config
     for length in args.lengths:
-        make_clip(args.output / f"{length}.mp4", length, args.model)
+        recipe = get_recipe("moving-mnist", length=length, min_objects=2, height=config.height, width=config.width)
+        frames = make_clips(recipe, "test", 0, 0, 1, truth=False).frames[0]
+        write_video(args.output / f"{length}.mp4", frames, 30)
         study.work(f"{length} frames", run, [(str(args.output), length, args.model, args.flags)])
     head = ("frames", "loaded, MB", "peak, MB", "tracking, MB", "rows", "frames/s")
     keys = ("frames", "loaded", "peak", "tracking", "rows", "rate")
     study.publish(markdown(head, [[f"{line[key]:.0f}" for key in keys] for line in study.lines]))
-
-
-def make_clip(path: Path, length: int, model: str) -> None:
-    """Writes a video of two moving digits, of the model's size."""
-    config = SQAIR.from_pretrained(model).config
-    recipe = get_recipe("moving-mnist", length=length, min_objects=2, height=config.height, width=config.width)
-    write_video(path, make_clips(recipe, "test", 0, 0, 1, truth=False).frames[0], 30)
 
 
 def run(output: str, length: int, model: str, flags: tuple[str, ...]) -> list[Line]:
