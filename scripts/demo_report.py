@@ -7,6 +7,7 @@ import platform
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -230,10 +231,6 @@ def _column(lines: Sequence[dict], key: str) -> list[float]:
     return [line[key] for line in lines]
 
 
-def _smooth(values: Sequence[float], share: float = 0.1) -> list[float]:
-    """A running mean in which each value counts ``share``."""
-    smooth, mean = [], values[0] if values else 0.0
-    for value in values:
-        mean += share * (value - mean)
-        smooth.append(mean)
-    return smooth
+def _smooth(values: Sequence[float]) -> list[float]:
+    """A running mean in which each value counts a tenth."""
+    return list(accumulate(values, lambda mean, value: mean + 0.1 * (value - mean)))

@@ -27,6 +27,7 @@ from sqair.errors import UserError
 from sqair.files.spare import files_in
 from sqair.scripts.presets import with_presets
 from sqair.scripts.stabilise import StabiliseFlag
+from sqair.scripts.yaml_flags import stage_words
 
 
 def _read_stages(words: list[str]) -> tuple[Stage, ...]:
@@ -39,16 +40,12 @@ def _read_stages(words: list[str]) -> tuple[Stage, ...]:
     return stages
 
 
-def _write_stages(stages: tuple[Stage, ...]) -> list[str]:
-    return [f"{stage.length}x{stage.steps}x{stage.clips}" for stage in stages]
-
-
 _STAGES = tyro.constructors.PrimitiveConstructorSpec(
     nargs="*",
     metavar="LENGTHxSTEPSxCLIPS ...",
     instance_from_str=_read_stages,
     is_instance=lambda value: isinstance(value, tuple) and all(isinstance(v, Stage) for v in value),
-    str_from_instance=_write_stages,
+    str_from_instance=stage_words,
 )
 
 
@@ -193,7 +190,7 @@ def settings(args: Args) -> dict:
     else:
         nested["range"] = list(args.range)
     nested["footage"] = None if args.footage is None else list(args.footage)
-    nested["train"]["stages"] = _write_stages(args.train.stages)
+    nested["train"]["stages"] = stage_words(args.train.stages)
     nested["train"]["price"] = list(args.train.price)
     return nested
 

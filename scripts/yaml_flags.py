@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 import yaml
 
+from sqair.config import Stage
 from sqair.errors import UserError
 
 
@@ -60,14 +61,18 @@ def flag_words(settings: Mapping[str, Any], args_type: type, source: str) -> lis
 
 def changed(config: Any) -> dict[str, Any]:
     """What is not the default in a dataclass of settings, by name, as in a YAML file; a ``name`` has no default."""
-    said = ((f, getattr(config, f.name)) for f in fields(config) if f.name != "name")
-    told = {f.name: value for f, value in said if value != _default(f)}
-    stages = told.get("stages")
-    return told if stages is None else {**told, "stages": [f"{s.length}x{s.steps}x{s.clips}" for s in stages]}
+    told: dict[str, Any] = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if field.name != "name" and value != default:
+            told[field.name] = stage_words(value) if field.name == "stages" else value
+    return told
 
 
-def _default(field: Field[Any]) -> Any:
-    return field.default if field.default_factory is MISSING else field.default_factory()
+def stage_words(stages: Iterable[Stage]) -> list[str]:
+    """The stages of a curriculum as they are typed."""
+    return [f"{stage.length}x{stage.steps}x{stage.clips}" for stage in stages]
 
 
 def leaves_of(args_type: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,7 @@ class Look:
 
 
 @torch.inference_mode()
-def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True, memory: int = 30) -> Look:
+def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True) -> Look:
     """Explains clips uint8 ``[N, T, H, W(, C)]`` as ``sqair track`` does.
 
     Static AIR sees each frame as a clip of its own; its boxes are linked by their overlap.
@@ -51,7 +51,7 @@ def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True, memory: int = 
         for number, frame in enumerate(frames):
             if not carries:
                 state = model.initial_state(len(frame), frame)
-            step, state = explain(model, frame, state, inference(refine, memory))
+            step, state = explain(model, frame, state, inference(refine, memory=30))
             parts.append(step_tracks(step, frame, number, model.config, "ink"))
             empty = torch.zeros_like(frame) if step.behind is None else step.behind.image
             of_frames.append([segments(step, len(frame)), step.canvas.movedim(1, -1), empty.movedim(1, -1)])
