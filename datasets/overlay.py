@@ -67,12 +67,10 @@ def draw_tracks(
     return image
 
 
-def overlay(
-    frames: Iterable[np.ndarray], tracks: Iterable[Tracks], *, scale: int | None = None
-) -> Iterator[np.ndarray]:
-    """:func:`draw_tracks` along a clip, given the rows of each frame in turn; keeps the trails itself."""
+def overlay(pairs: Iterable[tuple[np.ndarray, Tracks]], *, scale: int | None = None) -> Iterator[np.ndarray]:
+    """:func:`draw_tracks` along a clip, given each frame with its rows in turn; keeps the trails itself."""
     trail: deque[Tracks] = deque(maxlen=TRAIL)
-    for frame, rows in zip(frames, tracks, strict=False):
+    for frame, rows in pairs:
         yield draw_tracks(frame, rows, tuple(trail), scale=scale)
         trail.append(rows)
 

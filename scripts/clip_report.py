@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
-from itertools import islice, tee
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +100,9 @@ def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watc
     numbers = array("q")
     with tqdm(total=clip.length, desc=clip.name, unit="frame", disable=None) as bar:
         pairs = _follow(tracker, clip, witness, numbers, bar)
-        frames, rows = tee(scaled(*pair, canvas) for pair in islice(pairs, most))
         try:
-            shown = min(most, clip.length or most)
-            pictures, fps = overlay((frame for frame, _ in frames), (row for _, row in rows)), playable(clip.fps)
+            shown, fps = min(most, clip.length or most), playable(clip.fps)
+            pictures = overlay(scaled(*pair, canvas) for pair in islice(pairs, most))
             write_video(path, pictures, fps, rate=VIDEO_BYTES * fps / shown)
             deque(pairs, maxlen=0)
         except TruncatedClip as error:

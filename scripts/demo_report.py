@@ -94,7 +94,7 @@ def explain(tracker: Tracker, name: str, frames: np.ndarray) -> Explained:
 def _panels(clip: Explained) -> Iterator[np.ndarray]:
     """Frames of the video: input, what the model renders, tracks, side by side."""
     scale = max(1, auto_scale(*clip.frames.shape[1:3]) // 2)
-    drawn = overlay(clip.frames, clip.tracks, scale=scale)
+    drawn = overlay(zip(clip.frames, clip.tracks, strict=True), scale=scale)
     for frame, canvas, tracks in zip(clip.frames, clip.canvases, drawn, strict=True):
         yield panel([enlarge(frame, scale), enlarge(canvas, scale), tracks], ["input", "model", "tracks"])
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from sqair.datasets.clip import ClipSource
 from sqair.tracker import Tracker
-from sqair.tracks import Tracks
 
 FULL = 0.05
 """Share of frames with as many objects as a model can have from which that is said."""
@@ -19,11 +18,6 @@ class Remarks:
         self.slots = slots
         self.frames = self.full = 0
         self._said: list[str] = []
-
-    def counted(self, tracks: Tracks) -> Tracks:
-        """The tracks of one frame, as they were given."""
-        self.count(np.array([len(tracks)]))
-        return tracks
 
     def count(self, objects: np.ndarray) -> None:
         """How many objects some frames have, ``[T]``."""

@@ -147,7 +147,7 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             write_mot(job.stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
-                pictures = overlay(images, map(tracks.at, range(len(images))))
+                pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
                 write_video(job.stage / f"{clip.name}.mp4", pictures, playable(clip.fps))
             begun, done = begun + 1, done + len(images)
             job.bar.update(len(images))
@@ -164,35 +164,27 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
+            pairs = _follow(job, frames, tracker, rows)
             if args.overlay or args.show or args.gif:
-                write_pictures(args, clip, _draw(job, frames, tracker, rows), job.stage)
+                write_pictures(args, clip, overlay(pairs), job.stage)
             else:
-                for frame in frames:
-                    rows.add(frame, job.notes.counted(tracker.update(frame.image)), tracker)
-                    job.bar.update()
+                deque(pairs, maxlen=0)
         except TruncatedClip as error:
             truncated = error
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
 
 
-def _draw(job: _Job, frames: Iterator[Frame], tracker: Tracker, rows: RowFiles) -> Iterator[np.ndarray]:
-    """The frames with their tracks, as they are tracked. One frame is held at a time."""
-    latest: deque[Frame] = deque(maxlen=1)
-
-    def taken() -> Iterator[np.ndarray]:
-        for frame in frames:
-            latest.append(frame)
-            yield frame.image
-
-    def tracked() -> Iterator[Tracks]:
-        while True:  # overlay takes a frame and then its tracks, until there are no more frames
-            found = job.notes.counted(tracker.update(latest[0].image))
-            rows.add(latest[0], found, tracker)
-            job.bar.update()
-            yield found
-
-    return overlay(taken(), tracked())
+def _follow(
+    job: _Job, frames: Iterator[Frame], tracker: Tracker, rows: RowFiles
+) -> Iterator[tuple[np.ndarray, Tracks]]:
+    """The frames with their tracks, as they are tracked and written down. One frame is held at a time."""
+    for frame in frames:
+        found = tracker.update(frame.image)
+        job.notes.count(np.array([len(found)]))
+        rows.add(frame, found, tracker)
+        job.bar.update()
+        yield frame.image, found
 
 
 def _objects(rows: Path) -> int:

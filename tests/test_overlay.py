@@ -118,10 +118,10 @@ def test_trail_fades_ends_after_30_frames_and_follows_the_id():
 def test_overlay_keeps_the_trail_and_is_lazy():
     frames = np.zeros((40, 20, 80), dtype=np.uint8)
     tracks = [at(t, _0=(t, 6, 5, 5)) for t in range(40)]
-    images = list(overlay(frames, tracks, scale=2))
+    images = list(overlay(zip(frames, tracks, strict=True), scale=2))
     np.testing.assert_array_equal(images[35], draw_tracks(frames[35], tracks[35], tracks[:35], scale=2))
     np.testing.assert_array_equal(images[0], draw_tracks(frames[0], tracks[0], scale=2))
-    assert next(overlay((frame for frame in frames), iter(tracks))).shape == (400, 1600, 3)
+    assert next(overlay(zip(iter(frames), iter(tracks), strict=True))).shape == (400, 1600, 3)
 
 
 def test_boxes_of_any_number_do_no_harm():

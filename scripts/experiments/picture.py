@@ -45,7 +45,7 @@ def _column(args: Args, overrides: dict[str, int], number: int) -> list[np.ndarr
     """Pictures of one clip: input, rendering and tracks on top of one another."""
     frames = make_clips(get_recipe("moving-mnist", length=args.length, **overrides), "test", 1, number, 1).frames[0]
     clip = explain(Tracker.from_pretrained(args.model), "clip", frames)
-    drawn = overlay(frames, clip.tracks, scale=SCALE)
+    drawn = overlay(zip(frames, clip.tracks, strict=True), scale=SCALE)
     gap = np.full((SCALE, frames.shape[2] * SCALE, 3), 60, np.uint8)
     pictures = []
     for frame, render, picture in zip(frames, clip.canvases, drawn, strict=True):
