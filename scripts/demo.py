@@ -57,29 +57,26 @@ FLOOR = "floor"
 class Demo:
     """What a demo has done so far."""
 
-    output: Path
+    args: Args
     recipe: Recipe
-    seed: int
-    overwrite: bool
-    device: str
-    commands: list[str] = field(default_factory=list)
+    commands: list[str]
     began: float = field(default_factory=time.monotonic)
     cpu_began: float = field(default_factory=time.process_time)
 
     @property
     def run(self) -> Path:
-        return self.output / "run"
+        return self.args.output / "run"
 
     @property
     def archive(self) -> Path:
         """The test clips, with their ground truth."""
-        return self.output / "clips" / f"{self.recipe.name}-test.npz"
+        return self.args.output / "clips" / f"{self.recipe.name}-test.npz"
 
     def parse(self, command: str, words: list[str]) -> Any:
         """Prints ``sqair COMMAND WORDS`` and returns its arguments."""
         import tyro
 
-        words = [*words, "--overwrite"] if self.overwrite else words
+        words = [*words, "--overwrite"] if self.args.overwrite else words
         self.commands.append(f"sqair {command} {shlex.join(words)}")
         print(f"\n$ {self.commands[-1]}", flush=True)
         module = importlib.import_module(f"sqair.scripts.{command}")
@@ -104,7 +101,7 @@ def main(args: Args) -> None:
     preset = args.preset or ("quick" if args.quick else args.recipe)
     recipe = get_recipe(args.recipe)
     get_preset(preset)
-    demo = Demo(args.output, recipe, args.seed, args.overwrite, args.device, [_command(args)])
+    demo = Demo(args, recipe, [_command(args)])
     _prepare(args)
     seed, device = str(args.seed), [] if args.device == "cpu" else ["--device", args.device]
 
@@ -135,18 +132,17 @@ def score_all(demo: Demo) -> Mapping[str, Any]:
     names = [f"{i:06d}" for i in range(len(clips))]
     truth = dict(zip(names, clips.truth, strict=True))
     tracks = {
-        name: {clip: read_mot(demo.output / "tracks" / folder / f"{clip}.txt") for clip in names}
+        name: {clip: read_mot(demo.args.output / "tracks" / folder / f"{clip}.txt") for clip in names}
         for folder, (name, _) in TRACKINGS.items()
     }
     tracks[FLOOR] = dict(zip(names, map(track_components, clips.frames), strict=True))
-    length = clips.frames.shape[1]
-    lengths = {name: length for name in names}
+    lengths = dict.fromkeys(names, clips.frames.shape[1])
     scores = {name: score(truth, found, lengths) for name, found in tracks.items()}
     overall = {name: of.overall for name, of in scores.items()}
     print(f"\n{count(len(names), 'test clip')}, {count(sum(lengths.values()), 'frame')}; boxes match from IoU 0.5")
     print(format_table(list(overall.items())))
     text = json.dumps({name: without_nan(row) for name, row in overall.items()}, indent=1, allow_nan=False)
-    write_text(demo.output / "scores.json", text + "\n")
+    write_text(demo.args.output / "scores.json", text + "\n")
     return scores
 
 

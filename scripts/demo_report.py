@@ -57,11 +57,11 @@ Videos = dict[str, dict[Path, Explained]]
 def make_videos(demo: Demo, scores: Mapping[str, Scores]) -> Videos:
     """Writes videos/NAME.mp4 of some clips: input, what the model renders, tracks. Returns them by their kind."""
     clips = read_npz(demo.archive)
-    model, folder = SQAIR.from_pretrained(demo.run), demo.output / "videos"
+    model, folder = SQAIR.from_pretrained(demo.run), demo.args.output / "videos"
     kinds = _choose(clips.count.max(1), scores[MODEL])
     names = {i: f"{i:06d}" for chosen in kinds.values() for i in chosen}
     shown = {i: explain(Tracker(model), name, clips.frames[i]) for i, name in names.items()}
-    with staged(folder, [f"{name}.mp4" for name in names.values()], overwrite=demo.overwrite) as stage:
+    with staged(folder, [f"{name}.mp4" for name in names.values()], overwrite=demo.args.overwrite) as stage:
         for clip in shown.values():
             write_video(stage / f"{clip.name}.mp4", _panels(clip), FPS)
     return {kind: {folder / f"{names[i]}.mp4": shown[i] for i in chosen} for kind, chosen in kinds.items()}
@@ -117,7 +117,7 @@ def write_report(demo: Demo, scores: Mapping[str, Scores], rates: Mapping[str, f
     _learning(report, demo, steps, looks)
     _next(report, demo)
     _circumstances(report, demo, cpu, rates)
-    report.save(demo.output / "report.html")
+    report.save(demo.args.output / "report.html")
 
 
 def _headline(scores: Scores, cpu: float) -> str:
@@ -214,10 +214,10 @@ def _next(report: Report, demo: Demo) -> None:
 def _circumstances(report: Report, demo: Demo, cpu: float, rates: Mapping[str, float]) -> None:
     wall, process = time.monotonic() - demo.began, time.process_time() - demo.cpu_began
     speed = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
-    gpu = torch.cuda.get_device_name() if demo.device == "cuda" else "no GPU"
+    gpu = torch.cuda.get_device_name() if demo.args.device == "cuda" else "no GPU"
     report.text(
         "## How it was made\n\n"
-        f"- seed {demo.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
+        f"- seed {demo.args.seed}, sqair {sqair.__version__}, Python {platform.python_version()}, "
         f"PyTorch {torch.__version__}, NumPy {np.__version__}\n"
         f"- {processor()}, {count(os.cpu_count() or 1, 'core')}, {platform.system()}; {gpu}\n"
         f"- the demo took {count(round(wall), 'second')}, {cpu:.0f} seconds of a core for training and {process:.0f} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import takewhile
 
 import numpy as np
@@ -33,17 +34,12 @@ def list_frames(source: str, names: list[str]) -> dict[str, ClipSource]:
 def list_own_frames(truths: Mapping[str, Truth]) -> dict[str, ClipSource]:
     """The clips of the frames that lie beside the ground truth; {} unless all clips have them."""
     clips: dict[str, ClipSource] = {}
-    archives: dict[str, dict[str, ClipSource]] = {}
+    archive = cache(lambda source: list_frames(source, list(truths)))
     for name, truth in truths.items():
         if truth.frames is None:
             return {}
-        if truth.frames.is_dir():
-            clips[name] = list_frames(str(truth.frames), [name])[name]
-        else:
-            source = str(truth.frames)
-            if source not in archives:
-                archives[source] = list_frames(source, list(truths))
-            clips[name] = archives[source][name]
+        source = str(truth.frames)
+        clips[name] = (list_frames(source, [name]) if truth.frames.is_dir() else archive(source))[name]
     return clips
 
 
