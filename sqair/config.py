@@ -159,7 +159,10 @@ class TrainConfig:
     learning_rate: float = 3e-3
     """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""
     final_rate: float = 0.02
-    """Share of the learning rate that is left at the end."""
+    """Share of the learning rates that is left at the end."""
+    muon_rate: float = field(default=0.0, metadata={"later": True})
+    """Muon's learning rate at the start, for the matrices of the networks (muon.py), which decays likewise; 0 leaves
+    them to Adam."""
     clip_norm: float = 500.0
     """Gradients of a larger norm (of the loss in nats per frame) are scaled down to it."""
     estimator: str = "closed_form"

@@ -24,6 +24,7 @@ from sqair.errors import UserError
 from sqair.estimators import make_estimator
 from sqair.frames import to_frames
 from sqair.model import SQAIR
+from sqair.muon import Muon, matrices
 from sqair.render import background
 from sqair.salience import object_nats
 
@@ -80,13 +81,17 @@ class Trainer:
         for stage in config.stages:
             self.estimator.particles(config.particles, stage.length)  # rather now than when the stage comes
         behind = set() if self.model.background is None else set(self.model.background.parameters())
+        turned = [p for p in matrices(self.model) if p not in behind] if config.muon_rate else []
+        rest = [p for p in self.model.parameters() if p not in behind.union(turned)]
         learned = [
-            {"params": [p for p in self.model.parameters() if p not in behind], "rate": config.learning_rate},
+            {"params": rest, "rate": config.learning_rate},
             {"params": list(self.estimator.parameters()), "rate": self.estimator.learning_rate},
             {"params": [p for p in self.model.parameters() if p in behind], "rate": config.learning_rate, "last": True},
         ]
         groups = [group for group in learned if group["params"]]
-        self.optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)
+        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)]
+        if turned:
+            self.optimizers.append(Muon([{"params": turned, "rate": config.muon_rate}]))
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step = 0
         self.next_clip = 0
@@ -138,7 +143,7 @@ class Trainer:
         config, step = self.config, self.step
         stage, decay = schedule.stage_of(config, step), schedule.rate(config, step)
         sampled = schedule.sampled(config, step, self.found, self.generator)
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = group["rate"] * decay * (1 - sampled.boldness if "last" in group else 1)
         self.model.price = self._price(schedule.price(config, step))
         frames, still = self.batch(stage)
@@ -158,7 +163,8 @@ class Trainer:
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:  # frames without anything to see teach nothing
             loss.backward()
         gradients = self.model.parameters()
@@ -170,7 +176,8 @@ class Trainer:
             advice = "lower --train.learning-rate or check the video"
             raise TrainingError(f"step {self.step}: {what} is not finite; {advice}")
         if loss.requires_grad:
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         return norm
 
     def _not_finite(self, loss: Tensor, norm: float, frames: Tensor) -> str | None:
@@ -224,7 +231,8 @@ class Trainer:
         self.check_finite()
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizers[0].state_dict(),
+            "muon": [optimizer.state_dict() for optimizer in self.optimizers[1:]],
             "generator": self.generator.get_state(),
             "device": self.device.type,
             "step": self.step,
@@ -256,7 +264,8 @@ class Trainer:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, [state["optimizer"], *state.get("muon", ())], strict=True):
+            optimizer.load_state_dict(saved)
         self.step, self.next_clip = state["step"], state["next_clip"]
         if state.get("device", self.device.type) == self.device.type:
             self.generator.set_state(state["generator"])

@@ -72,7 +72,7 @@ def test_the_trainer_follows_it() -> None:
         told = trainer.train_step()
         rate = 0.01 * (1 - step / 10) ** 1.5
         assert told["learning_rate"] == pytest.approx(rate, rel=1e-12)
-        groups = {bool(group.get("last")): group["lr"] for group in trainer.optimizer.param_groups}
+        groups = {bool(group.get("last")): group["lr"] for group in trainer.optimizers[0].param_groups}
         assert groups[False] == pytest.approx(rate) and groups[True] == pytest.approx(rate * min(1, step / 5))
         assert told["price"] == pytest.approx(100 * schedule.price(config, step))
 

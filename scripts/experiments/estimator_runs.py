@@ -154,7 +154,7 @@ def measure_cost(setting: str, estimator: str, particles: int, output: str) -> d
         except UserError as error:
             return {**line, "milliseconds": {}, "failed": str(error)}
         trainer.model.load_state_dict(state["model"])
-        for group in trainer.optimizer.param_groups:
+        for group in trainer.optimizers[0].param_groups:
             group["rate"] = 0.0  # a model that loses its objects would be cheap
         seconds = []
         for _ in range(warm + timed):

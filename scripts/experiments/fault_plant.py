@@ -50,7 +50,7 @@ def plant(kind: str, step: str, value: str, where: str) -> None:
 
     def moment(trainer: Trainer, loss: Tensor, frames: Tensor) -> float:
         if trainer.step == number:
-            trainer.optimizer.state[trainer.model.get_parameter(where)]["exp_avg"].fill_(wrong)
+            trainer.optimizers[0].state[trainer.model.get_parameter(where)]["exp_avg"].fill_(wrong)
         return _descend(trainer, loss, frames)
 
     if kind == "sync":
