@@ -60,6 +60,10 @@ class Args:
     explains; otherwise trust the amortised posteriors."""
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
+    passes: int = 3
+    """How often to go through the clips of arrays (.npz, .npy): forth, back with what is known then, and forth once
+    more, so that later frames tell of earlier ones; 1 goes forth alone. Videos are gone through once, frame by frame,
+    and so are arrays with --show, --json, --gif, --stride or --max-frames."""
     stabilise: StabiliseFlag = "auto"
     """Before a still scene, put every frame where the scene is: by default in clips of a camera that trembles; `on`, or
     nothing after it, wherever the scene has the detail to tell; `off` never. Boxes are in the frames as they are."""
@@ -86,7 +90,7 @@ def main(args: Args) -> None:
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    for name in ("threads", "stride", "max_frames"):
+    for name in ("threads", "stride", "passes", "max_frames"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from sqair.clips import Options
 from sqair.config import ModelConfig
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.overlay import overlay
@@ -128,7 +129,7 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
-    how = {"refine": args.refine, "memory": args.memory, "threads": args.threads}
+    how = Options(box=args.box, refine=args.refine, memory=args.memory, passes=args.passes, threads=args.threads)
     begun = done = 0
     for start in range(0, len(clips), size):
         if job.interrupts.caught is not None:
@@ -137,11 +138,11 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
         read = [list(fitted(clip, config)) for clip in batch]
         frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
         if args.masks:
-            found, masks = mask_clips(job.model, frames, box=args.box, **how)
+            found, masks = mask_clips(job.model, frames, **how)
             for clip, labels in zip(batch, masks, strict=True):
                 write_masks(job.stage / f"{clip.name}{ENDING}", labels)
         else:
-            found = track_clips(job.model, frames, box=args.box, **how)
+            found = track_clips(job.model, frames, **how)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             numbers = np.array([frame.number for frame in stamped])
             write_mot(job.stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sqair.bounds import Terms
+from sqair.boxes import step_tracks
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
 from sqair.frames import to_frames
@@ -14,7 +15,6 @@ from sqair.inference import Inference, Sampled
 from sqair.model import SQAIR, Step
 from sqair.render import background
 from sqair.scripts.pictures import spread, stack, strip, to_image
-from sqair.tracker import step_tracks
 
 SEED = 0
 BANDS, COLUMNS = 3, 10

@@ -59,3 +59,8 @@ def missed(old: Objects, posterior: Posterior) -> Objects:
     """The objects of the last frame after they were not seen in this one: moved on as their prior expects."""
     expected = replace(posterior, where=posterior.p_where.mean, what=old.what)
     return replace(moved(old, expected, old.glimpse), unseen=old.unseen + 1)
+
+
+def turned(old: Objects) -> Objects:
+    """The objects of a frame as they go back in time, the way that they came."""
+    return replace(old, velocity=-old.velocity)

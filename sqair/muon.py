@@ -1,4 +1,4 @@
-"""Muon: momentum whose update of a matrix is made orthogonal (Jordan et al. 2024), for the hidden layers of perceptrons.
+"""Muon: momentum whose update of a matrix is made orthogonal (Jordan et al. 2024), for the layers of perceptrons.
 
 Adam scales each weight by itself; what a layer does to its input is a matter of all of them together. The update here
 is the orthogonal factor U V' of the momentum's singular value decomposition U S V', so that rare directions of the

@@ -7,22 +7,18 @@ for frame in video:
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
+from sqair.boxes import BoxKind, moved, step_tracks
 from sqair.camera import Motion, Stabilise, steadied
-from sqair.config import ModelConfig
+from sqair.clips import mask_clips, track_clips
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
-from sqair.geometry import top_left_box, where_to_box
-from sqair.inference import Inference, Refined
+from sqair.inference import tracking
 from sqair.inference.restarts import explain
 from sqair.masks import segments
 from sqair.model import SQAIR
@@ -31,74 +27,7 @@ from sqair.state import State, Step
 from sqair.steady import Steady
 from sqair.tracks import Tracks
 
-BoxKind = Literal["ink", "patch"]
-
-_BATCH = 64
-"""Clips that go through the model together."""
-_EXPLAINED, _CLEAR, _INK = 0.1, 0.5, 0.02
-"""A pixel is visible ink of an object that changes it by more than the first, or by more than the second in standard
-deviations of the likelihood, where the frame has more than the third of ink."""
-
-
-def ink_boxes(images: Tensor, ink: Tensor, std: float) -> tuple[Tensor, Tensor]:
-    """Boxes tight around the visible ink that each object explains.
-
-    Args:
-        images: ``[M, C, h, w]``, what each object does to an otherwise empty canvas.
-        ink: ``[M, C, h, w]``, how much the frame it is in differs from the background.
-        std: standard deviation of the likelihood.
-
-    Returns:
-        Boxes ``[M, 4]`` (x, y, w, h; whole pixels), and whether there is any such ink ``[M]``.
-    """
-    mask = (images.amax(1) > min(_EXPLAINED, _CLEAR * std)) & (ink.amax(1) > _INK)
-    rows, columns = mask.any(2), mask.any(1)
-
-    def span(line: Tensor) -> tuple[Tensor, Tensor]:
-        first = line.to(torch.uint8).argmax(1)
-        return first, line.shape[1] - line.flip(1).to(torch.uint8).argmax(1) - first
-
-    (y, h), (x, w) = span(rows), span(columns)
-    return torch.stack([x, y, w, h], -1).float(), rows.any(1)
-
-
-def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box: BoxKind) -> list[Tracks]:
-    """Tracks of one explained ``frame [B, C, H, W]``, the clip's ``number``-th, one for each of the B clips."""
-    objects = step.objects
-    boxes = top_left_box(where_to_box(objects.where, config))
-    if box == "ink":
-        ink = config.render.visible(frame, None if step.behind is None else step.behind.image)
-        windows = step.patches.windows
-        std = math.hypot(config.likelihood_std, config.ink_std)
-        tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), std)
-        tight = tight + F.pad(windows.corner, (0, 2))
-        boxes = torch.where(any_ink[:, None], tight, boxes)
-    clip, ids, boxes, score = (v.cpu().numpy() for v in (objects.clip, objects.id, boxes, step.confidence))
-    tracks = []
-    for b in range(len(frame)):
-        mine = clip == b
-        tracks.append(Tracks(np.full(mine.sum(), number), ids[mine], boxes[mine], score[mine]))
-    return tracks
-
-
-def moved(box: np.ndarray, shift: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes ``[M, 4]`` (x, y, w, h) moved by a ``shift [2]`` (x, y).
-
-    Those that were within a frame of ``size`` (H, W) are cut where they leave it, but for a pixel.
-    """
-    if not np.any(shift):
-        return box
-    edge = np.array([size[1], size[0]], dtype=np.float64)
-    first, last = box[:, :2] + shift, box[:, :2] + box[:, 2:] + shift
-    within = (box[:, :2] >= 0) & (box[:, :2] + box[:, 2:] <= edge)
-    first = np.where(within, first.clip(0, edge - 1), first)
-    last = np.where(within, np.maximum(last.clip(0, edge), first + 1e-3), last)
-    return np.concatenate([first, last - first], 1)
-
-
-def inference(refine: bool, memory: int) -> Inference:
-    """How the tracker chooses latents: refined presence with a memory, or the amortised posteriors alone."""
-    return Refined(memory=memory) if refine else Inference()
+__all__ = ["Tracker", "mask_clips", "track_clips"]
 
 
 class Tracker:
@@ -130,7 +59,7 @@ class Tracker:
         self.threads = threads
         self.model = model.eval()
         self.box: BoxKind = box
-        self.inference = inference(refine, memory)
+        self.inference = tracking(refine, memory)
         self.stabilise: Stabilise = stabilise
         self.reset()
 
@@ -225,69 +154,3 @@ class Tracker:
         size = (frame.shape[0], frame.shape[1]) if frame.ndim > 1 else (0, 0)
         canvas = (config.height, config.width)
         return Fit(size, canvas if config.fit and frame.dtype == np.uint8 and min(size) else size)
-
-
-def track_clips(
-    model: SQAIR,
-    clips: np.ndarray,
-    *,
-    box: BoxKind = "ink",
-    refine: bool = True,
-    memory: int = 30,
-    threads: int | None = 1,
-) -> list[Tracks]:
-    """Tracks clips uint8 ``[N, T, H, W]`` or ``[N, T, H, W, C]``, many at a time: one Tracks for each.
-
-    The options are those of ``Tracker``, and so is what becomes of frames of another size. Each clip's scene is taken
-    from all of it, of a model with a still background; cameras are taken to be steady.
-    """
-    with use_threads(threads):
-        return _track(model, clips, box, inference(refine, memory))[0]
-
-
-def mask_clips(
-    model: SQAIR,
-    clips: np.ndarray,
-    *,
-    box: BoxKind = "ink",
-    refine: bool = True,
-    memory: int = 30,
-    threads: int | None = 1,
-) -> tuple[list[Tracks], np.ndarray]:
-    """What ``track_clips`` gives of the same arguments, and the masks of all frames.
-
-    Returns:
-        The tracks, and int64 ``[N, T, H, W]``: 1 and the id of the object that shows in a pixel, 0 where none does.
-    """
-    with use_threads(threads):
-        return _track(model, clips, box, inference(refine, memory), masks=True)
-
-
-@torch.inference_mode()
-def _track(
-    model: SQAIR, clips: np.ndarray, box: BoxKind, how: Inference, masks: bool = False
-) -> tuple[list[Tracks], np.ndarray]:
-    """The tracks of clips, and their masks ``[N, T, H, W]`` if they are wanted."""
-    config, device = model.config, next(model.parameters()).device
-    size = (clips.shape[2], clips.shape[3]) if clips.ndim > 3 else (0, 0)
-    fit = Fit(size, (config.height, config.width) if config.fit and clips.dtype == np.uint8 and min(size) else size)
-    model.eval()
-    found: list[Tracks] = []
-    labels = np.zeros(clips.shape[:4] if masks else 0, dtype=np.int64)
-    for start in range(0, len(clips), _BATCH):
-        canvases = fit.clips(clips[start : start + _BATCH])
-        check_frames(canvases, config)
-        count = len(canvases)
-        scenes = model.still(to_frames(canvases, device)) if config.background == "still" else None
-        state = model.initial_state(count, to_frames(canvases[:, :1], device), scenes)
-        parts = []
-        for number in range(canvases.shape[1]):
-            frame = to_frames(canvases[:, number, None], device)[0]
-            step, state = explain(model, frame, state, how)
-            tracks = step_tracks(step, frame, number, config, box)
-            parts.append([replace(t, box=fit.boxes(t.box)) for t in tracks])
-            if masks:
-                for b, label in enumerate(segments(step, count).cpu().numpy()):
-                    labels[start + b, number] = fit.labels(label)
-        found += [Tracks.concat([part[b] for part in parts]) for b in range(count)]
-    return found, labels

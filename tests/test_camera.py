@@ -10,10 +10,11 @@ import pytest
 
 from conftest import TINY
 from shaking import filmed, texture, trembling
+from sqair.boxes import moved
 from sqair.camera import learn, panned, steadied
 from sqair.model import SQAIR
 from sqair.steady import put_back
-from sqair.tracker import Tracker, moved
+from sqair.tracker import Tracker
 
 SIZE = (180, 240)
 SCENE = texture(SIZE)

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from conftest import SPOTTER, moving_spots, spotter, straight
+from sqair.boxes import ink_boxes
 from sqair.errors import UserError
 from sqair.files.pretrained import pretrained_names, save_weights
 from sqair.model import SQAIR
-from sqair.tracker import Tracker, ink_boxes, mask_clips, track_clips
+from sqair.tracker import Tracker, mask_clips, track_clips
 from sqair.tracks import Tracks
 
 LENGTH = 9
@@ -60,7 +61,7 @@ def test_frame_by_frame_equals_batches(
     model, many = spotter(), clips()
     one_by_one = [stream(model, clip, refine=refine, box=box) for clip in many]
     for batch in (64, 2, 1):
-        monkeypatch.setattr("sqair.tracker._BATCH", batch)
+        monkeypatch.setattr("sqair.clips._BATCH", batch)
         together = track_clips(model, many, refine=refine, box=box)
         assert len(together) == len(many)
         for a, b in zip(one_by_one, together, strict=True):
@@ -78,6 +79,39 @@ def test_tracks_are_where_the_spots_are() -> None:
         assert np.abs(centre - np.array(path)).max() < 1.6
         if box == "patch":
             assert np.abs(tracks.box[:, 2:] - SPOTTER.size_mean).max() < 1e-4
+
+
+def test_going_back_finds_what_was_hidden_when_the_clip_began() -> None:
+    """Two spots so near at first that they are taken for one; and both are one each, all the way, on the way back."""
+    apart = [straight(24, 20, -1.5, 0, LENGTH), straight(26, 20, 1.5, 0, LENGTH)]
+    clip = video(apart)
+    (forth,), (back,), (again,) = (track_clips(spotter(), clip[None], passes=n) for n in (1, 2, 3))
+    assert np.bincount(forth.frame)[0] == 1 and np.bincount(forth.frame)[-1] == 2
+    for tracks in (back, again):
+        assert (np.diff(tracks.frame) >= 0).all()
+        assert np.bincount(tracks.frame).sum() > np.bincount(forth.frame).sum()
+        assert len(set(tracks.id)) == 2
+    with pytest.raises(UserError, match="passes is 0: clips are gone through at least once"):
+        track_clips(spotter(), clip[None], passes=0)
+
+
+def test_passes_go_forth_and_back() -> None:
+    """What the model sees: every frame at first, and then all but the one that it comes from, either way."""
+    seen: list[int] = []
+    model = spotter()
+    step = model.step
+
+    def noted(frame, state, inference):
+        seen.append(int(frame.sum() * 255 / frame[0].numel() + 0.5))
+        return step(frame, state, inference)
+
+    model.step = noted  # type: ignore[method-assign]
+    clip = np.stack([np.full((44, 52), 10 * t, np.uint8) for t in range(4)])
+    track_clips(model, clip[None], passes=4, refine=False)
+    assert seen == [0, 10, 20, 30, 20, 10, 0, 10, 20, 30, 20, 10, 0]
+    seen.clear()
+    track_clips(model, clip[None, :1], passes=3, refine=False)
+    assert seen == [0]
 
 
 def test_the_memory_is_an_option() -> None:

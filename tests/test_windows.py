@@ -10,9 +10,9 @@ import sqair.matcher
 import sqair.windows
 from conftest import TINY, gradient, seeded, spots, tiny_model
 from sqair.bounds import Terms
+from sqair.boxes import step_tracks
 from sqair.geometry import read
 from sqair.inference import Inference, Sampled
-from sqair.tracker import step_tracks
 from sqair.windows import Patches, Windows, read_from
 
 pytestmark = pytest.mark.usefixtures("float64")

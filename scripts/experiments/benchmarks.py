@@ -55,6 +55,8 @@ SETS: dict[str, Benchmark] = {
 }
 TRAINING = 1000
 """Clips to train on."""
+PASSES = 3
+"""How often a clip is gone through: the default of ``sqair track``."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,9 @@ def run(output: str, kind: str, name: str, split: str, seed: int, *words: str) -
     test, lines = Test(name, split), {}
     for way, refine in (("refined", True), ("amortised", False)):
         if test.set.protocol == "ocrb":
-            tracks, masks = mask_clips(model, test.clips.frames, refine=refine)
+            tracks, masks = mask_clips(model, test.clips.frames, refine=refine, passes=PASSES)
         else:
-            tracks, masks = track_clips(model, test.clips.frames, refine=refine), np.zeros(0)
+            tracks, masks = track_clips(model, test.clips.frames, refine=refine, passes=PASSES), np.zeros(0)
         lines[way] = test.score(tracks, masks)
     return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **lines}]
 

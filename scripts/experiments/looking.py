@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from sqair.boxes import step_tracks
 from sqair.datasets.generate import Clips
 from sqair.eval.boxes import iou
 from sqair.eval.floor import link
 from sqair.eval.mot import score
 from sqair.frames import to_frames
+from sqair.inference import tracking
+from sqair.inference.restarts import explain
 from sqair.masks import segments
 from sqair.model import SQAIR
-from sqair.tracker import explain, inference, step_tracks
 from sqair.tracks import Tracks
 
 GATE = 0.5
@@ -51,7 +53,7 @@ def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True) -> Look:
         for number, frame in enumerate(frames):
             if not carries:
                 state = model.initial_state(len(frame), frame)
-            step, state = explain(model, frame, state, inference(refine, memory=30))
+            step, state = explain(model, frame, state, tracking(refine, memory=30))
             parts.append(step_tracks(step, frame, number, model.config, "ink"))
             empty = torch.zeros_like(frame) if step.behind is None else step.behind.image
             of_frames.append([segments(step, len(frame)), step.canvas.movedim(1, -1), empty.movedim(1, -1)])
