@@ -32,6 +32,8 @@ _DIMMEST = 0.3
 """Least 1 - b over which ink is fully told from background."""
 MIDDLE = 1
 """Of three layers, the one that objects are in unless they have to be in front or behind."""
+_FAINTEST = 0.02
+"""Ink of which half is told by its shape as if it was strong."""
 _THINNEST = 1e-9
 """Least W that objects are divided by."""
 
@@ -241,6 +243,12 @@ class Layered(Opaque):
 
     def painted(self, colours: int) -> int:
         return self.layers * (1 + colours)
+
+    def focus(self, glimpse: Tensor) -> Tensor:
+        colours = (glimpse.shape[1] - 2) // 2
+        amount, ink, frame, explained = glimpse.split([1, colours, colours, 1], 1)
+        shape = amount / (amount.amax((-2, -1), keepdim=True) + _FAINTEST)
+        return torch.cat([shape, ink, shape * frame, explained], 1)
 
     def paint(self, image: Tensor) -> Tensor:
         """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the layer in the middle."""
