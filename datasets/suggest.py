@@ -15,8 +15,9 @@ OBJECT = 15.0
 """Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
 LARGEST = 240
 """Longest side of the canvas, pixels: what a step costs grows with it, and what is seen beyond it hardly does."""
-NEARLY = 0.7
-"""Scale from which clips of a set are left as they are: what is gained is less than what is lost between pixels."""
+FEWEST = 12.0
+"""Least side of a typical object of a set on the canvas, about: its frames are scaled by one over a whole number, so
+that pixels are means of whole ones, and nothing is lost between them."""
 SMALLEST = 48
 """Shortest side of the canvas, pixels, where frames are no smaller: windows have room."""
 STD, CONTRAST = 0.3, 0.8
@@ -45,9 +46,9 @@ ROOM = (1.3, 2.0)
 SALIENCE = 0.27
 """What is salient, in standard deviations: the blur of noise alone stays below it."""
 LOAD = 40
-"""Objects in a batch of clips of ten frames, about: their gradients have as little noise on any footage."""
-CLIPS = (4, 32)
-"""Fewest and most clips in such a batch."""
+"""Objects in a frame of a batch of clips, about: their gradients have as little noise on any footage."""
+CLIPS, SET_CLIPS = (4, 32), (16, 32)
+"""Fewest and most clips in such a batch, of footage and of a set: clips of a set have less in common."""
 CHANGE = 0.01
 """Share by which the scene follows what is seen of it in a frame: a minute's light, not a thing that pauses."""
 PRICE, TRACKING = (0.25, 0.06), 0.1
@@ -56,6 +57,12 @@ lower than on moving MNIST, since things are worth from a third to thrice the ty
 more in a film that is no thing."""
 BEHIND = {"black": "plain", "plain": "plain", "gradual": "smooth"}
 """What lies behind things in sets of clips; grey things on black are taken for light."""
+SET_PRICE, SET_TRACKING = (0.25, 0.03), 0.075
+"""The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing."""
+MUON = 0.02
+"""Its learning rate."""
+EASY, MOST_STEPS = 2.0, 2.5
+"""Things in a frame up to which a set takes the fewest steps; and, of crowds in proportion, so many times as many."""
 EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
 """What is accepted that the decoder cannot draw yet, and rejected beside a thing that it is a part of."""
 
@@ -63,11 +70,9 @@ EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
 def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     """The model and the schedule for footage like this."""
     side = math.sqrt(seen.height * seen.width)
-    scale = min(1.0, OBJECT / side, LARGEST / max(seen.size))
-    scale = min(1.0, max(scale, SMALLEST / min(seen.size)))
     behind = "none" if seen.scenes == "black" and not seen.colour else BEHIND.get(seen.scenes, "still")
-    if behind != "still" and scale > NEARLY:
-        scale = 1.0
+    scale = min(1.0, OBJECT / side) if behind == "still" else 1 / max(1, round(side / FEWEST))
+    scale = min(1.0, max(min(scale, LARGEST / max(seen.size)), SMALLEST / min(seen.size)))
     size = scale * side
     quiet = max(QUIET * seen.noise, DIMMEST)
     std, ink_std = _within(STD * seen.contrast / CONTRAST, (quiet, STD)), 0.0
@@ -97,11 +102,13 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         displacement="prices" if behind == "still" else "density",
         saliency_threshold=round(SALIENCE * std, 4),
     )
-    return model, _schedule(seen, None if ink_std else round(seen.energy * scale**2 / (2 * std**2), 1))
+    if behind == "still":
+        return model, _schedule(seen, round(seen.energy * scale**2 / (2 * std**2), 1))
+    return model, _set_schedule(seen, None if ink_std else round(seen.energy * scale**2 / (2 * std**2), 1))
 
 
-def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
-    """``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth most in a frame."""
+def _schedule(seen: Survey, worth: float) -> TrainConfig:
+    """That of footage; ``worth`` is what a typical object is, nats."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), CLIPS))
     last = Stage(min(10, seen.length), 500, max(2, clips // 2))
     return TrainConfig(
@@ -110,6 +117,23 @@ def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
         price=PRICE,
         price_steps=1200,
         tracking_price=TRACKING,
+        exploration=EXPLORATION,
+        crowd_dropout=CROWD_DROPOUT,
+    )
+
+
+def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
+    """That of a set; None has it measured on clips what an object is worth, by what is worth most in a frame."""
+    clips = int(_within(round(LOAD / max(seen.mean, 0.5)), SET_CLIPS))
+    more = _within(seen.mean / EASY, (1, MOST_STEPS))
+    parts = ((1, 700, 2 * clips), (3, 400, clips), (5, 300, clips), (min(10, seen.length), 200, clips // 2))
+    return TrainConfig(
+        stages=tuple(Stage(length, round(more * steps), count) for length, steps, count in parts),
+        muon_rate=MUON,
+        object_nats=worth,
+        price=SET_PRICE,
+        price_steps=200,
+        tracking_price=SET_TRACKING,
         exploration=EXPLORATION,
         crowd_dropout=CROWD_DROPOUT,
     )

@@ -60,8 +60,8 @@ class Args:
     explains; otherwise trust the amortised posteriors."""
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
-    passes: int = 3
-    """How often to go through the clips of arrays (.npz, .npy): forth, back with what is known then, and forth once
+    passes: int = 2
+    """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that
     more, so that later frames tell of earlier ones; 1 goes forth alone. Videos are gone through once, frame by frame,
     and so are arrays with --show, --json, --gif, --stride or --max-frames."""
     stabilise: StabiliseFlag = "auto"

@@ -55,7 +55,7 @@ SETS: dict[str, Benchmark] = {
 }
 TRAINING = 1000
 """Clips to train on."""
-PASSES = 3
+PASSES = 2
 """How often a clip is gone through: the default of ``sqair track``."""
 
 
