@@ -57,3 +57,8 @@ class Survey:
     panning: int = 0
     steadied: bool = False
     scenes: Scenes = "one"
+
+    @property
+    def is_set(self) -> bool:
+        """Whether these are short clips that have no scene in common, rather than footage."""
+        return self.scenes not in ("one", "own") or (self.scenes == "own" and self.length < SHORT and self.clips > 1)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 
 from sqair.config import ModelConfig, Stage, TrainConfig
-from sqair.datasets.seen import SHORT, SHORTEST, Survey
+from sqair.datasets.seen import SHORTEST, Survey
 
 OBJECT = 15.0
 """Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
@@ -71,7 +71,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     """The model and the schedule for footage like this."""
     side = math.sqrt(seen.height * seen.width)
     behind = "none" if seen.scenes == "black" and not seen.colour else BEHIND.get(seen.scenes, "still")
-    scale = min(1.0, OBJECT / side) if behind == "still" else 1 / max(1, round(side / FEWEST))
+    scale = 1 / max(1, round(side / FEWEST)) if seen.is_set else min(1.0, OBJECT / side)
     scale = min(1.0, max(min(scale, LARGEST / max(seen.size)), SMALLEST / min(seen.size)))
     size = scale * side
     quiet = max(QUIET * seen.noise, DIMMEST)
@@ -84,13 +84,13 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         width=round(scale * seen.size[1]),
         channels=3 if seen.colour else 1,
         fit=True,
-        objects="light" if behind == "none" else "opaque" if behind == "still" else "layered",
+        objects="light" if behind == "none" else "layered" if seen.is_set else "opaque",
         background=behind,
         background_change=CHANGE,
         slots=slots,
         first_steps=slots,
-        returns=behind == "still",
-        patience=0 if behind == "still" else PATIENCE,
+        returns=not seen.is_set,
+        patience=PATIENCE if seen.is_set else 0,
         likelihood_std=round(std, 4),
         ink_std=ink_std,
         size_mean=round(size, 2),
@@ -99,16 +99,16 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         context=round(CONTEXT * size, 1),
         search_margin=round(MARGIN * size, 1),
         max_size=round(scale * max(ROOM[0] * seen.large, ROOM[1] * side), 1),
-        displacement="prices" if behind == "still" else "density",
+        displacement="density" if seen.is_set else "prices",
         saliency_threshold=round(SALIENCE * std, 4),
     )
-    if behind == "still":
-        return model, _schedule(seen, round(seen.energy * scale**2 / (2 * std**2), 1))
-    return model, _set_schedule(seen, None if ink_std else round(seen.energy * scale**2 / (2 * std**2), 1))
+    worth = None if ink_std else round(seen.energy * scale**2 / (2 * std**2), 1)
+    return model, _set_schedule(seen, worth) if seen.is_set else _schedule(seen, worth)
 
 
-def _schedule(seen: Survey, worth: float) -> TrainConfig:
-    """That of footage; ``worth`` is what a typical object is, nats."""
+def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
+    """That of footage; ``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth most
+    in a frame."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), CLIPS))
     last = Stage(min(10, seen.length), 500, max(2, clips // 2))
     return TrainConfig(
@@ -123,7 +123,7 @@ def _schedule(seen: Survey, worth: float) -> TrainConfig:
 
 
 def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
-    """That of a set; None has it measured on clips what an object is worth, by what is worth most in a frame."""
+    """That of a set, likewise."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), SET_CLIPS))
     more = _within(seen.mean / EASY, (1, MOST_STEPS))
     parts = ((1, 700, 2 * clips), (3, 400, clips), (5, 300, clips), (min(10, seen.length), 200, clips // 2))
@@ -187,7 +187,7 @@ def _remarks(seen: Survey) -> Iterator[str]:
         yield f"{many} of {what} on black, not footage of a scene"
     elif seen.scenes in ("plain", "gradual"):
         yield f"{many} of things on {seen.scenes} colours, not footage of a scene"
-    elif seen.scenes == "own" and seen.length < SHORT and seen.clips > 1:
+    elif seen.is_set:
         yield (
             f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "
             "clip is taken for its scene, and what hardly moves in it is lost"

@@ -61,8 +61,8 @@ class Args:
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
     passes: int = 2
-    """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that
-    more, so that later frames tell of earlier ones; 1 goes forth alone. Videos are gone through once, frame by frame,
+    """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
+    frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,
     and so are arrays with --show, --json, --gif, --stride or --max-frames."""
     stabilise: StabiliseFlag = "auto"
     """Before a still scene, put every frame where the scene is: by default in clips of a camera that trembles; `on`, or

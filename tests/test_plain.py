@@ -104,6 +104,24 @@ def test_sets_of_clips_are_told_by_what_is_behind() -> None:
     assert one.scenes == "one" and suggest(one)[0].background == "still"
 
 
+@pytest.mark.parametrize(("side", "size", "canvas"), [(10, 64, 64), (17, 64, 64), (21, 128, 64), (40, 144, 48)])
+def test_frames_of_a_set_are_scaled_by_one_over_a_whole_number(side: int, size: int, canvas: int) -> None:
+    """As far as things of ``side`` pixels stay large enough, and the canvas too."""
+    found = replace(survey([clip_of(discs(2, seed=s)) for s in range(6)]), width=side, height=side, size=(size, size))
+    model, _ = suggest(found)
+    assert (model.height, model.width) == (canvas, canvas)
+    assert model.size_mean == pytest.approx(side * canvas / size, rel=0.01)
+
+
+def test_sets_train_with_muon_and_longer_where_there_are_crowds() -> None:
+    found = survey([clip_of(discs(2, seed=s)) for s in range(6)])
+    few, many = (suggest(replace(found, mean=mean))[1] for mean in (1.8, 4.5))
+    assert few.muon_rate == many.muon_rate == 0.02
+    assert [(s.length, s.steps, s.clips) for s in few.stages] == [(1, 700, 44), (3, 400, 22), (5, 300, 22), (10, 200, 11)]
+    assert [(s.steps, s.clips) for s in many.stages] == [(1575, 32), (900, 16), (675, 16), (450, 8)]
+    assert suggest(replace(found, scenes="one"))[1].muon_rate == 0
+
+
 def test_slow_things_are_seen_before_a_plain_colour() -> None:
     """What most frames show of a pixel would be the thing itself."""
     clips = [discs(2, seed=s) for s in range(10)]
