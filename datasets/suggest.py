@@ -107,8 +107,8 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
 
 
 def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
-    """That of footage; ``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth most
-    in a frame."""
+    """That of footage. ``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth
+    most in a frame."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), CLIPS))
     last = Stage(min(10, seen.length), 500, max(2, clips // 2))
     return TrainConfig(

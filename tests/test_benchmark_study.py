@@ -56,6 +56,9 @@ def test_the_table_has_means_lowest_floors_and_what_is_published(tmp_path: Path)
     text = table([floor, *runs], ["silot"], Args(tmp_path, split="val"))
     assert "| silot | refined | 79.0 (78.0) | 70.0 (70.0) | 0.5 (0.5) | 3 | 102 |" in text
     assert f"| connected components | {floor['mota']:.1f} |" in text
+    tried = {**runs[0], "key": [*runs[0]["key"], "--train.muon-rate", "0"]}
+    text = table([floor, *runs, tried], ["silot"], Args(tmp_path, split="val", words="--train.muon-rate 0"))
+    assert "| silot | refined | 80.0 (80.0) | 70.0 (70.0) | 0.5 (0.5) | 1 | 100 |" in text
     assert "published: curves only" in text and "true boxes, linked by overlap" in text
 
 

@@ -11,6 +11,7 @@ import torch
 from conftest import TINY, seeded, tiny_model
 from shaking import clip_of
 from sqair.bounds import Terms
+from sqair.config import Stage
 from sqair.datasets.survey import describe, suggest, survey
 from sqair.frames import to_frames
 from sqair.inference import Inference, Refined, Sampled
@@ -117,8 +118,8 @@ def test_sets_train_with_muon_and_longer_where_there_are_crowds() -> None:
     found = survey([clip_of(discs(2, seed=s)) for s in range(6)])
     few, many = (suggest(replace(found, mean=mean))[1] for mean in (1.8, 4.5))
     assert few.muon_rate == many.muon_rate == 0.02
-    assert [(s.length, s.steps, s.clips) for s in few.stages] == [(1, 700, 44), (3, 400, 22), (5, 300, 22), (10, 200, 11)]
-    assert [(s.steps, s.clips) for s in many.stages] == [(1575, 32), (900, 16), (675, 16), (450, 8)]
+    assert few.stages == (Stage(1, 700, 44), Stage(3, 400, 22), Stage(5, 300, 22), Stage(10, 200, 11))
+    assert many.stages == (Stage(1, 1575, 32), Stage(3, 900, 16), Stage(5, 675, 16), Stage(10, 450, 8))
     assert suggest(replace(found, scenes="one"))[1].muon_rate == 0
 
 

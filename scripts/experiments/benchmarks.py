@@ -3,6 +3,7 @@
 sqair experiments benchmarks --output runs/benchmarks                       all sets, three seeds; hours on two cores
 sqair experiments benchmarks --output runs/benchmarks --only spmot --seeds 1
 sqair experiments benchmarks --output runs/val --split val                  to choose settings by
+sqair experiments benchmarks --output runs/val --split val --words="--train.muon-rate 0"
 
 Each set is made anew, trained on as an array of clips, and tested once on clips of objects that training never saw,
 by its own protocol (docs/scores.md): beside connected components, beside the ground truth whose boxes are linked by
@@ -11,6 +12,7 @@ their overlap, and beside what is published. What is finished is not run again.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,8 +75,8 @@ class Args:
     """Trainings at a time."""
     split: Literal["test", "val"] = "test"
     """Objects of the clips that are scored; a tenth as many of val."""
-    words: tuple[str, ...] = ()
-    """More words of `sqair train`, to try something; they name the run."""
+    words: str = ""
+    """More words of `sqair train`, to try something, as in --words="--train.muon-rate 0"; they name the run."""
 
 
 def main(args: Args) -> None:
@@ -85,7 +87,8 @@ def main(args: Args) -> None:
     study.measure("floors", measure_floor, [("floor", name, args.split) for name in names])
     for name in names:
         make_training_set(args.output, name)
-    cells = [("model", name, args.split, seed, *args.words) for seed in range(args.seeds) for name in names]
+    words = shlex.split(args.words)
+    cells = [("model", name, args.split, seed, *words) for seed in range(args.seeds) for name in names]
     study.measure("trainings", run, cells)
     study.publish(table(study.lines, names, args))
 
@@ -178,7 +181,7 @@ def table(lines: Sequence[Line], names: Sequence[str], args: Args) -> str:
 
 def _rows(lines: Sequence[Line], name: str, args: Args) -> list[list[str]]:
     shown = SETS[name].shown
-    runs = [line for line in lines_of(lines, "model", name, args.split) if tuple(line["key"][4:]) == args.words]
+    runs = [line for line in lines_of(lines, "model", name, args.split) if line["key"][4:] == shlex.split(args.words)]
     (floor,) = lines_of(lines, "floor", name, args.split)
     rows = []
     for way in ("refined", "amortised"):
