@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sqair.clips import Options
 from sqair.config import ModelConfig
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.overlay import overlay
@@ -26,6 +25,7 @@ from sqair.files.masks import ENDING, write_masks
 from sqair.files.mot_io import write_mot
 from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
+from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks

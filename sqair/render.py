@@ -177,7 +177,12 @@ class Opaque(Light):
     def focus(self, glimpse: Tensor) -> Tensor:
         colours = (glimpse.shape[1] - 2) // 2
         amount, ink, frame, explained = glimpse.split([1, colours, colours, 1], 1)
-        return torch.cat([amount, ink, amount * frame, explained], 1)
+        shape = self._shape(amount)
+        return torch.cat([shape, ink, shape * frame, explained], 1)
+
+    def _shape(self, amount: Tensor) -> Tensor:
+        """What is told of an object's shape by the ``amount [M, 1, G, G]`` of its ink: that itself."""
+        return amount
 
     def unexplained(self, retina: Tensor, explained: Tensor) -> Tensor:
         return retina[:, :1] * (1 - explained)
@@ -244,11 +249,9 @@ class Layered(Opaque):
     def painted(self, colours: int) -> int:
         return self.layers * (1 + colours)
 
-    def focus(self, glimpse: Tensor) -> Tensor:
-        colours = (glimpse.shape[1] - 2) // 2
-        amount, ink, frame, explained = glimpse.split([1, colours, colours, 1], 1)
-        shape = amount / (amount.amax((-2, -1), keepdim=True) + _FAINTEST)
-        return torch.cat([shape, ink, shape * frame, explained], 1)
+    def _shape(self, amount: Tensor) -> Tensor:
+        """The same whatever the contrast, but of what is hardly there: one network has to know all of them."""
+        return amount / (amount.amax((-2, -1), keepdim=True) + _FAINTEST)
 
     def paint(self, image: Tensor) -> Tensor:
         """Paint of objects drawn as ``[M, 1 + C, H, W]`` in [0, 1], in the layer in the middle."""

@@ -15,13 +15,13 @@ import torch
 
 from sqair.boxes import BoxKind, moved, step_tracks
 from sqair.camera import Motion, Stabilise, steadied
-from sqair.clips import mask_clips, track_clips
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import tracking
 from sqair.inference.restarts import explain
 from sqair.masks import segments
 from sqair.model import SQAIR
+from sqair.passes import mask_clips, track_clips
 from sqair.process import threads as use_threads
 from sqair.state import State, Step
 from sqair.steady import Steady

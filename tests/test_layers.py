@@ -133,3 +133,20 @@ def test_masks_show_what_is_in_front() -> None:
     step, _ = model.step(frame, model.initial_state(1, frame), Refined())
     assert step.depth is not None and step.depth.image.shape[1] == 3
     assert segments(step, 1).shape == (1, 20, 24)
+
+
+def test_a_shape_looks_the_same_whatever_its_contrast() -> None:
+    """To the encoder; its colour is that of the frame there. What is next to nothing stays so."""
+    shape, behind = torch.rand(1, 1, 6, 6), torch.tensor([0.2, 0.5, 0.6])[:, None, None]
+    hue = torch.tensor([1.0, -0.5, 0.25])[:, None, None]
+
+    def focus(contrast: float) -> Tensor:
+        ink = contrast * shape * hue
+        return RENDER.focus(torch.cat([RENDER.see(behind + ink, behind + 0 * ink), 0 * shape], 1))
+
+    strong, faint, none = focus(0.4), focus(0.1), focus(1e-4)
+    peak = float(shape.max())
+    torch.testing.assert_close(strong[:, :1], shape / (peak + 0.02 / 0.4))
+    torch.testing.assert_close(faint[:, :1], shape / (peak + 0.02 / 0.1))
+    torch.testing.assert_close(faint[:, 4:7], faint[:, :1] * (behind + 0.1 * shape * hue))
+    assert none[:, :1].max() < 0.01

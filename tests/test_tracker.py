@@ -61,7 +61,7 @@ def test_frame_by_frame_equals_batches(
     model, many = spotter(), clips()
     one_by_one = [stream(model, clip, refine=refine, box=box) for clip in many]
     for batch in (64, 2, 1):
-        monkeypatch.setattr("sqair.clips._BATCH", batch)
+        monkeypatch.setattr("sqair.passes._BATCH", batch)
         together = track_clips(model, many, refine=refine, box=box)
         assert len(together) == len(many)
         for a, b in zip(one_by_one, together, strict=True):
