@@ -64,6 +64,9 @@ class Args:
     """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
     frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,
     and so are arrays with --show, --json, --gif, --stride or --max-frames."""
+    tries: int = 8
+    """In how many ways to explain each of these clips, of which the best is kept: where things crowd, what is found
+    depends on where one looks first. Needs --refine; each costs as much time as the first."""
     stabilise: StabiliseFlag = "auto"
     """Before a still scene, put every frame where the scene is: by default in clips of a camera that trembles; `on`, or
     nothing after it, wherever the scene has the detail to tell; `off` never. Boxes are in the frames as they are."""
@@ -90,7 +93,7 @@ def main(args: Args) -> None:
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    for name in ("threads", "stride", "passes", "max_frames"):
+    for name in ("threads", "stride", "passes", "tries", "max_frames"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")

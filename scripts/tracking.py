@@ -129,7 +129,10 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
-    how = Options(box=args.box, refine=args.refine, memory=args.memory, passes=args.passes, threads=args.threads)
+    how = Options(
+        box=args.box, refine=args.refine, memory=args.memory,
+        passes=args.passes, tries=args.tries, threads=args.threads,
+    )  # fmt: skip
     begun = done = 0
     for start in range(0, len(clips), size):
         if job.interrupts.caught is not None:

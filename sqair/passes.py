@@ -1,8 +1,11 @@
-"""Many clips tracked at a time, forth and back.
+"""Many clips tracked at a time, forth and back, in several ways.
 
 Going on, a tracker knows nothing of later frames: of two objects that overlap when a clip begins it may find one alone,
 until they part. Once it has come to the end it knows them, and can go back through the clip with all of them at hand,
 and forth once more.
+
+What it finds in a crowd depends on where it looks first. Of several ways to explain a clip, in which chance weighs
+where it looks, the one of the best bound is kept: they are particles of the clip.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from sqair.boxes import BoxKind, step_tracks
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import tracking
-from sqair.inference.restarts import explain
+from sqair.inference.restarts import Elsewhere, decided_bound, explain
 from sqair.life import turned
 from sqair.masks import segments
 from sqair.model import SQAIR
@@ -37,6 +40,8 @@ class Options(TypedDict, total=False):
     passes: int
     """How often to go through each clip: 1, forth, as a tracker has to where frames come one by one; 2, back again with
     what is known then; 3, forth once more. Its tracks are those of the last pass."""
+    tries: int
+    """In how many ways to explain each clip, of which the best is kept; only the first of them without ``refine``."""
     threads: int | None
 
 
@@ -48,6 +53,7 @@ class _Settings:
     refine: bool = True
     memory: int = 30
     passes: int = 1
+    tries: int = 1
     threads: int | None = 1
 
 
@@ -56,10 +62,10 @@ def track_clips(model: SQAIR, clips: np.ndarray, **options: Unpack[Options]) -> 
 
     Frames of another size are scaled as ``Tracker`` does. Each clip's scene is taken from all of it, of a model with a
     still background; cameras are taken to be steady. By default ``box`` is ink, ``memory`` 30 frames, and ``refine`` is
-    on; there is one pass, on one thread.
+    on; there is one pass and one try, on one thread.
 
     Raises:
-        UserError: the frames are not uint8, or not of the size of a model that scales none; less than one pass.
+        UserError: the frames are not uint8, or not of the size of a model that scales none; less than one pass or try.
     """
     return _track(model, clips, _Settings(**options), masks=False)[0]
 
@@ -76,8 +82,9 @@ def mask_clips(model: SQAIR, clips: np.ndarray, **options: Unpack[Options]) -> t
 @torch.inference_mode()
 def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> tuple[list[Tracks], np.ndarray]:
     """The tracks of clips, and their masks ``[N, T, H, W]`` if they are wanted."""
-    if how.passes < 1:
-        raise UserError(f"passes is {how.passes}: clips are gone through at least once")
+    for name in ("passes", "tries"):
+        if getattr(how, name) < 1:
+            raise UserError(f"{name} is {getattr(how, name)}: it must be at least 1")
     config = model.config
     size = (clips.shape[2], clips.shape[3]) if clips.ndim > 3 else (0, 0)
     fit = Fit(size, (config.height, config.width) if config.fit and clips.dtype == np.uint8 and min(size) else size)
@@ -88,30 +95,59 @@ def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> t
         for start in range(0, len(clips), _BATCH):
             canvases = fit.clips(clips[start : start + _BATCH])
             check_frames(canvases, config)
-            found += _track_batch(model, canvases, how, fit, labels[start : start + _BATCH] if masks else None)
+            best = _best(model, canvases, how, masks)
+            found += [replace(tracks, box=fit.boxes(tracks.box)) for tracks in best.tracks]
+            for b, label in enumerate(best.labels):
+                labels[start + b] = [fit.labels(image) for image in label]
     return found, labels
 
 
-def _track_batch(
-    model: SQAIR, canvases: np.ndarray, how: _Settings, fit: Fit, labels: np.ndarray | None
-) -> list[Tracks]:
-    """The tracks of clips that go through the model together; writes their masks to ``labels``."""
+@dataclass
+class _Found:
+    """What was found in some clips."""
+
+    tracks: list[Tracks]
+    labels: list[np.ndarray]
+    """Masks ``[T, H, W]`` of each, if they are wanted."""
+    bound: np.ndarray
+    """``[B]``, of all frames of each in the last pass, nats."""
+
+
+def _best(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool) -> _Found:
+    """The best of the ways in which the clips ``canvases [B, T, H, W(, 3)]`` are explained."""
+    best = _explain(model, canvases, how, masks, attempt=0)
+    for attempt in range(1, how.tries if how.refine else 1):
+        other = _explain(model, canvases, how, masks, attempt)
+        for b in np.flatnonzero(other.bound > best.bound):
+            best.tracks[b], best.bound[b] = other.tracks[b], other.bound[b]
+            if masks:
+                best.labels[b] = other.labels[b]
+    return best
+
+
+def _explain(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool, attempt: int) -> _Found:
+    """What is found in one of the ways, on the canvas."""
     device = next(model.parameters()).device
-    (count, length), inference = canvases.shape[:2], tracking(how.refine, how.memory)
+    count, length = canvases.shape[:2]
     scenes = model.still(to_frames(canvases, device)) if model.config.background == "still" else None
     state = model.initial_state(count, to_frames(canvases[:, :1], device), scenes)
     parts: list[list[Tracks]] = [[] for _ in range(length)]
+    labels = np.zeros((count, *canvases.shape[1:4]) if masks else 0, dtype=np.int64)
+    bound = np.zeros((length, count))
     for turn in range(how.passes):
         for number in _order(turn, length):
+            inference = tracking(how.refine, how.memory)
+            if attempt:
+                seed = (attempt * how.passes + turn) * length + number  # of a frame: batches do not matter
+                inference = Elsewhere(memory=how.memory, chance=torch.Generator().manual_seed(seed))
             frame = to_frames(canvases[:, number, None], device)[0]
             step, state = explain(model, frame, state, inference)
-            tracks = step_tracks(step, frame, number, model.config, how.box)
-            parts[number] = [replace(t, box=fit.boxes(t.box)) for t in tracks]
-            if labels is not None:
-                for b, label in enumerate(segments(step, count).cpu().numpy()):
-                    labels[b, number] = fit.labels(label)
+            parts[number] = step_tracks(step, frame, number, model.config, how.box)
+            bound[number] = decided_bound(step).cpu().numpy()
+            if masks:
+                labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
-    return [Tracks.concat([part[b] for part in parts]) for b in range(count)]
+    return _Found([Tracks.concat([part[b] for part in parts]) for b in range(count)], list(labels), bound.sum(0))
 
 
 def _order(turn: int, length: int) -> range:

@@ -20,6 +20,7 @@ from sqair.datasets.video_out import write_video
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
+from sqair.passes import Options
 from sqair.scripts import cli, track_pictures, tracking
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
@@ -27,6 +28,8 @@ from sqair.trainer import Trainer
 
 N, T, H, W = 5, 6, TINY.height, TINY.width
 COLOUR = replace(TINY, channels=3)
+USUAL: Options = {"passes": 2, "tries": 8}
+"""How the command tracks archives, and ``track_clips`` only if it is told to."""
 
 
 def pixels(channels: int = 1, *, length: int = T, clips: int = N, seed: int = 1) -> np.ndarray:
@@ -110,6 +113,7 @@ def streamed(model: SQAIR, clip: Sequence[np.ndarray], **options: Any) -> Tracks
         (["--no-refine"], {"refine": False}),
         (["--memory", "0"], {"memory": 0}),
         (["--passes", "1"], {"passes": 1}),
+        (["--tries", "1"], {"tries": 1}),
     ],
 )
 def test_an_archive_gives_the_rows_of_track_clips(
@@ -119,10 +123,10 @@ def test_an_archive_gives_the_rows_of_track_clips(
     clips[:, 3] = 0  # objects that vanish for a moment: what is remembered matters
     np.savez(tmp_path / "clips.npz", frames=clips)
     assert run(tmp_path / "clips.npz", grey, tmp_path / "out", *words) == 0
-    expected = track_clips(SQAIR.from_pretrained(grey), clips, **{"passes": 2, **options})
+    expected = track_clips(SQAIR.from_pretrained(grey), clips, **{**USUAL, **options})
     assert sum(map(len, expected)) > N * T
     if options:
-        usual = track_clips(SQAIR.from_pretrained(grey), clips, passes=2)
+        usual = track_clips(SQAIR.from_pretrained(grey), clips, **USUAL)
         columns = [(clip.frame, clip.id, clip.box.round(3)) for clip in usual]
         other = [(clip.frame, clip.id, clip.box.round(3)) for clip in expected]
         assert str(columns) != str(other)
@@ -135,7 +139,7 @@ def test_batches_of_an_archive_do_not_show(
     archive: Path, grey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "BATCH_CLIPS", 2)
-    assert run(archive, grey, tmp_path / "twos", "--passes", "1") == 0
+    assert run(archive, grey, tmp_path / "twos", "--passes", "1", "--tries", "1") == 0
     monkeypatch.setattr(tracking, "BATCH_PIXELS", 10)  # no clip fits: frame by frame
     assert run(archive, grey, tmp_path / "stream") == 0
     for i, tracks in enumerate(track_clips(SQAIR.from_pretrained(grey), pixels())):
@@ -186,7 +190,7 @@ def test_a_grey_model_sees_colour_as_grey(grey: Path, tmp_path: Path) -> None:
 def test_a_colour_model_sees_colour(colour: Path, tmp_path: Path) -> None:
     np.savez(tmp_path / "clips.npz", frames=pixels(3))
     assert run(tmp_path / "clips.npz", colour, tmp_path / "out", "--no-refine") == 0
-    expected = track_clips(SQAIR.from_pretrained(colour), pixels(3), refine=False, passes=2)
+    expected = track_clips(SQAIR.from_pretrained(colour), pixels(3), **{**USUAL, "refine": False})
     assert sum(map(len, expected)) > N
     for i, tracks in enumerate(expected):
         assert_rows(tmp_path / "out" / f"{i:06d}.txt", tracks)
@@ -255,7 +259,7 @@ def test_overwrite_replaces_files_of_the_same_names(archive: Path, grey: Path, t
     (out / "000000.txt").write_text("old")
     (out / "notes.txt").write_text("mine")
     assert run(archive, grey, out, "--overwrite") == 0
-    assert_rows(out / "000000.txt", track_clips(SQAIR.from_pretrained(grey), pixels(), passes=2)[0])
+    assert_rows(out / "000000.txt", track_clips(SQAIR.from_pretrained(grey), pixels(), **USUAL)[0])
     assert (out / "notes.txt").read_text() == "mine"
 
 

@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from conftest import SPOTTER, moving_spots, spotter, straight
+from sqair import passes
 from sqair.boxes import ink_boxes
 from sqair.errors import UserError
 from sqair.files.pretrained import pretrained_names, save_weights
+from sqair.inference.restarts import Elsewhere
 from sqair.model import SQAIR
 from sqair.tracker import Tracker, mask_clips, track_clips
 from sqair.tracks import Tracks
@@ -88,7 +90,7 @@ def test_going_back_finds_what_was_hidden_when_the_clip_began() -> None:
     assert np.bincount(forth.frame).tolist() == [1, 1, 1] + 6 * [2]
     assert np.bincount(back.frame).tolist() == [1] + 8 * [2]
     assert (np.diff(back.frame) >= 0).all() and len(set(back.id)) == 2
-    with pytest.raises(UserError, match="passes is 0: clips are gone through at least once"):
+    with pytest.raises(UserError, match="passes is 0: it must be at least 1"):
         track_clips(spotter(), clip[None], passes=0)
 
 
@@ -109,6 +111,42 @@ def test_passes_go_forth_and_back() -> None:
     seen.clear()
     track_clips(model, clip[None, :1], passes=3, refine=False)
     assert seen == [0]
+
+
+def test_the_best_of_several_ways_is_kept_of_each_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = np.array([[3.0, -5.0, 1.0], [2.0, -4.0, 1.0], [1.0, -6.0, 7.0]])
+
+    def found(model, canvases, how, masks, attempt):
+        tracks = [Tracks(np.array([b]), np.array([attempt]), np.ones((1, 4)), np.ones(1)) for b in range(3)]
+        return passes._Found(tracks, [np.full((2, 44, 52), attempt) for _ in range(3 * masks)], bounds[attempt].copy())
+
+    monkeypatch.setattr(passes, "_explain", found)
+    clips = np.zeros((3, 2, 44, 52), np.uint8)
+    assert [int(t.id[0]) for t in track_clips(spotter(), clips, tries=3)] == [0, 1, 2]
+    tracks, masks = mask_clips(spotter(), clips, tries=2)
+    assert [int(t.id[0]) for t in tracks] == [0, 1, 0] and masks[:, 0, 0, 0].tolist() == [0, 1, 0]
+    assert [int(t.id[0]) for t in track_clips(spotter(), clips, tries=3, refine=False)] == [0, 0, 0]
+
+
+def test_ways_to_explain_a_clip_do_not_depend_on_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, many = spotter(), clips()
+    together = track_clips(model, many, tries=4, passes=2)
+    monkeypatch.setattr(passes, "_BATCH", 1)
+    for a, b in zip(together, track_clips(model, many, tries=4, passes=2), strict=True):
+        assert_same(a, b)
+
+
+def test_another_way_looks_elsewhere_first() -> None:
+    """Of two spots of a frame the fainter one is found first by some of the ways."""
+    model, frame = spotter(), torch.zeros(1, 1, 44, 52)
+    frame[0] = moving_spots([[(14.0, 14.0)]], SPOTTER)[0, 0] + 0.8 * moving_spots([[(38.0, 30.0)]], SPOTTER)[0, 0]
+    first = set()
+    for seed in range(8):
+        how = Elsewhere(chance=torch.Generator().manual_seed(seed))
+        step, _ = model.step(frame, model.initial_state(1, frame), how)
+        assert len(step.objects) == 2
+        first.add(float(step.objects.where[0, 0]) > 0)
+    assert first == {True, False}
 
 
 def test_the_memory_is_an_option() -> None:

@@ -25,6 +25,7 @@ from sqair.datasets.generate import make_clips, make_segments
 from sqair.datasets.recipes import get_recipe
 from sqair.eval.floor import link, mask_components
 from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
+from sqair.passes import Options
 from sqair.scripts.experiments.running import check_names, markdown, trained
 from sqair.scripts.experiments.study import Line, Study, lines_of
 from sqair.tracker import mask_clips, track_clips
@@ -57,8 +58,8 @@ SETS: dict[str, Benchmark] = {
 }
 TRAINING = 1000
 """Clips to train on."""
-PASSES = 2
-"""How often a clip is gone through: the default of ``sqair track``."""
+TRACKING = Options(passes=2, tries=8)
+"""As ``sqair track`` does by default."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +162,9 @@ def run(output: str, kind: str, name: str, split: str, seed: int, *words: str) -
     test, lines = Test(name, split), {}
     for way, refine in (("refined", True), ("amortised", False)):
         if test.set.protocol == "ocrb":
-            tracks, masks = mask_clips(model, test.clips.frames, refine=refine, passes=PASSES)
+            tracks, masks = mask_clips(model, test.clips.frames, refine=refine, **TRACKING)
         else:
-            tracks, masks = track_clips(model, test.clips.frames, refine=refine, passes=PASSES), np.zeros(0)
+            tracks, masks = track_clips(model, test.clips.frames, refine=refine, **TRACKING), np.zeros(0)
         lines[way] = test.score(tracks, masks)
     return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **lines}]
 

@@ -1,4 +1,4 @@
-"""Restarts: the first frame of a clip explained in several ways, of which the best is kept.
+"""Restarts: the first frame of a clip explained in several ways, or all of it (passes.py), of which the best is kept.
 
 Discovery is greedy, so that where it looks first matters. The ways are particles of the clip: they differ in where
 chance lets them look.
@@ -20,22 +20,38 @@ from sqair.windows import Patches
 
 
 @dataclass
+class Elsewhere(Refined):
+    """Looks at all clips through weights that are chance's, others in every round, and explains each frame once."""
+
+    restarts: int = 1
+    chance: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        return salience * _weights(1, salience, self.chance)
+
+
+@dataclass
 class _Scattered(Refined):
     """Looks at particle k of each clip, clip b * restarts + k, through a weight that is chance's, for k > 0."""
 
     chance: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
-        noise = torch.rand(self.restarts, 1, 4, 4, generator=self.chance).to(salience)
-        noise[0] = 1
-        weight = F.interpolate(noise, salience.shape[-2:], mode="bilinear")[:, 0]  # [restarts, h, w]
+        weight = _weights(self.restarts, salience, self.chance)
+        weight[0] = 1
         return salience * weight[clip % self.restarts]
+
+
+def _weights(count: int, like: Tensor, chance: torch.Generator) -> Tensor:
+    """Smooth random images ``[count, h, w]`` in [0, 1], of the size of ``like [.., h, w]``."""
+    noise = torch.rand(count, 1, 4, 4, generator=chance).to(like)
+    return F.interpolate(noise, like.shape[-2:], mode="bilinear")[:, 0]
 
 
 def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
     """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
 
-    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound, with q(z_pres) at what was decided.
+    ``frame`` is ``[B, C, H, W]``. The best is that of the highest ``decided_bound``.
     """
     if state.begun or not isinstance(inference, Refined) or inference.restarts == 1:
         return model.step(frame, state, inference)
@@ -43,10 +59,14 @@ def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> 
     many = frame.repeat_interleave(tries, 0)  # [B * restarts, C, H, W]
     still = None if state.background is None else state.background.repeat_interleave(tries, 0)
     step, after = model.step(many, model.initial_state(len(many), many, still), _Scattered(**vars(inference)))
-    terms = Terms([step])
-    bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
-    best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
+    best = decided_bound(step).view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
     return _pick(step, after, best)
+
+
+def decided_bound(step: Step) -> Tensor:
+    """The bound ``[B]`` of a frame, with q(z_pres) at what was decided, nats."""
+    terms = Terms([step])
+    return terms.log_likelihood + terms.log_p_presence - terms.kl_z
 
 
 def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
