@@ -62,3 +62,8 @@ class Survey:
     def is_set(self) -> bool:
         """Whether these are short clips that have no scene in common, rather than footage."""
         return self.scenes not in ("one", "own") or (self.scenes == "own" and self.length < SHORT and self.clips > 1)
+
+    @property
+    def is_light(self) -> bool:
+        """Whether things only add light: grey ones on black."""
+        return self.scenes == "black" and not self.colour

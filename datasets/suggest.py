@@ -28,8 +28,9 @@ QUIET, DIMMEST = 2.0, 0.02
 FAINT = 0.06
 """Least standard deviation in sets of things of any colours, which differ from what is behind by little or much: it is
 STD of that difference."""
-PATIENCE = 3
-"""Candidates that may be rejected in a frame of a set: in crowds the first may be a rest of two that touch."""
+PATIENCE = 1
+"""Candidates that may be rejected in a frame of a set: the first may be a rest of two that touch. More find hardly more
+than what other frames show and other ways to explain the clip find, and more that is nothing."""
 CROWD = 1.5
 """Slots for a thing that is seen: a blob may be a group."""
 SLOTS = (3, 16)
@@ -57,8 +58,11 @@ lower than on moving MNIST, since things are worth from a third to thrice the ty
 more in a film that is no thing."""
 BEHIND = {"black": "plain", "plain": "plain", "gradual": "smooth"}
 """What lies behind things in sets of clips; grey things on black are taken for light."""
-SET_PRICE, SET_TRACKING = (0.25, 0.03), 0.075
-"""The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing."""
+SET_PRICE, SET_TRACKING, LAYERED_TRACKING = (0.25, 0.03), 0.075, 0.03
+"""The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing; and
+for tracking in sets of things that cover one another, where what lies on another costs more."""
+CROWDING = 4.0
+"""By so many prices: what is left of a thing that turns is worth more than a thing that is small or faint."""
 MUON = 0.02
 """Its learning rate."""
 EASY, MOST_STEPS = 2.0, 2.5
@@ -70,7 +74,7 @@ EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
 def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     """The model and the schedule for footage like this."""
     side = math.sqrt(seen.height * seen.width)
-    behind = "none" if seen.scenes == "black" and not seen.colour else BEHIND.get(seen.scenes, "still")
+    behind = "none" if seen.is_light else BEHIND.get(seen.scenes, "still")
     scale = 1 / max(1, round(side / FEWEST)) if seen.is_set else min(1.0, OBJECT / side)
     scale = min(1.0, max(min(scale, LARGEST / max(seen.size)), SMALLEST / min(seen.size)))
     size = scale * side
@@ -84,13 +88,14 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         width=round(scale * seen.size[1]),
         channels=3 if seen.colour else 1,
         fit=True,
-        objects="light" if behind == "none" else "layered" if seen.is_set else "opaque",
+        objects="light" if seen.is_light else "layered" if seen.is_set else "opaque",
         background=behind,
         background_change=CHANGE,
         slots=slots,
         first_steps=slots,
         returns=not seen.is_set,
         patience=PATIENCE if seen.is_set else 0,
+        crowding=CROWDING if seen.is_set and not seen.is_light else 0.0,
         likelihood_std=round(std, 4),
         ink_std=ink_std,
         size_mean=round(size, 2),
@@ -133,7 +138,7 @@ def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
         object_nats=worth,
         price=SET_PRICE,
         price_steps=200,
-        tracking_price=SET_TRACKING,
+        tracking_price=SET_TRACKING if seen.is_light else LAYERED_TRACKING,
         exploration=EXPLORATION,
         crowd_dropout=CROWD_DROPOUT,
     )

@@ -44,6 +44,8 @@ class ModelConfig:
     """Discovery steps in every later frame."""
     patience: int = field(default=0, metadata={"later": True})
     """Candidates of a frame that refined inference may reject in a clip before it stops looking for others there."""
+    crowding: float = field(default=0.0, metadata={"later": True})
+    """Prices that refined inference asks more for a new object if all of it lies on others; for a part, that share."""
     objects: Literal["light", "opaque", "layered"] = field(default="light", metadata={"later": True})
     """What objects do to what is behind them: brighten it, as white digits do; or cover it with colours of their own,
     lighter or darker; layered, one covers another as well."""

@@ -17,6 +17,9 @@ from sqair.render import background
 from sqair.salience import to_retina
 from sqair.windows import Patches
 
+_LEAST = 1e-6
+"""Pixels that an object covers at least, to divide by."""
+
 
 @dataclass
 class Proposal:
@@ -51,6 +54,7 @@ class Evidence:
         kl: ``[M]`` KL of z_what and z_where to their prior.
         price, over_black: ``[M]`` and ``[]``, of an object, nats: those of the scene.
         clips: of the scene, B.
+        crowding: prices that an object costs more which lies wholly on others.
     """
 
     def __init__(self, scene: Scene, proposal: Proposal) -> None:
@@ -63,6 +67,7 @@ class Evidence:
         self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
         self._paint = Patches(proposal.paint.image.detach(), self.windows)
         self._on, self._total = proposal.on, scene.paint.detach()
+        self.crowding = scene.config.crowding
         cut = self.windows.cut
         behind = None if scene.behind is None else cut(scene.behind.detach())
         std = cut(scene.std) if isinstance(scene.std, Tensor) else scene.std
@@ -78,6 +83,13 @@ class Evidence:
         """The gain ``[M]`` of each, if those are there of which ``there [M]`` is 1."""
         total = self._total + self._paint.total(there - self._on, self.clips)
         return self._gain(self._paint.image, self.windows.cut(total) - self._times(there))
+
+    @torch.no_grad()
+    def overlap(self) -> Tensor:
+        """The share of what each covers that others cover as well, ``[M]`` in [0, 1]."""
+        own = self._render.cover(self._paint.image).amax(1)  # [M, h, w]
+        others = self._render.cover(self.windows.cut(self._total) - self._times(self._on)).amax(1)
+        return (own * others).flatten(1).sum(1) / own.flatten(1).sum(1).clamp_min(_LEAST)
 
     def touches(self) -> Tensor:
         """Whether the box of each meets that of an object settled before ``[M]``."""

@@ -123,6 +123,14 @@ def test_sets_train_with_muon_and_longer_where_there_are_crowds() -> None:
     assert suggest(replace(found, scenes="one"))[1].muon_rate == 0
 
 
+def test_in_sets_what_lies_on_another_costs_more_unless_things_are_light() -> None:
+    found = survey([clip_of(discs(2, seed=s)) for s in range(6)])
+    light = replace(found, scenes="black", colour=False)
+    for seen, crowding, price in ((found, 4.0, 0.03), (light, 0.0, 0.075), (replace(found, scenes="one"), 0.0, 0.1)):
+        model, train = suggest(seen)
+        assert (model.crowding, train.tracking_price) == (crowding, price)
+
+
 def test_slow_things_are_seen_before_a_plain_colour() -> None:
     """What most frames show of a pixel would be the thing itself."""
     clips = [discs(2, seed=s) for s in range(10)]

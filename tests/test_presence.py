@@ -39,6 +39,12 @@ class Told:
     reach: Tensor
     over_black: float = 1.0
     clips: int = 1
+    crowding: float = 0.0
+    share: Tensor | None = None
+
+    def overlap(self) -> Tensor:
+        assert self.share is not None
+        return self.share
 
     def touches(self) -> Tensor:
         return self.touching
@@ -436,3 +442,13 @@ def test_who_leaves_is_forgotten_where_nobody_returns(returns: bool) -> None:
     assert middle in [i for i, _, _ in found[9]], "what was hidden is back"
     last = {i for i, _, y in found[-1] if y < 20}
     assert len(last) == 1 and (last == {1 - middle}) == returns
+
+
+def test_a_new_object_costs_more_the_more_of_it_lies_on_others() -> None:
+    """Of gains of 2.5 prices, less a KL of half a one, one is left beyond the price of those that nothing covers."""
+    share = torch.tensor([0.0, 0.3, 0.7, 1.0])
+    changes = {"gain": torch.full((4,), 10.0), "kl": torch.full((4,), 2.0), "price": torch.full((4,), 4.0)}
+    changes |= {"p_logit": torch.full((4,), -4.0), "round": 1, "share": share}
+    for crowding, there in ((0.0, [1, 1, 1, 1]), (2.0, [1, 1, 0, 0]), (0.9, [1, 1, 1, 1]), (4.0, [1, 0, 0, 0])):
+        rows = Refined().settle(*told(torch.zeros(4), crowding=crowding, **changes))
+        assert rows.pres.tolist() == there

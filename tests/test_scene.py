@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +60,26 @@ def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
             bounds.append(float(missing[clip[m]][rows][:, columns].sum()))
         assert bounds[0] - 1e-9 <= float(most[m]) <= bounds[1] + 1e-9
     assert 5 < hits < 55
+
+
+@torch.no_grad()
+def test_overlap_is_the_share_of_ink_that_lies_on_others() -> None:
+    """Of what is drawn, summed over pixels one by one; nobody lies on oneself."""
+    model, frame = tiny_model(), torch.rand(2, 1, 20, 24, generator=seeded(0))
+    scene = Scene(frame, None, 1.0, TINY)
+    inference = Sampled(seeded(1), boldness=1.0, bold_all=True)
+    model._discover(scene, model.initial_state(2, frame), None, inference)
+    where, clip = torch.randn(12, 4, generator=seeded(2)), torch.arange(2).repeat_interleave(6)
+    proposal = proposed(model, where, clip)
+    overlap = Evidence(scene, proposal).overlap()
+    own, others = 1 - proposal.paint.full().exp(), 1 - scene.paint.exp()
+    for m in range(12):
+        shares = [float(own[m, 0, y, x] * others[clip[m], 0, y, x]) for y in range(20) for x in range(24)]
+        assert float(overlap[m]) == pytest.approx(sum(shares) / float(own[m].sum()))
+    assert 0 <= overlap.min() < 0.3 < overlap.max() <= 1
+    alone = replace(proposed(model, where[:1], clip[:1]), on=torch.ones(1), round=0)
+    scene.show(alone)
+    assert float(Evidence(scene, alone).overlap()) == pytest.approx(0, abs=1e-9)
 
 
 def test_nothing_touches_where_nothing_was_found() -> None:

@@ -16,7 +16,8 @@ from sqair.scene import Evidence, Proposal, Scene
 class Refined(Inference):
     """Coordinate ascent on presence, from what each object gains given the others, which is exact (render.Light.gain).
 
-    A new object is accepted where the bound says so: gain - KL - price > 0. One that was there stays while taking it
+    A new object is accepted where the bound says so: gain - KL - price > 0, and the price is higher, with ``crowding``,
+    the more of it lies on others: what is left to explain of those is rather their error than another object. One that was there stays while taking it
     out would cost the frame enough likelihood. It is a refinement at test time; the amortised posteriors are
     ``Inference``. Thresholds are shares of the price of a new object.
     """
@@ -41,7 +42,10 @@ class Refined(Inference):
     def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
         gain, kl = evidence.gain, evidence.kl
         if proposal.round:
-            return (gain - kl + proposal.p_logit > 0).to(gain)
+            worth = gain - kl + proposal.p_logit
+            if evidence.crowding:
+                worth = worth - evidence.crowding * evidence.price * evidence.overlap()
+            return (worth > 0).to(gain)
         on, clip = proposal.on.clone(), proposal.objects.clip
         known = kl < self.familiar * evidence.over_black
         for _ in range(self.sweeps):
