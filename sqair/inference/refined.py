@@ -16,10 +16,10 @@ from sqair.scene import Evidence, Proposal, Scene
 class Refined(Inference):
     """Coordinate ascent on presence, from what each object gains given the others, which is exact (render.Light.gain).
 
-    A new object is accepted where the bound says so: gain - KL - price > 0, and the price is higher, with ``crowding``,
-    the more of it lies on others: what is left to explain of those is rather their error than another object. One that was there stays while taking it
-    out would cost the frame enough likelihood. It is a refinement at test time; the amortised posteriors are
-    ``Inference``. Thresholds are shares of the price of a new object.
+    A new object is accepted where the bound says so: gain - KL - price > 0. With ``crowding`` the price is higher the
+    more of it lies on others: what is left to explain of those is rather their error than another object. One that was
+    there stays while taking it out would cost the frame enough likelihood. It is a refinement at test time; the
+    amortised posteriors are ``Inference``. Thresholds are shares of the price of a new object.
     """
 
     keep: float = 0.5
