@@ -28,9 +28,6 @@ QUIET, DIMMEST = 2.0, 0.02
 FAINT = 0.06
 """Least standard deviation in sets of things of any colours, which differ from what is behind by little or much: it is
 STD of that difference."""
-PATIENCE = 1
-"""Candidates that may be rejected in a frame of a set: the first may be a rest of two that touch. More find hardly more
-than what other frames show and other ways to explain the clip find, and more that is nothing."""
 CROWD = 1.5
 """Slots for a thing that is seen: a blob may be a group."""
 SLOTS = (3, 16)
@@ -94,7 +91,6 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         slots=slots,
         first_steps=slots,
         returns=not seen.is_set,
-        patience=PATIENCE if seen.is_set else 0,
         crowding=CROWDING if seen.is_set and not seen.is_light else 0.0,
         likelihood_std=round(std, 4),
         ink_std=ink_std,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -447,7 +448,8 @@ def test_who_leaves_is_forgotten_where_nobody_returns(returns: bool) -> None:
 def test_a_new_object_costs_more_the_more_of_it_lies_on_others() -> None:
     """Of gains of 2.5 prices, less a KL of half a one, one is left beyond the price of those that nothing covers."""
     share = torch.tensor([0.0, 0.3, 0.7, 1.0])
-    changes = {"gain": torch.full((4,), 10.0), "kl": torch.full((4,), 2.0), "price": torch.full((4,), 4.0)}
+    changes: dict[str, Any] = {"gain": torch.full((4,), 10.0), "kl": torch.full((4,), 2.0)}
+    changes |= {"price": torch.full((4,), 4.0)}
     changes |= {"p_logit": torch.full((4,), -4.0), "round": 1, "share": share}
     for crowding, there in ((0.0, [1, 1, 1, 1]), (2.0, [1, 1, 0, 0]), (0.9, [1, 1, 1, 1]), (4.0, [1, 0, 0, 0])):
         rows = Refined().settle(*told(torch.zeros(4), crowding=crowding, **changes))

@@ -123,7 +123,8 @@ def test_an_archive_gives_the_rows_of_track_clips(
     clips[:, 3] = 0  # objects that vanish for a moment: what is remembered matters
     np.savez(tmp_path / "clips.npz", frames=clips)
     assert run(tmp_path / "clips.npz", grey, tmp_path / "out", *words) == 0
-    expected = track_clips(SQAIR.from_pretrained(grey), clips, **{**USUAL, **options})
+    asked: Any = {**USUAL, **options}
+    expected = track_clips(SQAIR.from_pretrained(grey), clips, **asked)
     assert sum(map(len, expected)) > N * T
     if options:
         usual = track_clips(SQAIR.from_pretrained(grey), clips, **USUAL)
