@@ -16,15 +16,17 @@ from typing import TypedDict, Unpack
 import numpy as np
 import torch
 
+from sqair.bounds import Terms
 from sqair.boxes import BoxKind, step_tracks
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import tracking
-from sqair.inference.restarts import Elsewhere, decided_bound, explain
+from sqair.inference.restarts import Elsewhere, explain
 from sqair.life import turned
 from sqair.masks import segments
 from sqair.model import SQAIR
 from sqair.process import threads as use_threads
+from sqair.state import Step
 from sqair.tracks import Tracks
 
 _BATCH = 64
@@ -110,7 +112,7 @@ class _Found:
     labels: list[np.ndarray]
     """Masks ``[T, H, W]`` of each, if they are wanted."""
     bound: np.ndarray
-    """``[B]``, of all frames of each in the last pass, nats."""
+    """``[B]``, of each, nats: as the last pass explains its frames, less the price of each object."""
 
 
 def _best(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool) -> _Found:
@@ -143,11 +145,25 @@ def _explain(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool, at
             frame = to_frames(canvases[:, number, None], device)[0]
             step, state = explain(model, frame, state, inference)
             parts[number] = step_tracks(step, frame, number, model.config, how.box)
-            bound[number] = decided_bound(step).cpu().numpy()
+            bound[number] = _explained(step, model.price * model.config.crowding / length)
             if masks:
                 labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
-    return _Found([Tracks.concat([part[b] for part in parts]) for b in range(count)], list(labels), bound.sum(0))
+    tracks = [Tracks.concat([part[b] for part in parts]) for b in range(count)]
+    price = model.price * np.array([len(np.unique(found.id)) for found in tracks])
+    return _Found(tracks, list(labels), bound.sum(0) - price)
+
+
+def _explained(step: Step, crowding: float) -> np.ndarray:
+    """What a frame adds to the bound of its clips ``[B]`` beside the price of objects, which each pays once a clip.
+
+    ``crowding`` is what an object costs in a frame that lies wholly on others, nats.
+    """
+    terms = Terms([step])
+    bound = terms.log_likelihood - terms.kl_z
+    if crowding:
+        bound = bound - crowding * terms.clip_sum([rows.pres * rows.evidence.overlap() for rows in terms.rows])
+    return bound.cpu().numpy()
 
 
 def _order(turn: int, length: int) -> range:

@@ -51,7 +51,7 @@ def _weights(count: int, like: Tensor, chance: torch.Generator) -> Tensor:
 def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> tuple[Step, State]:
     """One step of the model; the first frame of refined clips is explained several times, and the best one kept.
 
-    ``frame`` is ``[B, C, H, W]``. The best is that of the highest ``decided_bound``.
+    ``frame`` is ``[B, C, H, W]``. The best is that of the highest bound, with q(z_pres) at what was decided.
     """
     if state.begun or not isinstance(inference, Refined) or inference.restarts == 1:
         return model.step(frame, state, inference)
@@ -59,14 +59,10 @@ def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> 
     many = frame.repeat_interleave(tries, 0)  # [B * restarts, C, H, W]
     still = None if state.background is None else state.background.repeat_interleave(tries, 0)
     step, after = model.step(many, model.initial_state(len(many), many, still), _Scattered(**vars(inference)))
-    best = decided_bound(step).view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
-    return _pick(step, after, best)
-
-
-def decided_bound(step: Step) -> Tensor:
-    """The bound ``[B]`` of a frame, with q(z_pres) at what was decided, nats."""
     terms = Terms([step])
-    return terms.log_likelihood + terms.log_p_presence - terms.kl_z
+    bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
+    best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
+    return _pick(step, after, best)
 
 
 def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
