@@ -2,8 +2,7 @@
 
 Adam scales each weight by itself; what a layer does to its input is a matter of all of them together. The update here
 is the orthogonal factor U V' of the momentum's singular value decomposition U S V', so that rare directions of the
-input count as much as common ones. A decoder of turning shapes so learns to draw them in less time by far than Adam's
-(docs/performance.md).
+input count as much as common ones. What it costs is in docs/performance.md, what it is worth in docs/sets.md.
 """
 
 from __future__ import annotations

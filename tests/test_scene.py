@@ -29,12 +29,20 @@ def proposed(model: SQAIR, where: Tensor, clip: Tensor) -> Proposal:
     return Proposal(objects, posterior, paint, none, none, none, 1 + none, round=1)
 
 
-@torch.no_grad()
-def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
-    model, frame = tiny_model(), torch.rand(3, 1, 20, 24, generator=seeded(0))
+def discovered(model: SQAIR, clips: int) -> Scene:
+    """Frames of noise in which all that is proposed was found."""
+    frame = torch.rand(clips, 1, 20, 24, generator=seeded(0))
     scene = Scene(frame, None, 1.0, TINY)
     inference = Sampled(seeded(1), boldness=1.0, bold_all=True)
-    model._discover(scene, model.initial_state(3, frame), None, inference)
+    model._discover(scene, model.initial_state(clips, frame), None, inference)
+    return scene
+
+
+@torch.no_grad()
+def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
+    model = tiny_model()
+    scene = discovered(model, 3)
+    frame = scene.frame
     assert len(scene.alive) == 2
     clip = torch.arange(3).repeat_interleave(20)
     where = torch.randn(60, 4, generator=seeded(2))
@@ -65,10 +73,8 @@ def test_prospects_are_what_loops_over_pixels_and_boxes_say() -> None:
 @torch.no_grad()
 def test_overlap_is_the_share_of_ink_that_lies_on_others() -> None:
     """Of what is drawn, summed over pixels one by one; nobody lies on oneself."""
-    model, frame = tiny_model(), torch.rand(2, 1, 20, 24, generator=seeded(0))
-    scene = Scene(frame, None, 1.0, TINY)
-    inference = Sampled(seeded(1), boldness=1.0, bold_all=True)
-    model._discover(scene, model.initial_state(2, frame), None, inference)
+    model = tiny_model()
+    scene = discovered(model, 2)
     where, clip = torch.randn(12, 4, generator=seeded(2)), torch.arange(2).repeat_interleave(6)
     proposal = proposed(model, where, clip)
     overlap = Evidence(scene, proposal).overlap()
