@@ -144,8 +144,8 @@ def _scores(report: Report, scores: Mapping[str, Scores]) -> None:
     refined, amortised, raw = (name for name, _ in TRACKINGS.values())
     report.text(
         "What the rows are:\n\n"
-        f"- **{refined}**: what `sqair track` does: clips are gone through forth and back, in several ways of which the "
-        "best is kept; each object has to explain enough of the frame to count; and objects that are not seen are "
+        f"- **{refined}**: what `sqair track` does: clips are gone through forth and back, in several ways of which "
+        "the best is kept; each object has to explain enough of the frame to count; and objects that are not seen are "
         "remembered for 30 frames. Boxes are tight around the ink that the model explains\n"
         f"- **{amortised}**: what the network says at first glance, nothing else (`--no-refine`)\n"
         f"- **{raw}**: as the first, but with the boxes that the model looks through (`--box patch`)\n"
