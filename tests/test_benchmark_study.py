@@ -46,7 +46,7 @@ def test_boxes_of_masks_are_those_of_the_truth() -> None:
 
 
 def test_the_table_has_means_lowest_floors_and_what_is_published(tmp_path: Path) -> None:
-    floor = measure_floor(str(tmp_path), "floor", "silot", "val")[0]
+    floor = measure_floor(str(tmp_path), "floor", "silot", "val", recipes=RECIPES)[0]
     scores = {"mota": 80.0, "ap": 70.0, "count_error": 0.5}
     runs = [
         {"key": ["model", "silot", "val", seed], "cpu_seconds": 100 + seed, "refined": {**scores, "mota": 80.0 - seed},

@@ -4,6 +4,7 @@ sqair experiments benchmarks --output runs/benchmarks                       all 
 sqair experiments benchmarks --output runs/benchmarks --only spmot --seeds 1
 sqair experiments benchmarks --output runs/val --split val                  to choose settings by
 sqair experiments benchmarks --output runs/val --split val --words="--train.muon-rate 0"
+sqair experiments benchmarks --output runs/full --idx-path mnist            with all of MNIST, in its four IDX files
 
 Each set is made anew, trained on as an array of clips, and tested once on clips of objects that training never saw,
 by its own protocol (docs/scores.md): beside connected components, beside the ground truth whose boxes are linked by
@@ -13,8 +14,9 @@ their overlap, and beside what is published. What is finished is not run again.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +24,7 @@ import numpy as np
 from scipy import ndimage
 
 from sqair.datasets.generate import make_clips, make_segments
-from sqair.datasets.recipes import get_recipe
+from sqair.datasets.recipes import Recipe, get_recipe
 from sqair.eval.floor import link, mask_components
 from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
 from sqair.passes import Options
@@ -56,6 +58,8 @@ SETS: dict[str, Benchmark] = {
     "texvmds-style": Benchmark("ocrb", _MASKS, "on texVMDS itself: MONet -73.3", 1000),
     "silot": Benchmark("silot", ("mota", "ap", "count_error"), "curves only", 1200),
 }
+DIGITS = ("tba-mnist", "silot")
+"""Sets of handwritten digits: of all of MNIST where it is given."""
 TRAINING = 1000
 """Clips to train on."""
 TRACKING = Options(passes=2, tries=8)
@@ -76,6 +80,8 @@ class Args:
     """Trainings at a time."""
     split: Literal["test", "val"] = "test"
     """Objects of the clips that are scored; a tenth as many of val."""
+    idx_path: Path | None = None
+    """Folder with MNIST's four IDX files; without it digits are the 4,000 of the package. Each needs its own output."""
     words: str = ""
     """More words of `sqair train`, to try something, as in --words="--train.muon-rate 0"; they name the run."""
 
@@ -85,20 +91,27 @@ def main(args: Args) -> None:
     check_names(args.only, SETS, "set")
     study = Study(args.output, args.workers)
     names = args.only or tuple(SETS)
-    study.measure("floors", measure_floor, [("floor", name, args.split) for name in names])
+    recipes = {name: recipe_of(name, args.idx_path) for name in names}
+    floor = partial(measure_floor, recipes=recipes)
+    study.measure("floors", floor, [("floor", name, args.split) for name in names])
     for name in names:
-        make_training_set(args.output, name)
+        make_training_set(args.output, name, recipes[name])
     words = shlex.split(args.words)
     cells = [("model", name, args.split, seed, *words) for seed in range(args.seeds) for name in names]
-    study.measure("trainings", run, cells)
+    study.measure("trainings", partial(run, recipes=recipes), cells)
     study.publish(table(study.lines, names, args))
 
 
-def make_training_set(output: Path, name: str) -> Path:
+def recipe_of(name: str, idx_path: Path | None = None) -> Recipe:
+    """How clips of a set are made, of the digits in a folder of IDX files where there is one."""
+    return get_recipe(name, **({"idx_path": str(idx_path)} if idx_path and name in DIGITS else {}))
+
+
+def make_training_set(output: Path, name: str, recipe: Recipe) -> Path:
     """The archive ``NAME.npz`` of clips to train on; made unless it is there."""
     path = output / f"{name}.npz"
     if not path.exists():
-        parts = [make_clips(get_recipe(name), "train", 0, i, 100, truth=False).frames for i in range(0, TRAINING, 100)]
+        parts = [make_clips(recipe, "train", 0, i, 100, truth=False).frames for i in range(0, TRAINING, 100)]
         np.savez_compressed(path, frames=np.concatenate(parts))
     return path
 
@@ -106,10 +119,10 @@ def make_training_set(output: Path, name: str) -> Path:
 class Test:
     """What a set is tested with."""
 
-    def __init__(self, name: str, split: str) -> None:
-        self.set = SETS[name]
+    def __init__(self, recipe: Recipe, split: str) -> None:
+        self.set = SETS[recipe.name]
         few = 10 if split == "val" else 1
-        recipe = get_recipe(name, **({"length": self.set.length // few} if self.set.length else {}))
+        recipe = replace(recipe, length=self.set.length // few) if self.set.length else recipe
         which = (recipe, split, 0, 0, max(1, self.set.clips // few))
         self.clips = make_clips(*which)
         self.segments: Any = make_segments(*which) if self.set.protocol == "ocrb" else np.zeros(0)
@@ -127,9 +140,9 @@ class Test:
         return {**score_silot(self.truth, tracks, lengths), **means, "by": {n: row["mota"] for n, row in by.items()}}
 
 
-def measure_floor(output: str, kind: str, name: str, split: str) -> list[Line]:
+def measure_floor(output: str, kind: str, name: str, split: str, *, recipes: Mapping[str, Recipe]) -> list[Line]:
     """The scores of connected components, whole or by colour, as is better; and of true boxes that are linked."""
-    test = Test(name, split)
+    test = Test(recipes[name], split)
     ways = []
     for by_colour in (False, True):
         masks = [mask_components(clip, by_colour=by_colour) for clip in test.clips.frames]
@@ -154,12 +167,14 @@ def tracks_of(labels: np.ndarray) -> Tracks:
     return Tracks(table[:, 0].astype(int), table[:, 1].astype(int), table[:, 2:])
 
 
-def run(output: str, kind: str, name: str, split: str, seed: int, *words: str) -> list[Line]:
+def run(
+    output: str, kind: str, name: str, split: str, seed: int, *words: str, recipes: Mapping[str, Recipe]
+) -> list[Line]:
     """Trains on the set and scores; seconds are of the CPU."""
     folder = Path(output) / "-".join([name, str(seed), *(w.strip("-") for w in words)])
-    data = str(make_training_set(Path(output), name))
+    data = str(make_training_set(Path(output), name, recipes[name]))
     model, _, seconds = trained(folder, ["--data", data, "--train.seed", str(seed), *words])
-    test, lines = Test(name, split), {}
+    test, lines = Test(recipes[name], split), {}
     for way, refine in (("refined", True), ("amortised", False)):
         if test.set.protocol == "ocrb":
             tracks, masks = mask_clips(model, test.clips.frames, refine=refine, **TRACKING)
