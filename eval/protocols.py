@@ -47,7 +47,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "ocrb": {
         "mota": "MOTA", "motp": "MOTP", "md": "MD", "mt": "MT", "match": "Match", "miss": "Miss", "ids": "IDS",
-        "fp": "FP", "objects": "GT", "frames": "Frames",
+        "fp": "FP", "idf1": "IDF1", "objects": "GT", "frames": "Frames",
     },
     "silot": {
         "mota": "MOTA", "ap": "AP", "count_error": "|Count|", "motp": "MOTP", "fp": "FP", "fn": "FN", "ids": "IDS",
@@ -131,6 +131,7 @@ def score_ocrb(
         "miss": _percent(scores["misses"], objects),
         "ids": _percent(total.switches, objects),
         "fp": _percent(scores["false_positives"], objects),
+        "idf1": 100 * scores["idf1"],
         "objects": objects,
         "frames": total.frames,
     }

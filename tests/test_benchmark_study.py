@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from sqair.scripts.experiments import benchmarks
-from sqair.scripts.experiments.benchmarks import SETS, Args, make_training_set, measure_floor, table, tracks_of
+from sqair.scripts.experiments.benchmarks import SETS, Args, make_training_set, measure_floor, recipe_of, table, tracks_of
+
+RECIPES = {name: recipe_of(name) for name in SETS}
 
 
 @pytest.fixture(autouse=True)
@@ -23,14 +25,14 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["spmot", "vmds-style", "texvmds-style"])
 def test_the_truth_has_full_marks_by_masks(name: str) -> None:
-    test = benchmarks.Test(name, "val")
+    test = benchmarks.Test(RECIPES[name], "val")
     scores = test.score([], test.segments)
     assert scores["mota"] == scores["motp"] == scores["mt"] == 100
 
 
 @pytest.mark.parametrize("name", ["tba-sprites", "tba-mnist", "silot"])
 def test_the_truth_has_full_marks_by_boxes(name: str) -> None:
-    test = benchmarks.Test(name, "val")
+    test = benchmarks.Test(RECIPES[name], "val")
     scores = test.score(test.truth, np.zeros(0))
     assert scores["mota"] == 100
     if name == "tba-mnist":
@@ -38,7 +40,7 @@ def test_the_truth_has_full_marks_by_boxes(name: str) -> None:
 
 
 def test_boxes_of_masks_are_those_of_the_truth() -> None:
-    test = benchmarks.Test("spmot", "val")
+    test = benchmarks.Test(RECIPES["spmot"], "val")
     for labels, truth in zip(test.segments, test.clips.truth, strict=True):
         found = tracks_of(labels)
         assert np.array_equal(found.frame, truth.frame) and np.array_equal(found.id, truth.id)
@@ -63,7 +65,12 @@ def test_the_table_has_means_lowest_floors_and_what_is_published(tmp_path: Path)
 
 
 def test_a_training_set_is_made_once(tmp_path: Path) -> None:
-    path = make_training_set(tmp_path, "spmot")
+    path = make_training_set(tmp_path, "spmot", RECIPES["spmot"])
     assert np.load(path)["frames"].shape == (100, 10, 64, 64, 3)
     before = path.stat().st_mtime_ns
-    assert make_training_set(tmp_path, "spmot") == path and path.stat().st_mtime_ns == before
+    assert make_training_set(tmp_path, "spmot", RECIPES["spmot"]) == path and path.stat().st_mtime_ns == before
+
+
+def test_sets_of_digits_are_made_of_those_that_are_given(tmp_path: Path) -> None:
+    given = {name for name in SETS if recipe_of(name, tmp_path).idx_path == str(tmp_path)}
+    assert given == {"tba-mnist", "silot"}

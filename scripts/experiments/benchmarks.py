@@ -49,7 +49,7 @@ class Benchmark:
     """Size (H, W) of all boxes."""
 
 
-_MASKS, _BOXES = ("mota", "motp", "md", "mt"), ("mota", "idf1", "motp", "ids")
+_MASKS, _BOXES = ("mota", "motp", "md", "mt", "idf1"), ("mota", "idf1", "motp", "ids")
 SETS: dict[str, Benchmark] = {
     "spmot": Benchmark("ocrb", _MASKS, "SCALOR 94.9, 80.2, 96.4, 93.2; ViMON 92.9, 91.8, 87.7, 87.2", 1000),
     "tba-sprites": Benchmark("tba", _BOXES, "TBA 99.2, 99.2, 79.1, 30", 1, 10_000),
