@@ -15,22 +15,23 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sqair.bounds import Terms
 from sqair.boxes import BoxKind, step_tracks
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import tracking
-from sqair.inference.restarts import Elsewhere, explain
+from sqair.inference.restarts import Scattered, explain
 from sqair.life import turned
 from sqair.masks import segments
-from sqair.model import SQAIR
+from sqair.model import SQAIR, State
 from sqair.process import threads as use_threads
 from sqair.state import Step
 from sqair.tracks import Tracks
 
 _BATCH = 64
-"""Clips that go through the model together."""
+"""Clips, times the ways in which each is explained, that go through the model together."""
 
 
 class Options(TypedDict, total=False):
@@ -93,65 +94,66 @@ def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> t
     model.eval()
     found: list[Tracks] = []
     labels = np.zeros(clips.shape[:4] if masks else 0, dtype=np.int64)
+    ways = how.tries if how.refine else 1
+    count = max(1, _BATCH // ways)
     with use_threads(how.threads):
-        for start in range(0, len(clips), _BATCH):
-            canvases = fit.clips(clips[start : start + _BATCH])
+        for start in range(0, len(clips), count):
+            canvases = fit.clips(clips[start : start + count])
             check_frames(canvases, config)
-            best = _best(model, canvases, how, masks)
-            found += [replace(tracks, box=fit.boxes(tracks.box)) for tracks in best.tracks]
-            for b, label in enumerate(best.labels):
+            tracks, drawn = _explain(model, canvases, how, ways, masks)
+            found += [replace(mine, box=fit.boxes(mine.box)) for mine in tracks]
+            for b, label in enumerate(drawn):
                 labels[start + b] = [fit.labels(image) for image in label]
     return found, labels
 
 
-@dataclass
-class _Found:
-    """What was found in some clips."""
+def _explain(
+    model: SQAIR, canvases: np.ndarray, how: _Settings, ways: int, masks: bool
+) -> tuple[list[Tracks], np.ndarray]:
+    """The best of the ways in which clips ``canvases [B, T, H, W(, 3)]`` are explained; row b * ways + k is one.
 
-    tracks: list[Tracks]
-    labels: list[np.ndarray]
-    """Masks ``[T, H, W]`` of each, if they are wanted."""
-    bound: np.ndarray
-    """``[B]``, of each, nats: as the last pass explains its frames, less the price of each object."""
+    Best is what has the highest bound, as the last pass explains all frames, less the price of each object.
 
-
-def _best(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool) -> _Found:
-    """The best of the ways in which the clips ``canvases [B, T, H, W(, 3)]`` are explained."""
-    best = _explain(model, canvases, how, masks, attempt=0)
-    for attempt in range(1, how.tries if how.refine else 1):
-        other = _explain(model, canvases, how, masks, attempt)
-        for b in np.flatnonzero(other.bound > best.bound):
-            best.tracks[b], best.bound[b] = other.tracks[b], other.bound[b]
-            if masks:
-                best.labels[b] = other.labels[b]
-    return best
-
-
-def _explain(model: SQAIR, canvases: np.ndarray, how: _Settings, masks: bool, attempt: int) -> _Found:
-    """What is found in one of the ways, on the canvas."""
+    Returns:
+        The B tracks, on the canvas, and their masks ``[B, T, H, W]``, if they are wanted.
+    """
     device = next(model.parameters()).device
-    count, length = canvases.shape[:2]
+    count, length = len(canvases) * ways, canvases.shape[1]
+
+    def frames(which: slice) -> Tensor:
+        return to_frames(canvases[:, which], device).repeat_interleave(ways, 1)  # [t, B * ways, C, H, W]
+
     scenes = model.still(to_frames(canvases, device)) if model.config.background == "still" else None
-    state = model.initial_state(count, to_frames(canvases[:, :1], device), scenes)
+    scenes = None if scenes is None else scenes.repeat_interleave(ways, 0)
+    state = model.initial_state(count, frames(slice(0, 1)), scenes)
     parts: list[list[Tracks]] = [[] for _ in range(length)]
-    labels = np.zeros((count, *canvases.shape[1:4]) if masks else 0, dtype=np.int64)
+    labels = np.zeros((count, *canvases.shape[1:4]) if masks else 0, dtype=np.int32)
     bound = np.zeros((length, count))
     for turn in range(how.passes):
         for number in _order(turn, length):
-            inference = tracking(how.refine, how.memory)
-            if attempt:
-                seed = (attempt * how.passes + turn) * length + number  # of a frame: batches do not matter
-                inference = Elsewhere(memory=how.memory, chance=torch.Generator().manual_seed(seed))
-            frame = to_frames(canvases[:, number, None], device)[0]
-            step, state = explain(model, frame, state, inference)
+            frame = frames(slice(number, number + 1))[0]
+            step, state = _step(model, frame, state, how, ways, turn * length + number)
             parts[number] = step_tracks(step, frame, number, model.config, how.box)
             bound[number] = _explained(step, model.price * model.config.crowding / length)
             if masks:
                 labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
-    tracks = [Tracks.concat([part[b] for part in parts]) for b in range(count)]
+    tracks = [Tracks.concat([part[row] for part in parts]) for row in range(count)]
     price = model.price * np.array([len(np.unique(found.id)) for found in tracks])
-    return _Found(tracks, list(labels), bound.sum(0) - price)
+    worth = (bound.sum(0) - price).reshape(-1, ways)
+    best = worth.argmax(1) + ways * np.arange(len(canvases))
+    return [tracks[row] for row in best], labels[best] if masks else labels
+
+
+def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, number: int) -> tuple[Step, State]:
+    """One step of the rows ``frame [B * ways, C, H, W]``, the ``number``-th of all passes.
+
+    Chance is that of the frame, so that it does not matter which clips go together.
+    """
+    if ways == 1:
+        return explain(model, frame, state, tracking(how.refine, how.memory))
+    chance = torch.Generator().manual_seed(number)
+    return model.step(frame, state, Scattered(memory=how.memory, restarts=ways, chance=chance))
 
 
 def _explained(step: Step, crowding: float) -> np.ndarray:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from sqair.scripts.experiments import benchmarks
-from sqair.scripts.experiments.benchmarks import SETS, Args, make_training_set, measure_floor, recipe_of, table, tracks_of
+from sqair.scripts.experiments.benchmarks import (
+    SETS,
+    Args,
+    make_training_set,
+    measure_floor,
+    recipe_of,
+    table,
+    tracks_of,
+)
 
 RECIPES = {name: recipe_of(name) for name in SETS}
 

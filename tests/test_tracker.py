@@ -15,7 +15,7 @@ from sqair import passes
 from sqair.boxes import ink_boxes
 from sqair.errors import UserError
 from sqair.files.pretrained import pretrained_names, save_weights
-from sqair.inference.restarts import Elsewhere
+from sqair.inference.restarts import Scattered
 from sqair.model import SQAIR
 from sqair.tracker import Tracker, mask_clips, track_clips
 from sqair.tracks import Tracks
@@ -114,17 +114,24 @@ def test_passes_go_forth_and_back() -> None:
 
 
 def test_the_best_of_several_ways_is_kept_of_each_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    bounds = np.array([[3.0, -5.0, 1.0], [2.0, -4.0, 1.0], [1.0, -6.0, 7.0]])
+    bounds = np.array([[3.0, 2.0, 1.0], [-5.0, -4.0, -6.0], [1.0, 1.0, 7.0]])  # [clip, way]
+    ways = 3
 
-    def found(model, canvases, how, masks, attempt):
-        tracks = [Tracks(np.array([b]), np.array([attempt]), np.ones((1, 4)), np.ones(1)) for b in range(3)]
-        return passes._Found(tracks, [np.full((2, 44, 52), attempt) for _ in range(3 * masks)], bounds[attempt].copy())
+    def tracks(step, frame, number, config, box):
+        box = np.ones((1, 4))
+        return [Tracks(np.array([number]), np.array([row % ways]), box, box[0, :1]) for row in range(len(frame))]
 
-    monkeypatch.setattr(passes, "_explain", found)
+    monkeypatch.setattr(passes, "step_tracks", tracks)
+    monkeypatch.setattr(passes, "_explained", lambda step, crowding: bounds[:, :ways].flatten())
+    monkeypatch.setattr(
+        passes, "segments", lambda step, rows: (torch.arange(rows) % ways).view(-1, 1, 1).expand(-1, 44, 52)
+    )
     clips = np.zeros((3, 2, 44, 52), np.uint8)
-    assert [int(t.id[0]) for t in track_clips(spotter(), clips, tries=3)] == [0, 1, 2]
-    tracks, masks = mask_clips(spotter(), clips, tries=2)
-    assert [int(t.id[0]) for t in tracks] == [0, 1, 0] and masks[:, 0, 0, 0].tolist() == [0, 1, 0]
+    assert [t.id.tolist() for t in track_clips(spotter(), clips, tries=3)] == [[0, 0], [1, 1], [2, 2]]
+    ways = 2
+    found, masks = mask_clips(spotter(), clips, tries=2)
+    assert [int(t.id[0]) for t in found] == [0, 1, 0] and masks[:, 0, 0, 0].tolist() == [0, 1, 0]
+    ways = 1
     assert [int(t.id[0]) for t in track_clips(spotter(), clips, tries=3, refine=False)] == [0, 0, 0]
 
 
@@ -140,13 +147,12 @@ def test_another_way_looks_elsewhere_first() -> None:
     """Of two spots of a frame the fainter one is found first by some of the ways."""
     model, frame = spotter(), torch.zeros(1, 1, 44, 52)
     frame[0] = moving_spots([[(14.0, 14.0)]], SPOTTER)[0, 0] + 0.8 * moving_spots([[(38.0, 30.0)]], SPOTTER)[0, 0]
-    first = set()
-    for seed in range(8):
-        how = Elsewhere(chance=torch.Generator().manual_seed(seed))
-        step, _ = model.step(frame, model.initial_state(1, frame), how)
-        assert len(step.objects) == 2
-        first.add(float(step.objects.where[0, 0]) > 0)
-    assert first == {True, False}
+    many = frame.expand(8, -1, -1, -1)
+    how = Scattered(restarts=8, chance=torch.Generator().manual_seed(1))
+    step, _ = model.step(many, model.initial_state(8, many), how)
+    assert torch.bincount(step.objects.clip).tolist() == 8 * [2]
+    first = step.objects.where[step.objects.id == 0, 0] > 0
+    assert not first[0] and first.any()
 
 
 def test_the_memory_is_an_option() -> None:

@@ -20,19 +20,11 @@ from sqair.windows import Patches
 
 
 @dataclass
-class Elsewhere(Refined):
-    """Looks at all clips through weights that are chance's, others in every round, and explains each frame once."""
+class Scattered(Refined):
+    """Looks at way k of each clip, clip b * restarts + k, through weights that are chance's, for k > 0.
 
-    restarts: int = 1
-    chance: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
-
-    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
-        return salience * _weights(1, salience, self.chance)
-
-
-@dataclass
-class _Scattered(Refined):
-    """Looks at particle k of each clip, clip b * restarts + k, through a weight that is chance's, for k > 0."""
+    They are others in every round.
+    """
 
     chance: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(0))
 
@@ -58,7 +50,7 @@ def explain(model: SQAIR, frame: Tensor, state: State, inference: Inference) -> 
     tries = inference.restarts
     many = frame.repeat_interleave(tries, 0)  # [B * restarts, C, H, W]
     still = None if state.background is None else state.background.repeat_interleave(tries, 0)
-    step, after = model.step(many, model.initial_state(len(many), many, still), _Scattered(**vars(inference)))
+    step, after = model.step(many, model.initial_state(len(many), many, still), Scattered(**vars(inference)))
     terms = Terms([step])
     bound = terms.log_likelihood + terms.log_p_presence - terms.kl_z
     best = bound.view(-1, tries).argmax(1) + tries * torch.arange(len(frame), device=frame.device)  # [B]
