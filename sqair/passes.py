@@ -32,6 +32,8 @@ from sqair.tracks import Tracks
 
 _BATCH = 64
 """Clips, times the ways in which each is explained, that go through the model together."""
+_ALIKE = 4.0
+"""Frames whose errors are alike, so that they are evidence once: what is drawn wrong of an object stays wrong."""
 
 
 class Options(TypedDict, total=False):
@@ -112,7 +114,8 @@ def _explain(
 ) -> tuple[list[Tracks], np.ndarray]:
     """The best of the ways in which clips ``canvases [B, T, H, W(, 3)]`` are explained; row b * ways + k is one.
 
-    Best is what has the highest bound, as the last pass explains all frames, less the price of each object.
+    Best is what has the highest bound, as the last pass explains all frames, less the price of each object, which is
+    that of a new one: the higher, the more of it lies on others.
 
     Returns:
         The B tracks, on the canvas, and their masks ``[B, T, H, W]``, if they are wanted.
@@ -128,19 +131,19 @@ def _explain(
     state = model.initial_state(count, frames(slice(0, 1)), scenes)
     parts: list[list[Tracks]] = [[] for _ in range(length)]
     labels = np.zeros((count, *canvases.shape[1:4]) if masks else 0, dtype=np.int32)
-    bound = np.zeros((length, count))
+    bound, overlap = np.zeros((length, count)), np.zeros((length, count))
     for turn in range(how.passes):
         for number in _order(turn, length):
             frame = frames(slice(number, number + 1))[0]
             step, state = _step(model, frame, state, how, ways, turn * length + number)
             parts[number] = step_tracks(step, frame, number, model.config, how.box)
-            bound[number] = _explained(step, model.price * model.config.crowding / length)
+            bound[number], overlap[number] = _explained(step)
             if masks:
                 labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
     tracks = [Tracks.concat([part[row] for part in parts]) for row in range(count)]
-    price = model.price * np.array([len(np.unique(found.id)) for found in tracks])
-    worth = (bound.sum(0) - price).reshape(-1, ways)
+    objects = np.array([len(np.unique(found.id)) for found in tracks]) + model.config.crowding * overlap.sum(0) / max(1, length)
+    worth = (bound.sum(0) / _ALIKE - model.price * objects).reshape(-1, ways)
     best = worth.argmax(1) + ways * np.arange(len(canvases))
     return [tracks[row] for row in best], labels[best] if masks else labels
 
@@ -156,16 +159,12 @@ def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, 
     return model.step(frame, state, Scattered(memory=how.memory, restarts=ways, chance=chance))
 
 
-def _explained(step: Step, crowding: float) -> np.ndarray:
-    """What a frame adds to the bound of its clips ``[B]`` beside the price of objects, which each pays once a clip.
-
-    ``crowding`` is what an object costs in a frame that lies wholly on others, nats.
-    """
+def _explained(step: Step) -> tuple[np.ndarray, np.ndarray]:
+    """Of a frame of each clip: what it adds to the bound beside z_pres, nats ``[B]``, and how much of its objects lies
+    on others, in objects ``[B]``."""
     terms = Terms([step])
-    bound = terms.log_likelihood - terms.kl_z
-    if crowding:
-        bound = bound - crowding * terms.clip_sum([rows.pres * rows.evidence.overlap() for rows in terms.rows])
-    return bound.cpu().numpy()
+    overlap = terms.clip_sum([rows.pres * rows.evidence.overlap() for rows in terms.rows])
+    return (terms.log_likelihood - terms.kl_z).cpu().numpy(), overlap.cpu().numpy()
 
 
 def _order(turn: int, length: int) -> range:
