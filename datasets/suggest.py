@@ -62,8 +62,9 @@ CROWDING = 4.0
 """By so many prices: what is left of a thing that turns is worth more than a thing that is small or faint."""
 MUON = 0.02
 """Its learning rate."""
-EASY, MOST_STEPS = 2.0, 2.5
-"""Things in a frame up to which a set takes the fewest steps; and, of crowds in proportion, so many times as many."""
+EASY, MOST_STEPS = (1.0, 2.5), (4.0, 2.5)
+"""Things in a frame up to which a set takes the fewest steps; and, of crowds in proportion, so many times as many: of
+light, of which a step is cheap, and of what covers."""
 EXPLORATION, CROWD_DROPOUT = 0.2, 0.5
 """What is accepted that the decoder cannot draw yet, and rejected beside a thing that it is a part of."""
 
@@ -126,7 +127,8 @@ def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
 def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
     """That of a set, likewise."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), SET_CLIPS))
-    more = _within(seen.mean / EASY, (1, MOST_STEPS))
+    covers = not seen.is_light
+    more = _within(seen.mean / EASY[covers], (1, MOST_STEPS[covers]))
     parts = ((1, 700, 2 * clips), (3, 400, clips), (5, 300, clips), (min(10, seen.length), 200, clips // 2))
     return TrainConfig(
         stages=tuple(Stage(length, round(more * steps), count) for length, steps, count in parts),
