@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sqair.background import exposure, most_shown
 from sqair.camera import Stabilise, steadied
 from sqair.datasets.clip import ClipSource, TruncatedClip
 from sqair.datasets.images import to_channels
 from sqair.errors import UserError
 from sqair.frames import Fit
+from sqair.scenery import exposure, most_shown, uncovered
 from sqair.steady import Steady
 
 HELD_OUT = 0.05
@@ -27,10 +27,11 @@ WORKERS = 4
 """Clips that are decoded at a time."""
 
 
-def scene_image(frames: np.ndarray) -> np.ndarray:
-    """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``."""
-    shown = most_shown(torch.from_numpy(frames).permute(0, 3, 1, 2)[:, None].float().div_(255))
-    return (255 * shown[0]).round_().byte().permute(1, 2, 0).numpy()
+def scene_image(frames: np.ndarray, *, short: bool = False) -> np.ndarray:
+    """What most frames ``[T, H, W, C]`` show, uint8 ``[H, W, C]``, or what those of a ``short`` clip uncover."""
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2).float().div_(255)
+    shown = uncovered(images) if short else most_shown(images[:, None])[0]
+    return (255 * shown).round_().byte().permute(1, 2, 0).numpy()
 
 
 def relit(scene: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -114,8 +115,14 @@ class Footage:
         length: int,
         seed: int,
         stabilise: Stabilise = "auto",
+        *,
+        short: bool = False,
     ) -> None:
-        """Reads all of it, onto canvases of ``size`` (h, w). Raises UserError if it is unreadable or all too short."""
+        """Reads all of it, onto canvases of ``size`` (h, w), and takes the scenes of ``short`` clips as such.
+
+        Raises:
+            UserError: it is unreadable, or all too short.
+        """
         self.length, self.seed = length, seed
         total = None if any(c.length is None for c in clips) else sum(c.length or 0 for c in clips)
         store = partial(_stored, size=size, channels=channels, stabilise=stabilise)
@@ -133,7 +140,7 @@ class Footage:
         self.images = []
         for frames in self.frames:
             some = frames[np.unique(np.linspace(0, len(frames) - 1, SCENE).astype(int))]
-            image = scene_image(some if some.ndim == 4 else some[..., None])
+            image = scene_image(some if some.ndim == 4 else some[..., None], short=short)
             self.images.append(image if frames.ndim == 4 else image[..., 0])
 
     def _draw(self, start: int, count: int) -> list[tuple[int, int]]:

@@ -131,11 +131,16 @@ def _looks(clips: Sequence[ClipSource], size: tuple[int, int], stabilise: Stabil
     short = len(found) >= MANY and np.median([length for _, _, length in found]) < SHORT
     plain = short and np.median([plain_scene(frames)[1] for _, frames, _ in found]) >= PLAIN
     for clip, frames, length in found:
-        yield look(clip, frames, length, "plain" if plain else stabilise)
+        yield look(clip, frames, length, "plain" if plain else stabilise, short=short)
 
 
-def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise | Literal["plain"]) -> Look:
-    """What is seen in some frames ``[T, h, w(, C)]`` of a clip. Before a plain colour nothing but things moves."""
+def look(
+    clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise | Literal["plain"], *, short: bool = False
+) -> Look:
+    """What is seen in some frames ``[T, h, w(, C)]`` of a clip, such as a ``short`` one, of which there are many.
+
+    Before a plain colour nothing but things moves.
+    """
     pan, motion = 0.0, Motion((frames.shape[1], frames.shape[2]), told=False)
     if stabilise != "plain":
         _, seen, motion = steadied(frames, "on" if stabilise == "on" else "auto")
@@ -145,7 +150,7 @@ def look(clip: ClipSource, frames: np.ndarray, length: int, stabilise: Stabilise
     frames = frames if frames.ndim == 4 else frames[..., None]
     colour = frames.shape[-1] == 3 and bool((np.ptp(frames, axis=-1) > COLOURED).any())
     plain = stabilise == "plain"
-    scene = plain_scene(frames)[0] if plain else scene_image(frames)
+    scene = plain_scene(frames)[0] if plain else scene_image(frames, short=short)
     away = (frames.astype(np.float32) - (scene if plain else relit(scene, frames))) / 255
     noise = 1.4826 * float(np.median(np.abs(away)))
     least = max(6 * noise, LEAST / 255)

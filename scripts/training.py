@@ -47,7 +47,8 @@ def open_data(args: Args) -> tuple[ClipSource, Validation, str]:
     length = max(stage.length for stage in args.train.stages)
     clips = training_clips(args.footage, args.range)
     canvas = (config.height, config.width)
-    footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise)
+    short = config.objects == "layered"
+    footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise, short=short)
     if footage.left_out:
         print(f"left out: {footage.left_out} of {len(clips)} clips, which have fewer than {length} frames")
     return footage, Validation(*footage.held_out(args.validation_clips), device=args.device), contents(footage)

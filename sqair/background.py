@@ -18,11 +18,8 @@ from torch import Tensor, nn
 
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, gaussian_kl
+from sqair.scenery import exposure
 
-_CLEAR = 0.2
-"""Share of the time for which objects that only add light leave a pixel."""
-_SAME = 0.04
-"""Least difference in some channel for which two frames show different things in a pixel."""
 _FREEDOM = 0.2
 """How far learning may move a latent of g from what the brightness of its block says: blobs in place of objects are
 out of reach."""
@@ -30,10 +27,6 @@ _DETAIL = 0.12
 """What a network may add to straight lines, or take from them, at most: less than most objects do."""
 _CODES = 8
 """Latents of each cell for what that is."""
-_LIT = 0.1
-"""Least level of a pixel that tells how light a scene is."""
-_SAMPLES = 64
-"""About so many rows and columns of pixels are asked."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
 
@@ -246,37 +239,3 @@ def block_levels(images: Tensor, cells: int, darker: float) -> Tensor:
 def _to_latent(level: Tensor) -> Tensor:
     """Latents of which g makes these levels in [0, 1]."""
     return (torch.logit(level.clamp(0.005, 0.995)) + 2) / 2
-
-
-def still_image(frames: Tensor, config: ModelConfig) -> Tensor:
-    """What stays ``[B, C, H, W]`` of clips ``[T, B, C, H, W]``.
-
-    Where objects only add light, each pixel is darker than that in a share ``_CLEAR`` of the frames. Otherwise it is
-    what most frames show: the mean of those that agree with the frame with which most agree.
-    """
-    if config.render.hides:
-        return most_shown(frames)
-    return frames.kthvalue(1 + int(_CLEAR * (len(frames) - 1)), 0).values
-
-
-def exposure(frames: Tensor, scene: Tensor) -> Tensor:
-    """By what factor the light of ``frames [..., C, H, W]`` differs from that of their ``scene``, ``[..., C, 1, 1]``.
-
-    It is the median over pixels, so that objects which cover less than half of a frame do not matter.
-    """
-    every = tuple(max(1, side // _SAMPLES) for side in scene.shape[-2:])
-    frames, scene = (v[..., :: every[0], :: every[1]].flatten(-2) for v in (frames, scene.expand_as(frames)))
-    ratio = torch.where(scene > _LIT, frames / scene.clamp_min(_LIT), torch.nan)
-    return ratio.nanmedian(-1).values.nan_to_num(1.0).clamp(0.5, 2.0)[..., None, None]
-
-
-def most_shown(frames: Tensor) -> Tensor:
-    """What most of the frames ``[T, B, C, H, W]``, in the same light, show in each pixel, ``[B, C, H, W]``."""
-    frames = frames / exposure(frames, frames.median(0).values)
-
-    def agree(image: Tensor) -> Tensor:
-        return (frames - image).abs().amax(2, keepdim=True) < _SAME
-
-    typical = torch.stack([agree(frame).sum(0) for frame in frames]).argmax(0, keepdim=True)
-    same = agree(frames.gather(0, typical.expand(-1, -1, *frames.shape[2:]))[0])
-    return ((frames * same).sum(0) / same.sum(0)).clamp(0, 1)

@@ -20,7 +20,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sqair.background import Background, Behind, Smooth, Still, UpConvolved, still_image
+from sqair.background import Background, Behind, Smooth, Still, UpConvolved
 from sqair.config import ModelConfig
 from sqair.discover import Discovery, Hunt, New
 from sqair.encoder import Appearance, Presence
@@ -37,6 +37,7 @@ from sqair.propagate import Propagation
 from sqair.render import Layered, log_likelihood
 from sqair.salience import to_retina
 from sqair.scene import Evidence, Proposal, Rows, Scene
+from sqair.scenery import still_image
 from sqair.state import State, Step
 from sqair.windows import Patches, Windows
 

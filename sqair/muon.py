@@ -19,7 +19,7 @@ _QUINTICS = (
     (3.50555, -2.62634, 0.52559),
     (2.49025, -1.83426, 0.43677),
 )
-"""Of polynomials s -> a s + b s^3 + c s^5, each the nearest to 1 on what the one before it makes of [0.003, 1]: together
+"""Of polynomials s -> a s + b s^3 + c s^5, each the nearest to 1 on what the one before it makes of [0.003, 1]: in all
 they take singular values from there to within 0.8 and 1.2."""
 SMALLEST = 20
 """Least rows and columns of a matrix whose update is made orthogonal."""

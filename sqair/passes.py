@@ -142,8 +142,9 @@ def _explain(
                 labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
     tracks = [Tracks.concat([part[row] for part in parts]) for row in range(count)]
-    objects = np.array([len(np.unique(found.id)) for found in tracks]) + model.config.crowding * overlap.sum(0) / max(1, length)
-    worth = (bound.sum(0) / _ALIKE - model.price * objects).reshape(-1, ways)
+    objects = np.array([len(np.unique(found.id)) for found in tracks])
+    prices = objects + model.config.crowding * overlap.sum(0) / max(1, length)
+    worth = (bound.sum(0) / _ALIKE - model.price * prices).reshape(-1, ways)
     best = worth.argmax(1) + ways * np.arange(len(canvases))
     return [tracks[row] for row in best], labels[best] if masks else labels
 

@@ -11,7 +11,7 @@ import torch
 
 from conftest import STATIC, TINY, Dictated, blend, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Drawn, Smooth, Still, UpConvolved, exposure, lines, still_image
+from sqair.background import Drawn, Smooth, Still, UpConvolved, lines
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.clip import Frame, TruncatedClip, evenly
@@ -26,6 +26,7 @@ from sqair.inference import Inference, Sampled
 from sqair.model import SQAIR
 from sqair.render import Light, background
 from sqair.salience import object_nats
+from sqair.scenery import exposure, still_image
 from sqair.schedule import stage_of
 from sqair.scripts import cli
 from sqair.scripts.track_frames import _watched
