@@ -10,6 +10,7 @@ import pytest
 
 from sqair.scripts.experiments import benchmarks
 from sqair.scripts.experiments.benchmarks import (
+    CROWDS,
     SETS,
     Args,
     make_training_set,
@@ -18,6 +19,7 @@ from sqair.scripts.experiments.benchmarks import (
     table,
     tracks_of,
 )
+from sqair.tracks import Tracks
 
 RECIPES = {name: recipe_of(name) for name in SETS}
 
@@ -57,19 +59,30 @@ def test_boxes_of_masks_are_those_of_the_truth() -> None:
 
 def test_the_table_has_means_lowest_floors_and_what_is_published(tmp_path: Path) -> None:
     floor = measure_floor(str(tmp_path), "floor", "silot", "val", recipes=RECIPES)[0]
-    scores = {"mota": 80.0, "ap": 70.0, "count_error": 0.5}
+    floor.update({f"mota of {n}": 50.0 for n in CROWDS})
+    scores = {"mota": 80.0, "ap": 70.0, "count_error": 0.5, **{f"mota of {n}": 60.0 for n in CROWDS}}
     runs = [
         {"key": ["model", "silot", "val", seed], "cpu_seconds": 100 + seed, "refined": {**scores, "mota": 80.0 - seed},
-         "amortised": scores}
+         "once": scores, "amortised": scores}
         for seed in range(3)
     ]  # fmt: skip
     text = table([floor, *runs], ["silot"], Args(tmp_path, split="val"))
-    assert "| silot | refined | 79.0 (78.0) | 70.0 (70.0) | 0.5 (0.5) | 3 | 102 |" in text
-    assert f"| connected components | {floor['mota']:.1f} |" in text
+    of = 3 * "60.0 (60.0) | "
+    assert f"| silot | refined | 79.0 (78.0) | {of}70.0 (70.0) | 0.5 (0.5) | 3 | 102 |" in text
+    assert f"| connected components | {floor['mota']:.1f} | 50.0 |" in text
     tried = {**runs[0], "key": [*runs[0]["key"], "--train.muon-rate", "0"]}
     text = table([floor, *runs, tried], ["silot"], Args(tmp_path, split="val", words="--train.muon-rate 0"))
-    assert "| silot | refined | 80.0 (80.0) | 70.0 (70.0) | 0.5 (0.5) | 1 | 100 |" in text
+    assert f"| silot | refined | 80.0 (80.0) | {of}70.0 (70.0) | 0.5 (0.5) | 1 | 100 |" in text
     assert "published: curves only" in text and "true boxes, linked by overlap" in text
+
+
+def test_a_picture_shows_what_was_found_in_some_frames() -> None:
+    test = benchmarks.Test(RECIPES["silot"], "val")
+    image = benchmarks.picture(test.clips.frames, test.truth)
+    rows, columns = benchmarks.SHOWN_CLIPS, benchmarks.SHOWN_FRAMES
+    assert image.shape == (rows * 3 * 48 + 2 * (rows - 1), columns * 3 * 48 + 2 * (columns - 1), 3)
+    empty = benchmarks.picture(test.clips.frames, [Tracks.concat([]) for _ in test.truth])
+    assert (image != empty).any()
 
 
 def test_a_training_set_is_made_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ sqair experiments benchmarks --output runs/benchmarks --only spmot --seeds 1
 sqair experiments benchmarks --output runs/val --split val                  to choose settings by
 sqair experiments benchmarks --output runs/val --split val --words="--train.muon-rate 0"
 sqair experiments benchmarks --output runs/full --idx-path mnist            with all of MNIST, in its four IDX files
+sqair experiments benchmarks --output runs/full --idx-path mnist --publish  after that: docs/field.md
 
 Each set is made anew, trained on as an array of clips, and tested once on clips of objects that training never saw,
 by its own protocol (docs/scores.md): beside connected components, beside the ground truth whose boxes are linked by
@@ -13,7 +14,9 @@ their overlap, and beside what is published. What is finished is not run again.
 
 from __future__ import annotations
 
+import json
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,8 +31,11 @@ from sqair.datasets.recipes import Recipe, get_recipe
 from sqair.eval.floor import link, mask_components
 from sqair.eval.protocols import score_ocrb, score_silot, score_tba, silot_by_objects
 from sqair.passes import Options
+from sqair.scripts.experiments.bars_table import CHECKOUT, between
+from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import check_names, markdown, trained
 from sqair.scripts.experiments.study import Line, Study, lines_of
+from sqair.scripts.pictures import encode_small, spread, stack, strip
 from sqair.tracker import mask_clips, track_clips
 from sqair.tracks import Tracks
 
@@ -49,6 +55,8 @@ class Benchmark:
     """Size (H, W) of all boxes."""
 
 
+CROWDS = (1, 6, 12)
+"""Objects in clips of which the MOTA is shown by itself."""
 _MASKS, _BOXES = ("mota", "motp", "md", "mt", "idf1"), ("mota", "idf1", "motp", "ids")
 SETS: dict[str, Benchmark] = {
     "spmot": Benchmark("ocrb", _MASKS, "SCALOR 94.9, 80.2, 96.4, 93.2; ViMON 92.9, 91.8, 87.7, 87.2", 1000),
@@ -56,14 +64,21 @@ SETS: dict[str, Benchmark] = {
     "tba-mnist": Benchmark("tba", _BOXES, "TBA 99.5, 99.6, 78.4, 22 (on digits it trained on)", 1, 10_000, (28, 28)),
     "vmds-style": Benchmark("ocrb", _MASKS, "on VMDS itself: OP3 91.7, 93.6, 96.8, 96.3", 1000),
     "texvmds-style": Benchmark("ocrb", _MASKS, "on texVMDS itself: MONet -73.3", 1000),
-    "silot": Benchmark("silot", ("mota", "ap", "count_error"), "curves only", 1200),
+    "silot": Benchmark("silot", ("mota", *(f"mota of {n}" for n in CROWDS), "ap", "count_error"), "curves only", 1200),
 }
 DIGITS = ("tba-mnist", "silot")
 """Sets of handwritten digits: of all of MNIST where it is given."""
 TRAINING = 1000
 """Clips to train on."""
-TRACKING = Options(passes=2, tries=8)
-"""As ``sqair track`` does by default."""
+RESULTS, PAGE, PICTURES = "docs/results/benchmarks.jsonl", "docs/field.md", "docs/pictures"
+SHOWN_CLIPS, SHOWN_FRAMES, LONGEST = 3, 8, 40
+"""Of a set, in its picture; of a stream, of so many frames of it."""
+TRACKING: dict[str, Options] = {
+    "refined": {"passes": 2, "tries": 8},
+    "once": {"passes": 1, "tries": 1},
+    "amortised": {"passes": 1, "tries": 1, "refine": False},
+}
+"""As ``sqair track`` does by default; once, forth, as frame by frame; by the learned posteriors alone, likewise."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,8 @@ class Args:
     """Objects of the clips that are scored; a tenth as many of val."""
     idx_path: Path | None = None
     """Folder with MNIST's four IDX files; without it digits are the 4,000 of the package. Each needs its own output."""
+    publish: bool = False
+    """Write what has been measured, the table and the pictures to docs/."""
     words: str = ""
     """More words of `sqair train`, to try something, as in --words="--train.muon-rate 0"; they name the run."""
 
@@ -100,6 +117,16 @@ def main(args: Args) -> None:
     cells = [("model", name, args.split, seed, *words) for seed in range(args.seeds) for name in names]
     study.measure("trainings", partial(run, recipes=recipes), cells)
     study.publish(table(study.lines, names, args))
+    if args.publish:
+        publish(study.lines, table(study.lines, names, args), sorted(args.output.glob("*.png")))
+
+
+def publish(lines: Sequence[Line], found: str, pictures: Sequence[Path]) -> None:
+    """Writes the lines, the table and the pictures to the checkout's docs."""
+    (CHECKOUT / RESULTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (CHECKOUT / PAGE).write_text(between((CHECKOUT / PAGE).read_text(), found))
+    for picture in pictures:
+        shutil.copy(picture, CHECKOUT / PICTURES / f"field-{picture.name}")
 
 
 def recipe_of(name: str, idx_path: Path | None = None) -> Recipe:
@@ -136,8 +163,9 @@ class Test:
         if self.set.protocol == "tba":
             return score_tba(self.truth, tracks, lengths, patch=self.set.patch)
         by = silot_by_objects(self.truth, tracks, lengths)
-        means = {key: float(np.mean([row[key] for row in by.values()])) for key in self.set.shown}
-        return {**score_silot(self.truth, tracks, lengths), **means, "by": {n: row["mota"] for n, row in by.items()}}
+        means = {key: float(np.mean([row[key] for row in by.values()])) for key in ("mota", "ap", "count_error")}
+        crowds = {f"mota of {n}": row["mota"] for n, row in by.items()}
+        return {**score_silot(self.truth, tracks, lengths), **means, **crowds}
 
 
 def measure_floor(output: str, kind: str, name: str, split: str, *, recipes: Mapping[str, Recipe]) -> list[Line]:
@@ -175,13 +203,25 @@ def run(
     data = str(make_training_set(Path(output), name, recipes[name]))
     model, _, seconds = trained(folder, ["--data", data, "--train.seed", str(seed), *words])
     test, lines = Test(recipes[name], split), {}
-    for way, refine in (("refined", True), ("amortised", False)):
+    for way, how in TRACKING.items():
         if test.set.protocol == "ocrb":
-            tracks, masks = mask_clips(model, test.clips.frames, refine=refine, **TRACKING)
+            tracks, masks = mask_clips(model, test.clips.frames, **how)
         else:
-            tracks, masks = track_clips(model, test.clips.frames, refine=refine, **TRACKING), np.zeros(0)
+            tracks, masks = track_clips(model, test.clips.frames, **how), np.zeros(0)
         lines[way] = test.score(tracks, masks)
-    return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **lines}]
+        if way == "refined" and not seed:
+            (Path(output) / f"{name}.png").write_bytes(encode_small(picture(test.clips.frames, tracks)))
+    code = {"commit": commit(), "code": fingerprints(("model", "data", "footage"))}
+    return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **code, **lines}]
+
+
+def picture(clips: np.ndarray, tracks: Sequence[Tracks]) -> np.ndarray:
+    """Frames of the first clips ``[N, T, H, W(, 3)]``, or of the beginning of a stream, with what was found in them."""
+    rows = []
+    for clip, found in zip(clips[:SHOWN_CLIPS], tracks, strict=False):
+        shown = spread(min(len(clip), LONGEST), SHOWN_FRAMES)
+        rows.append(strip(clip[shown], [found.where(found.frame == t) for t in shown]))
+    return stack(rows)
 
 
 def table(lines: Sequence[Line], names: Sequence[str], args: Args) -> str:
@@ -200,7 +240,7 @@ def _rows(lines: Sequence[Line], name: str, args: Args) -> list[list[str]]:
     runs = [line for line in lines_of(lines, "model", name, args.split) if line["key"][4:] == shlex.split(args.words)]
     (floor,) = lines_of(lines, "floor", name, args.split)
     rows = []
-    for way in ("refined", "amortised"):
+    for way in TRACKING:
         cells = []
         for key in shown:
             values = [line[way][key] for line in runs]
