@@ -55,9 +55,9 @@ lower than on moving MNIST, since things are worth from a third to thrice the ty
 more in a film that is no thing."""
 BEHIND = {"black": "plain", "plain": "plain", "gradual": "smooth"}
 """What lies behind things in sets of clips; grey things on black are taken for light."""
-SET_PRICE, SET_TRACKING, LAYERED_TRACKING = (0.25, 0.03), 0.075, 0.03
-"""The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing; and
-for tracking in sets of things that cover one another, where what lies on another costs more."""
+SET_PRICE = (0.25, 0.03)
+"""The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing. In
+tracking it stays as low."""
 CROWDING = 4.0
 """By so many prices: what is left of a thing that turns is worth more than a thing that is small or faint."""
 MUON = 0.02
@@ -136,7 +136,7 @@ def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
         object_nats=worth,
         price=SET_PRICE,
         price_steps=200,
-        tracking_price=SET_TRACKING if seen.is_light else LAYERED_TRACKING,
+        tracking_price=SET_PRICE[1],
         exploration=EXPLORATION,
         crowd_dropout=CROWD_DROPOUT,
     )

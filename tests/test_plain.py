@@ -128,7 +128,7 @@ def test_sets_train_with_muon_and_longer_where_there_are_crowds() -> None:
 def test_in_sets_what_lies_on_another_costs_more_unless_things_are_light() -> None:
     found = survey([clip_of(discs(2, seed=s)) for s in range(6)])
     light = replace(found, scenes="black", colour=False)
-    for seen, crowding, price in ((found, 4.0, 0.03), (light, 0.0, 0.075), (replace(found, scenes="one"), 0.0, 0.1)):
+    for seen, crowding, price in ((found, 4.0, 0.03), (light, 0.0, 0.03), (replace(found, scenes="one"), 0.0, 0.1)):
         model, train = suggest(seen)
         assert (model.crowding, train.tracking_price) == (crowding, price)
 
