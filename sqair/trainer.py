@@ -27,6 +27,7 @@ from sqair.model import SQAIR
 from sqair.muon import Muon, matrices
 from sqair.render import background
 from sqair.salience import object_nats
+from sqair.snug import slack
 
 _MEASURED = 2_500_000
 """Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
@@ -152,6 +153,9 @@ class Trainer:
         still = None if still is None else still.repeat(particles, 1, 1, 1)
         terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
         loss = self.estimator(terms, frames, particles) / stage.length
+        if config.snug:
+            pull = sum(slack(frame, step, self.model.config) for frame, step in zip(frames, terms.steps, strict=True))
+            loss = loss + config.snug * pull / (len(terms.elbo) * stage.length)
         norm = self._descend(loss, frames)
         self.step += 1
         summary = terms.summary(self.estimator.weight(terms, particles).detach())

@@ -1,0 +1,58 @@
+"""Snug boxes: z_where of an object that is whole and alone is pulled to the box of its ink.
+
+The bound does not care whether a drawing fills its window or a window is larger than what is drawn in it, so that boxes
+of z_where would be of any slack. The pull is no part of the bound. It has no gradient but that of z_where: drawings
+follow, since the bound asks them to.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sqair.boxes import ink_boxes
+from sqair.config import ModelConfig
+from sqair.geometry import where_to_box
+from sqair.state import Step
+from sqair.windows import Patches
+
+_FAR = 2.0
+"""Pixels from which on the pull grows no more."""
+_COVERED = 0.1
+"""Of a pixel, that counts as covered by an object."""
+_SHARED = 2
+"""Fewest pixels shared with others for which an object is not alone."""
+
+
+def slack(frame: Tensor, step: Step, config: ModelConfig) -> Tensor:
+    """By how much boxes of z_where miss the ink that their objects explain of a ``frame [B, C, H, W]``.
+
+    The Huber loss of centres and half sides, pixels^2, summed over objects that lie within the canvas and touch no
+    others.
+    """
+    rows = [(r.proposal.posterior.where, r.proposal.paint, r.there) for r in step.rows if r.there.any()]
+    if not rows:
+        return frame.new_zeros(())
+    box = where_to_box(torch.cat([where[there] for where, _, there in rows]), config)  # [M, 4]
+    with torch.no_grad():
+        tight, told = _ink(frame, step, Patches.concat([paint.rows(there) for _, paint, there in rows]), config)
+    away = (box - tight) * box.new_tensor([1, 1, 0.5, 0.5])
+    return (told[:, None] * F.huber_loss(away, torch.zeros_like(away), reduction="none", delta=_FAR)).sum()
+
+
+def _ink(frame: Tensor, step: Step, paint: Patches, config: ModelConfig) -> tuple[Tensor, Tensor]:
+    """Boxes ``[M, 4]`` (centre x, y, w, h; pixels) of the ink of objects, and of which of them all of it is seen."""
+    windows, behind = paint.windows, None if step.behind is None else step.behind.image
+    image = config.render.alone(paint.image, None if behind is None else windows.cut(behind))
+    mask = (image.amax(1, keepdim=True) > _COVERED).to(image)
+    alone = (mask * (windows.cut(windows.add(mask, len(frame))) - mask)).flatten(1).sum(1) < _SHARED
+    ink = windows.cut(config.render.visible(frame, behind))
+    around = F.max_pool2d(image, 3, 1, 1)  # ink that a window cuts off is beside what is drawn
+    box, any_ink = ink_boxes(around, ink, math.hypot(config.likelihood_std, config.ink_std))
+    low = box[:, :2] + windows.corner
+    high = low + box[:, 2:]
+    within = (low > 0).all(1) & (high < high.new_tensor([config.width, config.height])).all(1)
+    return torch.cat([(low + high) / 2, box[:, 2:]], 1), any_ink & alone & within
