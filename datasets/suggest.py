@@ -115,6 +115,8 @@ def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
     last = Stage(min(10, seen.length), 500, max(2, clips // 2))
     return TrainConfig(
         stages=(Stage(1, 1200, 2 * clips), Stage(3, 300, clips), Stage(5, 300, clips), last),
+        muon_rate=0.0,
+        snug=0.0,
         object_nats=worth,
         price=PRICE,
         price_steps=1200,
@@ -133,6 +135,7 @@ def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
     return TrainConfig(
         stages=tuple(Stage(length, round(more * steps), count) for length, steps, count in parts),
         muon_rate=MUON,
+        snug=0.0,
         object_nats=worth,
         price=SET_PRICE,
         price_steps=200,

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "moving-mnist": {},
-    "quick": {"train": {"stages": ["1x1100x64", "3x125x106", "5x125x64", "10x125x32"], "price_steps": 1250}},
+    "quick": {"train": {"stages": ["1x550x64", "3x65x106", "5x65x64", "10x65x32"], "price_steps": 600}},
     "sqair-script": {
         "recipe": "sqair-script",
-        "train": {"stages": ["1x2500x64", "3x400x106", "5x400x64", "10x500x32"], "price_steps": 3500},
+        "train": {"stages": ["1x1250x64", "3x200x106", "5x200x64", "10x250x32"], "price_steps": 1750},
     },
     "birth-death": {"recipe": "birth-death", "model": {"stay_logit": -6.0}},
     "static-air": {

@@ -153,10 +153,7 @@ class Trainer:
         still = None if still is None else still.repeat(particles, 1, 1, 1)
         terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
         loss = self.estimator(terms, frames, particles) / stage.length
-        if config.snug:
-            pull = sum(slack(frame, step, self.model.config) for frame, step in zip(frames, terms.steps, strict=True))
-            loss = loss + config.snug * pull / (len(terms.elbo) * stage.length)
-        norm = self._descend(loss, frames)
+        norm = self._descend(loss + self._pull(terms, frames), frames)
         self.step += 1
         summary = terms.summary(self.estimator.weight(terms, particles).detach())
         self.found += 0.05 * (summary["objects"] - self.found)
@@ -164,6 +161,13 @@ class Trainer:
         if self.step == self.total_steps:
             self.model.price = self.tracking_price()
         return metrics
+
+    def _pull(self, terms: Terms, frames: Tensor) -> Tensor:
+        """What boxes that are not snug cost, nats per frame ``[]``."""
+        if not self.config.snug:
+            return frames.new_zeros(())
+        away = [slack(frame, step, self.model.config) for frame, step in zip(frames, terms.steps, strict=True)]
+        return self.config.snug * torch.stack(away).sum() / frames.shape[:2].numel()
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""
