@@ -131,7 +131,7 @@ def _set_schedule(seen: Survey, worth: float | None) -> TrainConfig:
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), SET_CLIPS))
     covers = not seen.is_light
     more = _within(seen.mean / EASY[covers], (1, MOST_STEPS[covers]))
-    parts = ((1, 700, 2 * clips), (3, 400, clips), (5, 300, clips), (min(10, seen.length), 200, clips // 2))
+    parts = ((1, 700, 2 * clips), (3, 400, clips), (5, 250, clips), (min(10, seen.length), 150, clips // 2))
     return TrainConfig(
         stages=tuple(Stage(length, round(more * steps), count) for length, steps, count in parts),
         muon_rate=MUON,

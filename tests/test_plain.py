@@ -118,10 +118,10 @@ def test_sets_train_with_muon_and_longer_where_there_are_crowds() -> None:
     found = survey([clip_of(discs(2, seed=s)) for s in range(6)])
     few, many = (suggest(replace(found, mean=mean))[1] for mean in (1.8, 4.5))
     assert few.muon_rate == many.muon_rate == 0.02
-    assert few.stages == (Stage(1, 700, 44), Stage(3, 400, 22), Stage(5, 300, 22), Stage(10, 200, 11))
-    assert many.stages == (Stage(1, 1260, 32), Stage(3, 720, 16), Stage(5, 540, 16), Stage(10, 360, 8))
+    assert few.stages == (Stage(1, 700, 44), Stage(3, 400, 22), Stage(5, 250, 22), Stage(10, 150, 11))
+    assert many.stages == (Stage(1, 1260, 32), Stage(3, 720, 16), Stage(5, 450, 16), Stage(10, 270, 8))
     light = suggest(replace(found, mean=2.0, scenes="black", colour=False))[1]
-    assert light.stages == (Stage(1, 1400, 40), Stage(3, 800, 20), Stage(5, 600, 20), Stage(10, 400, 10)), "is cheaper"
+    assert light.stages == (Stage(1, 1400, 40), Stage(3, 800, 20), Stage(5, 500, 20), Stage(10, 300, 10)), "is cheaper"
     assert suggest(replace(found, scenes="one"))[1].muon_rate == 0
 
 
