@@ -165,7 +165,7 @@ class TrainConfig:
     muon_rate: float = field(default=0.02, metadata={"later": True})
     """Muon's learning rate at the start, for the matrices of the networks (muon.py), which decays likewise; 0 leaves
     them to Adam."""
-    snug: float = field(default=50.0, metadata={"later": True})
+    snug: float = field(default=100.0, metadata={"later": True})
     """How hard boxes of z_where are pulled to the ink of objects (snug.py), nats for the square of a pixel."""
     clip_norm: float = 500.0
     """Gradients of a larger norm (of the loss in nats per frame) are scaled down to it."""

@@ -1,7 +1,7 @@
-"""Snug boxes: z_where of an object that is whole and alone is pulled to the box of its ink.
+"""Snug boxes: the mean of q(z_where) of an object that is whole and alone is pulled to the box of its ink.
 
 The bound does not care whether a drawing fills its window or a window is larger than what is drawn in it, so that boxes
-of z_where would be of any slack. The pull is no part of the bound. It has no gradient but that of z_where: drawings
+of z_where would be of any slack. The pull is no part of the bound. It has no gradient but that of this mean: drawings
 follow, since the bound asks them to.
 """
 
@@ -28,12 +28,12 @@ _SHARED = 2
 
 
 def slack(frame: Tensor, step: Step, config: ModelConfig) -> Tensor:
-    """By how much boxes of z_where miss the ink that their objects explain of a ``frame [B, C, H, W]``.
+    """By how much the means of q(z_where) miss the ink that their objects explain of a ``frame [B, C, H, W]``.
 
     The Huber loss of centres and half sides, pixels^2, summed over objects that lie within the canvas and touch no
     others.
     """
-    rows = [(r.proposal.posterior.where, r.proposal.paint, r.there) for r in step.rows if r.there.any()]
+    rows = [(r.proposal.posterior.q_where.mean, r.proposal.paint, r.there) for r in step.rows if r.there.any()]
     if not rows:
         return frame.new_zeros(())
     box = where_to_box(torch.cat([where[there] for where, _, there in rows]), config)  # [M, 4]

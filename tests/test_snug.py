@@ -32,7 +32,7 @@ def seen(boxes: list[Box], where: Tensor, there: list[bool] | None = None) -> tu
     clip = torch.zeros(len(boxes), dtype=torch.int64)
     windows = Windows.around(torch.full((len(boxes), 2), SIDE / 2), clip, SIDE, (SIDE, SIDE))
     paint = Patches(Light().paint(image).requires_grad_(), windows)
-    proposal = SimpleNamespace(posterior=SimpleNamespace(where=where), paint=paint)
+    proposal = SimpleNamespace(posterior=SimpleNamespace(q_where=SimpleNamespace(mean=where)), paint=paint)
     rows = SimpleNamespace(proposal=proposal, there=torch.tensor(there or len(boxes) * [True]))
     return image.amax(0, keepdim=True), SimpleNamespace(rows=[rows], behind=None)
 
