@@ -54,6 +54,7 @@ def read_source(
     - a folder of images, in natural order of their names: one clip, named by the folder;
     - a folder of videos: a clip each; folders in it are not looked into;
     - a MOTChallenge sequence (a folder that holds ``img1/``) or a folder of them: a clip each, by that name;
+    - a folder of folders of images: a clip each, likewise;
     - a stack or an animation (TIFF, APNG, WebP) or a folder of them: a clip each, by the file's stem;
     - an array in an ``.npy``, ``.npz``, HDF5 or zarr (``sqair.datasets.arrays``): 000000, 000001, ..., or one clip;
     - a glob: the images that it matches are one clip, anything else is read as above;
@@ -138,9 +139,12 @@ def _folder_clips(folder: Path, channels: int | None, shown: Range | None) -> li
         return image_clips(folder, images, channels, shown)
     if sequences:
         return [_sequence(sequence, channels, shown) for sequence in sequences]
+    folders = {e: [f for f in _entries(e) if is_image(f)] for e in entries if e.is_dir() and not videos}
+    if any(folders.values()):
+        return [clip for path, found in folders.items() if found for clip in image_clips(path, found, channels, shown)]
     if not videos:
         advice = f"videos in folders of it: '{folder}/**/*.mp4'"
-        raise UserError(f"{folder}: holds no images, no videos and no folders with img1/ ({advice})")
+        raise UserError(f"{folder}: holds no images, no videos and no folders of images ({advice})")
     return [video_clip(video, channels, shown) for video in videos]
 
 

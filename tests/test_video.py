@@ -133,6 +133,17 @@ def test_folder_of_images_in_natural_order(tmp_path):
     assert (clip.name, clip.length) == ("frame9", 1)
 
 
+def test_a_folder_of_folders_of_images_is_a_clip_each(tmp_path):
+    for name in ("clip10", "clip2", "clip1"):
+        (tmp_path / name).mkdir()
+        for t in range(3):
+            write_png(tmp_path / name / f"{t}.png", np.full((4, 5), t, dtype=np.uint8))
+    (tmp_path / "notes").mkdir()
+    clips = read_source(tmp_path)
+    assert [(clip.name, clip.length) for clip in clips] == [("clip1", 3), ("clip2", 3), ("clip10", 3)]
+    assert [frame[0, 0] for frame in clips[0].frames()] == [0, 1, 2]
+
+
 def make_sequence(folder, length, info=None):
     (folder / "img1").mkdir(parents=True)
     for n in range(length):
