@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sqair.geometry import where_to_box
 from sqair.render import Layered
 from sqair.scene import Proposal, Scene
 from sqair.windows import Patches
@@ -44,9 +45,10 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
 @torch.no_grad()
 def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     """The layers ``[M]`` of the objects, where in each clip one at most is in another than before."""
-    objects, windows = proposal.objects, proposal.paint.windows
-    on = proposal.on[:, None, None, None]
-    own, total = _some(proposal.paint.image), _some(windows.cut(scene.paint))
+    objects, on = proposal.objects, proposal.on[:, None, None, None]
+    paint = proposal.paint.tight(where_to_box(objects.where, scene.config))
+    windows = paint.windows
+    own, total = _some(paint.image), _some(windows.cut(scene.paint))
     without = total - on * own
     touching = _EVERY**2 * (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
     row = touching.nonzero()[:, 0]

@@ -58,26 +58,27 @@ class Evidence:
     """
 
     def __init__(self, scene: Scene, proposal: Proposal) -> None:
-        self.windows = proposal.paint.windows
+        self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
+        self._paint = Patches(proposal.paint.image.detach(), proposal.paint.windows).tight(self._box)
+        self.windows = self._paint.windows
         self.clips, self.over_black = len(scene.frame), scene.over_black
         self.price = scene.price.detach()[self.windows.clip]
         self._config, self._frame, self._behind, self._render = scene.config, scene.frame, scene.behind, scene.render
         self._std = scene.std
         self._found = [(objects.clip, objects.where) for objects in scene.alive]
-        self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
-        self._paint = Patches(proposal.paint.image.detach(), self.windows)
         self._on, self._total = proposal.on, scene.paint.detach()
         self.crowding = scene.config.crowding
         cut = self.windows.cut
         behind = None if scene.behind is None else cut(scene.behind.detach())
         std = cut(scene.std) if isinstance(scene.std, Tensor) else scene.std
         self._gain = partial(scene.render.gain, cut(scene.frame), behind=behind, std=std)
+        self._without = cut(self._total) - self._times(self._on)
         self.gain = self.at(torch.ones_like(proposal.on))
         self.kl = proposal.posterior.kl()
 
     def at(self, pres: Tensor) -> Tensor:
         """The gain ``[M]`` of each at a presence ``pres [M]`` between 0 and 1, the others as they are."""
-        return self._gain(self._times(pres), self.windows.cut(self._total) - self._times(self._on))
+        return self._gain(self._times(pres), self._without)
 
     def given(self, there: Tensor) -> Tensor:
         """The gain ``[M]`` of each, if those are there of which ``there [M]`` is 1."""
@@ -88,7 +89,7 @@ class Evidence:
     def overlap(self) -> Tensor:
         """The share of what each covers that others cover as well, ``[M]`` in [0, 1]."""
         own = self._render.cover(self._paint.image).amax(1)  # [M, h, w]
-        others = self._render.cover(self.windows.cut(self._total) - self._times(self._on)).amax(1)
+        others = self._render.cover(self._without).amax(1)
         return (own * others).flatten(1).sum(1) / own.flatten(1).sum(1).clamp_min(_LEAST)
 
     def touches(self) -> Tensor:

@@ -15,6 +15,8 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.geometry import read
 
+_BEYOND = 0.1
+"""What is drawn of a glimpse around its box, as a share of its side: half of a cell on both sides."""
 _NEARLY = 1.25
 """A canvas of up to so many windows a side is a window."""
 
@@ -92,6 +94,22 @@ class Patches:
     def rows(self, index: Tensor) -> Patches:
         """Some of them."""
         return Patches(self.image[index], self.windows.rows(index))
+
+    def tight(self, box: Tensor) -> Patches:
+        """The same in smaller windows, of one size, that hold ``box [M, 4]`` (centre x, y, w, h in pixels).
+
+        Images must be 0 outside of the boxes, but for what ``write`` draws around them. Where the windows would hardly
+        be smaller they stay as they are.
+        """
+        height, width = self.windows.size
+        side = float(box[:, 2:].detach().amax()) * (1 + _BEYOND) + 2 if len(box) else height
+        windows = Windows.around(box[:, :2], self.windows.clip, side, self.windows.canvas)
+        if 2 * windows.size[0] * windows.size[1] > height * width:
+            return self
+        corner = windows.corner - self.windows.corner
+        alone = torch.arange(len(box), device=box.device)
+        inner = Windows(alone, corner, windows.size, self.windows.size)
+        return Patches(inner.cut(self.image), windows)
 
     def total(self, weight: Tensor, clips: int) -> Tensor:
         """The sum ``[B, J, H, W]`` of those of each clip, by ``weight [M]``."""

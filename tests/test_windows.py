@@ -11,7 +11,7 @@ import sqair.windows
 from conftest import TINY, gradient, seeded, spots, tiny_model
 from sqair.bounds import Terms
 from sqair.boxes import step_tracks
-from sqair.geometry import read
+from sqair.geometry import read, write
 from sqair.inference import Inference, Sampled
 from sqair.windows import Patches, Windows, read_from
 
@@ -50,6 +50,20 @@ def test_what_is_cut_and_added_is_what_loops_say(side: float) -> None:
     both = Patches.concat([patches.rows(torch.tensor([2, 0])), patches.rows(torch.tensor([False, True, False, True]))])
     torch.testing.assert_close(both.total(weight[[2, 0, 1, 3]], 4), total, rtol=0, atol=1e-14)
     assert Patches.concat([patches.rows(clip == 9)]).full().shape == (0, 2, *CANVAS)
+
+
+@pytest.mark.parametrize("side", [20.0, 60.0])
+def test_tight_windows_lose_nothing_of_what_is_drawn(side: float) -> None:
+    """Of objects anywhere, of any size up to a third of the canvas, and beyond its edges."""
+    box = torch.cat([40 * torch.rand(200, 2) - 5, 1 + 6 * torch.rand(200, 2)], 1)
+    windows = Windows.around(box[:, :2], torch.arange(200), side, CANVAS)
+    patches = Patches(write(torch.rand(200, 2, 5, 5), windows.local(box), *windows.size), windows)
+    tight = patches.tight(box)
+    assert tight.windows.size == (10, 10) and torch.equal(tight.full(), patches.full())
+    large = box + torch.tensor([0.0, 0.0, 12.0, 12.0])
+    assert patches.tight(large) is patches, "hardly smaller"
+    none = patches.rows(torch.zeros(200, dtype=torch.bool))
+    assert none.tight(box[:0]).full().shape == (0, 2, *CANVAS)
 
 
 def test_a_glimpse_from_a_window_is_that_from_the_canvas() -> None:
