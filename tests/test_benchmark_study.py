@@ -28,7 +28,7 @@ RECIPES = {name: recipe_of(name) for name in SETS}
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three clips, or a stream of 60 frames."""
     for name, plan in SETS.items():
-        fewer = {"clips": 30} if plan.length is None else {"length": 600}
+        fewer = {"clips": 12} if plan.length is None else {"length": 240}
         monkeypatch.setitem(SETS, name, replace(plan, **fewer))
     monkeypatch.setattr(benchmarks, "TRAINING", 100)
 
