@@ -156,7 +156,7 @@ class TrainConfig:
 
     seed: int = 0
     """Seed of the weights, the data order and all samples: the same seed repeats a run exactly on one machine."""
-    stages: tuple[Stage, ...] = (Stage(1, 1100, 64), Stage(3, 125, 106), Stage(5, 125, 64), Stage(10, 125, 32))
+    stages: tuple[Stage, ...] = (Stage(1, 1300, 64), Stage(3, 150, 106), Stage(5, 150, 64), Stage(10, 150, 32))
     """The curriculum; it starts with static AIR on single frames."""
     learning_rate: float = 3e-3
     """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""
@@ -165,7 +165,7 @@ class TrainConfig:
     muon_rate: float = field(default=0.02, metadata={"later": True})
     """Muon's learning rate at the start, for the matrices of the networks (muon.py), which decays likewise; 0 leaves
     them to Adam."""
-    snug: float = field(default=100.0, metadata={"later": True})
+    snug: float = field(default=200.0, metadata={"later": True})
     """How hard boxes of z_where are pulled to the ink of objects (snug.py), nats for the square of a pixel."""
     clip_norm: float = 500.0
     """Gradients of a larger norm (of the loss in nats per frame) are scaled down to it."""
@@ -183,7 +183,7 @@ class TrainConfig:
     price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
     this data is worth: the geometric prior's success probability is exp(-price)."""
-    price_steps: int = 1250
+    price_steps: int = 1400
     """Steps over which the price goes from the first to the second."""
     tracking_price: float = 0.06
     """Price with which the trained model is left, in the same shares. A price as low as this in training splits
