@@ -15,6 +15,7 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
+from sqair.datasets.arrays import is_array
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.overlay import overlay
 from sqair.datasets.staging import claim, source_files, staged
@@ -115,9 +116,10 @@ def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) 
     """Whether the clips are of archives, of one shape, of a length that allows for tracking many at a time, whole."""
     if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
         return False
-    archive = all(str(clip.path).lower().endswith((".npz", ".npy")) for clip in clips)
+    archive = all(is_array(Path(clip.path)) for clip in clips)
     archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
-    steady = not config.fit or config.background != "still"  # or else each clip is looked at for how its camera moves
+    short = config.objects == "layered" and args.stabilise != "on"  # clips of a set are: their cameras are steady
+    steady = short or not config.fit or config.background != "still"  # or else it is looked at how cameras move
     return archive and steady and _pixels(clips[0], config) <= BATCH_PIXELS
 
 

@@ -122,7 +122,7 @@ def _large(mask: np.ndarray) -> np.ndarray:
     _, label, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     large = stats[:, cv2.CC_STAT_AREA] >= _LARGE * mask.size
     large[0] = False
-    return large[label]
+    return large[label.astype(np.int64)]
 
 
 def _reach(there: Tensor) -> slice:

@@ -22,6 +22,7 @@ from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.scripts import cli, track_pictures, tracking
+from sqair.scripts.track import Args as TrackArgs
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
 from sqair.trainer import Trainer
@@ -134,6 +135,33 @@ def test_an_archive_gives_the_rows_of_track_clips(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{i:06d}.txt" for i in range(N)]
     for i, tracks in enumerate(expected):
         assert_rows(tmp_path / "out" / f"{i:06d}.txt", tracks)
+
+
+@pytest.mark.parametrize(
+    ("objects", "background", "stabilise", "together"),
+    [
+        ("light", "none", "auto", True),
+        ("layered", "plain", "auto", True),
+        ("layered", "still", "auto", True),  # short clips, whose cameras are steady
+        ("layered", "still", "on", False),
+        ("opaque", "still", "auto", False),  # footage: it is looked at how its camera moves
+    ],
+)
+@pytest.mark.parametrize("name", ["set.npz", "set.npy", "set.h5"])
+def test_clips_of_a_set_are_tracked_many_at_a_time(
+    tmp_path: Path, objects: Any, background: Any, stabilise: Any, together: bool, name: str
+) -> None:
+    frames = np.zeros((3, 6, 44, 52, 3), np.uint8)
+    if name == "set.h5":
+        with pytest.importorskip("h5py").File(tmp_path / name, "w") as file:
+            file["frames"] = frames
+    elif name == "set.npy":
+        np.save(tmp_path / name, frames)
+    else:
+        np.savez(tmp_path / name, frames=frames)
+    config = replace(TINY, channels=3, fit=True, objects=objects, background=background)
+    args = TrackArgs(str(tmp_path / name), tmp_path / "out", "model", stabilise=stabilise)
+    assert tracking._fit_together(read_source(tmp_path / name), args, config) == together
 
 
 def test_batches_of_an_archive_do_not_show(
