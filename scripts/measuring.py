@@ -145,6 +145,7 @@ def make_trainer(setting: Setting, model: str, source: ClipSource | None = None,
     config = TrainConfig(
         stages=(setting.stage,),
         learning_rate=1e-6,
+        muon_rate=1e-6,
         estimator=setting.estimator,
         particles=setting.particles,
         discovery_dropout=setting.dropout,

@@ -66,7 +66,7 @@ class Session:
         self.bound = self.count = float("nan")
         self.seen: dict[str, float] = {}
         """What the last look at validation clips found: explained, found, full."""
-        self.costs = step_costs(args.train.stages, args.train.particles, args.model)
+        self.costs = step_costs(args.train, args.model)
 
     def begin(self) -> None:
         """Makes the run's folder, or goes back to its checkpoint."""

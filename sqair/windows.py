@@ -103,6 +103,8 @@ class Patches:
         """
         height, width = self.windows.size
         side = float(box[:, 2:].detach().amax()) * (1 + _BEYOND) + 2 if len(box) else height
+        if not math.isfinite(side):  # nor is the loss then, and whoever trains is told
+            return self
         windows = Windows.around(box[:, :2], self.windows.clip, side, self.windows.canvas)
         if 2 * windows.size[0] * windows.size[1] > height * width:
             return self

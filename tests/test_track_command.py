@@ -52,7 +52,8 @@ class Spots:
 @pytest.fixture(scope="module")
 def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learned a little: it finds most spots."""
-    config = TrainConfig(stages=(Stage(1, 40, 12), Stage(3, 5, 8)), learning_rate=1e-2, bold_steps=20)
+    stages = (Stage(1, 40, 12), Stage(3, 5, 8))
+    config = TrainConfig(stages=stages, learning_rate=1e-2, muon_rate=0.0, snug=0.0, bold_steps=20)
     trainer = Trainer(TINY, config, Spots())
     for _ in trainer.run():
         pass
