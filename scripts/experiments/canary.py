@@ -31,7 +31,7 @@ RESULTS = "docs/results/canary.jsonl"
 WALKERS = "walkers"
 _SHORT = ("--train.stages", "1x1100x64", "3x125x106", "5x125x64", "10x125x32", "--train.price-steps", "1250")
 _FRAMES = ("--train.stages", "1x1500x64", "--train.price-steps", "500")
-"""Of the recurrent search some seeds stay at one object a frame (docs/restarts.md): seed 0 did, and says nothing more."""
+"""Of the recurrent search some seeds stay at one object a frame (docs/restarts.md), such as seed 0."""
 _TEXTURE = ("--data.background", "texture", "--model.background", "still")
 CANARIES: Mapping[str, tuple[str, ...]] = {
     "moving-mnist": _SHORT,
@@ -106,7 +106,7 @@ def run(output: str, name: str, seed: int, origin: str, code: dict[str, str]) ->
 
 
 def _digits(folder: Path, name: str, seed: int) -> dict[str, Any]:
-    model, recipe, seconds = trained(folder, [*CANARIES[name], "--train.seed", str(seed)])
+    model, recipe, seconds = trained(folder, ["--train.seed", str(seed), *CANARIES[name]])
     clips = make_clips(recipe, "val", 7, 0, CLIPS)
     found = track_clips(model, clips.frames, refine=name != "static-air")
     return {**scores(clips, found), "cpu_seconds": seconds}
