@@ -86,10 +86,10 @@ def test_a_picture_shows_what_was_found_in_some_frames() -> None:
 
 
 def test_a_training_set_is_made_once(tmp_path: Path) -> None:
-    path = make_training_set(tmp_path, "spmot", RECIPES["spmot"])
+    path = make_training_set(tmp_path, RECIPES["spmot"])
     assert np.load(path)["frames"].shape == (100, 10, 64, 64, 3)
     before = path.stat().st_mtime_ns
-    assert make_training_set(tmp_path, "spmot", RECIPES["spmot"]) == path and path.stat().st_mtime_ns == before
+    assert make_training_set(tmp_path, RECIPES["spmot"]) == path and path.stat().st_mtime_ns == before
 
 
 def test_sets_of_digits_are_made_of_those_that_are_given(tmp_path: Path) -> None:

@@ -112,13 +112,14 @@ def main(args: Args) -> None:
     floor = partial(measure_floor, recipes=recipes)
     study.measure("floors", floor, [("floor", name, args.split) for name in names])
     for name in names:
-        make_training_set(args.output, name, recipes[name])
+        make_training_set(args.output, recipes[name])
     words = shlex.split(args.words)
     cells = [("model", name, args.split, seed, *words) for seed in range(args.seeds) for name in names]
     study.measure("trainings", partial(run, recipes=recipes), cells)
-    study.publish(table(study.lines, names, args))
+    found = table(study.lines, names, args)
+    study.publish(found)
     if args.publish:
-        publish(study.lines, table(study.lines, names, args), sorted(args.output.glob("*.png")))
+        publish(study.lines, found, sorted(args.output.glob("*.png")))
 
 
 def publish(lines: Sequence[Line], found: str, pictures: Sequence[Path]) -> None:
@@ -134,9 +135,9 @@ def recipe_of(name: str, idx_path: Path | None = None) -> Recipe:
     return get_recipe(name, **({"idx_path": str(idx_path)} if idx_path and name in DIGITS else {}))
 
 
-def make_training_set(output: Path, name: str, recipe: Recipe) -> Path:
-    """The archive ``NAME.npz`` of clips to train on; made unless it is there."""
-    path = output / f"{name}.npz"
+def make_training_set(output: Path, recipe: Recipe) -> Path:
+    """The archive of clips to train on, by the recipe's name; made unless it is there."""
+    path = output / f"{recipe.name}.npz"
     if not path.exists():
         parts = [make_clips(recipe, "train", 0, i, 100, truth=False).frames for i in range(0, TRAINING, 100)]
         np.savez_compressed(path, frames=np.concatenate(parts))
@@ -200,7 +201,7 @@ def run(
 ) -> list[Line]:
     """Trains on the set and scores; seconds are of the CPU."""
     folder = Path(output) / "-".join([name, str(seed), *(w.strip("-") for w in words)])
-    data = str(make_training_set(Path(output), name, recipes[name]))
+    data = str(make_training_set(Path(output), recipes[name]))
     model, _, seconds = trained(folder, ["--data", data, "--train.seed", str(seed), *words])
     test, lines = Test(recipes[name], split), {}
     for way, how in TRACKING.items():
