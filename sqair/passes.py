@@ -32,8 +32,6 @@ from sqair.tracks import Tracks
 
 _BATCH = 64
 """Clips, times the ways in which each is explained, that go through the model together."""
-_ALIKE = 4.0
-"""Frames whose errors are alike, so that they are evidence once: what is drawn wrong of an object stays wrong."""
 
 
 class Options(TypedDict, total=False):
@@ -114,8 +112,8 @@ def _explain(
 ) -> tuple[list[Tracks], np.ndarray]:
     """The best of the ways in which clips ``canvases [B, T, H, W(, 3)]`` are explained; row b * ways + k is one.
 
-    Best is what has the highest bound, as the last pass explains all frames, less the price of each object, which is
-    that of a new one: the higher, the more of it lies on others.
+    Best is what has the highest bound, as the last pass explains all frames, where each object pays in every frame what
+    a new one does: what is drawn wrong of one stays wrong, so that parts would pay for themselves in a few frames.
 
     Returns:
         The B tracks, on the canvas, and their masks ``[B, T, H, W]``, if they are wanted.
@@ -131,21 +129,18 @@ def _explain(
     state = model.initial_state(count, frames(slice(0, 1)), scenes)
     parts: list[list[Tracks]] = [[] for _ in range(length)]
     labels = np.zeros((count, *canvases.shape[1:4]) if masks else 0, dtype=np.int32)
-    bound, overlap = np.zeros((length, count)), np.zeros((length, count))
+    worth = np.zeros((length, count))
     for turn in range(how.passes):
         for number in _order(turn, length):
             frame = frames(slice(number, number + 1))[0]
             step, state = _step(model, frame, state, how, ways, turn * length + number)
             parts[number] = step_tracks(step, frame, number, model.config, how.box)
-            bound[number], overlap[number] = _explained(step)
+            worth[number] = _worth(model, step)
             if masks:
                 labels[:, number] = segments(step, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
     tracks = [Tracks.concat([part[row] for part in parts]) for row in range(count)]
-    objects = np.array([len(np.unique(found.id)) for found in tracks])
-    prices = objects + model.config.crowding * overlap.sum(0) / max(1, length)
-    worth = (bound.sum(0) / _ALIKE - model.price * prices).reshape(-1, ways)
-    best = worth.argmax(1) + ways * np.arange(len(canvases))
+    best = worth.sum(0).reshape(-1, ways).argmax(1) + ways * np.arange(len(canvases))
     return [tracks[row] for row in best], labels[best] if masks else labels
 
 
@@ -160,12 +155,11 @@ def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, 
     return model.step(frame, state, Scattered(memory=how.memory, restarts=ways, chance=chance))
 
 
-def _explained(step: Step) -> tuple[np.ndarray, np.ndarray]:
-    """Of a frame of each clip: what it adds to the bound beside z_pres, nats ``[B]``, and how much of its objects lies
-    on others, in objects ``[B]``."""
-    terms = Terms([step])
-    overlap = terms.clip_sum([rows.pres * rows.evidence.overlap() for rows in terms.rows])
-    return (terms.log_likelihood - terms.kl_z).cpu().numpy(), overlap.cpu().numpy()
+def _worth(model: SQAIR, step: Step) -> np.ndarray:
+    """The bound of a frame of each clip, with the price of new objects for all of its objects, nats ``[B]``."""
+    terms, crowding = Terms([step]), model.config.crowding
+    prices = terms.clip_sum([rows.pres * (1 + crowding * rows.evidence.overlap()) for rows in terms.rows])
+    return (terms.log_likelihood - terms.kl_z - model.price * prices).cpu().numpy()
 
 
 def _order(turn: int, length: int) -> range:

@@ -122,7 +122,7 @@ def test_the_best_of_several_ways_is_kept_of_each_clip(monkeypatch: pytest.Monke
         return [Tracks(np.array([number]), np.array([row % ways]), box, box[0, :1]) for row in range(len(frame))]
 
     monkeypatch.setattr(passes, "step_tracks", tracks)
-    monkeypatch.setattr(passes, "_explained", lambda step: 2 * (bounds[:, :ways].flatten(),))
+    monkeypatch.setattr(passes, "_worth", lambda model, step: bounds[:, :ways].flatten())
     monkeypatch.setattr(
         passes, "segments", lambda step, rows: (torch.arange(rows) % ways).view(-1, 1, 1).expand(-1, 44, 52)
     )
