@@ -178,5 +178,7 @@ def test_weights_that_are_being_replaced_are_read_whole(run: Path, tmp_path: Pat
 def test_how_far_training_got_is_saved_with_the_model(run: Path, tmp_path: Path) -> None:
     SQAIR.from_pretrained(run).save_pretrained(tmp_path / "weights")
     assert SQAIR.from_pretrained(tmp_path / "weights").trained == (3, STEPS)
-    SQAIR.from_pretrained("moving-mnist").save_pretrained(tmp_path / "more")
+    save_weights(tmp_path / "bare", SQAIR.from_pretrained(run), {})
+    SQAIR.from_pretrained(tmp_path / "bare").save_pretrained(tmp_path / "more")
     assert json.loads((tmp_path / "more" / "config.json").read_text())["info"] == {}
+    assert SQAIR.from_pretrained("moving-mnist").trained == (1750, 1750)
