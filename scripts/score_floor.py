@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from itertools import takewhile
@@ -12,12 +12,13 @@ import numpy as np
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.video import read_source
 from sqair.errors import UserError
+from sqair.eval.blobs import track_blobs
 from sqair.eval.floor import track_components
 from sqair.scripts.ground_truth import Truth
 from sqair.tracks import Tracks
 
-MOST_PIXELS = 10**9
-"""The floor takes the median of a whole clip, which has to fit the memory."""
+SMALL = 128
+"""Pixels of the longer side of generated clips of digits and their like; larger ones are footage."""
 
 
 def list_frames(source: str, names: list[str]) -> dict[str, ClipSource]:
@@ -51,16 +52,23 @@ def count_frames(clip: ClipSource) -> int:
 def floor_of(clip: ClipSource, length: int | None) -> tuple[Tracks, int]:
     """The floor's tracks of a clip, and the number of its last frame, counted from 1; no more than ``length``.
 
+    Pictures of at most ``SMALL`` pixels have the components of what is brighter than black, all others blobs.
+
     Raises:
-        UserError: the clip does not fit the memory, or cannot be read.
+        UserError: the clip cannot be read.
     """
-    images, numbers = [], []
-    for frame in takewhile(lambda frame: length is None or frame.number < length, clip.stamped()):
-        images.append(frame.image)
-        numbers.append(frame.number)
-        if np.prod(clip.size) * len(images) > MOST_PIXELS:
-            raise UserError(f"{clip.path}: too large for the floor: add --no-floor")
-    if not images:
+    numbers: list[int] = []
+
+    def images() -> Iterator[np.ndarray]:
+        numbers.clear()
+        for frame in takewhile(lambda frame: length is None or frame.number < length, clip.stamped()):
+            numbers.append(frame.number)
+            yield frame.image
+
+    if max(clip.size) > SMALL:
+        found = track_blobs(images)
+    else:
+        found = track_components(np.stack(list(images())))
+    if not numbers:
         return Tracks.empty(), 0
-    found = track_components(np.stack(images))
     return replace(found, frame=np.array(numbers)[found.frame]), numbers[-1] + 1

@@ -1,0 +1,248 @@
+"""Blobs: what people track footage with today, as well as it can be done without a look at the truth.
+
+What differs from the median scene by more than the noise, cleaned of specks and holes, is linked from frame to frame by
+where constant speed would bring it. How large a difference counts, and whether things are darker, lighter or either,
+is told from the clip itself: by which blobs are found again, in the same shape, one frame later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from sqair.eval.boxes import iou
+from sqair.tracks import Tracks
+
+LONGEST = 960
+"""Pixels of the longer side of frames as blobs are looked for."""
+SCENE, TRIED = 30, 15
+"""Least frames of a long clip of which the scene is the median; and pairs of frames on which thresholds are tried."""
+PLAIN = 0.8
+"""Share of the median frame that is of one colour, where the scene is."""
+LEVELS = 12
+"""Thresholds that are tried, from a few times the noise to the difference that one pixel in a thousand reaches."""
+NOISES, LEAST = 4.0, 3.0
+"""The lowest of them, in standard deviations of the noise; and at least so many grey levels."""
+SPECK, PART = 12, 0.2
+"""Least pixels of a blob, and least share of a typical one's."""
+LOST = 0.5
+"""What a blob counts against a threshold that is not found again, if one that is counts 1."""
+EDGE = 0.5
+"""Share of its contrast at which a blob ends."""
+ALIKE = 0.9
+"""The lowest threshold is taken that is as good as this share of the best."""
+SAME = 0.5
+"""IoU from which a blob is the one of the frame before."""
+GATE, MEMORY, SHORTEST = 1.5, 15, 3
+"""How far from where it is expected a blob may be, in its own sides; frames that it may miss; and has to be seen in."""
+SIGNS, EITHER = (-1, 1, 0), 1.1
+"""Darker than the scene, lighter, or either; the last if it finds so many times as much ink."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a blob is: by how many grey levels it differs, in which direction, and of how many pixels."""
+
+    level: float
+    sign: int
+    pixels: float = SPECK
+
+
+def track_blobs(frames: Callable[[], Iterable[np.ndarray]]) -> Tracks:
+    """Tracks of the blobs of a clip, whose frames, uint8 ``[H, W]`` or ``[H, W, C]``, are gone through twice.
+
+    Boxes have score 1; where a blob was not seen for a while it has no row.
+    """
+    pairs = neighbours(frames())
+    if not pairs:
+        return Tracks.empty()
+    scene = scene_of(np.stack([image for image, _ in pairs]))
+    rule = choose(scene, [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, TRIED).astype(int))])
+    boxes = []
+    for frame in frames():
+        image = small(frame)
+        found = Blobs.of(differing(image, scene, rule.sign), rule.level).larger(rule.pixels)
+        boxes.append(found.box * (frame.shape[1] / image.shape[1]))
+    return linked(boxes)
+
+
+def neighbours(frames: Iterable[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Up to ``2 * SCENE`` small frames ``[h, w, C]`` of the whole clip, evenly apart, each with the one after it."""
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+    before, step = None, 1
+    for t, frame in enumerate(frames, start=-1):
+        image = small(frame)
+        if before is not None and t % step == 0:
+            pairs.append((before, image))
+        if len(pairs) > 2 * SCENE:
+            pairs, step = pairs[::2], 2 * step
+        before = image
+    return pairs
+
+
+def small(frame: np.ndarray) -> np.ndarray:
+    """A frame, smaller if it is large, ``[h, w, C]``."""
+    scale = LONGEST / max(frame.shape[:2])
+    if scale < 1:
+        frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return frame if frame.ndim == 3 else frame[..., None]
+
+
+def scene_of(frames: np.ndarray) -> np.ndarray:
+    """What is behind things in ``frames [T, h, w, C]``: a plain colour where nearly all is of one, else the median.
+
+    Things that hardly move are in the median frame. Where it is plain but for a few things, and most of those are
+    elsewhere at some time, the scene is the plain colour.
+    """
+    median = np.median(frames, axis=0).astype(np.float32)
+    colour = np.median(median, axis=(0, 1))
+    noise = 1.4826 * float(np.median(np.abs(frames - median)))
+    within = max(LEAST, NOISES * noise)
+    other = np.abs(median - colour).max(-1)
+    things = other > 2 * within
+    absent = (np.abs(frames - colour).max(-1) <= within).any(0)
+    plain = (other <= within).mean() >= PLAIN and (not things.any() or absent[things].mean() > 0.5)
+    return np.broadcast_to(colour, median.shape).astype(np.float32) if plain else median
+
+
+def differing(image: np.ndarray, scene: np.ndarray, sign: int) -> np.ndarray:
+    """By how much ``image [h, w, C]`` differs from the scene in the direction ``sign``, grey levels ``[h, w]``."""
+    away = image - scene
+    away = away - np.median(away[::4, ::4], axis=(0, 1))
+    return (np.abs(away) if sign == 0 else sign * away).max(-1)
+
+
+def choose(scene: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Rule:
+    """The rule by which most blobs are found again in the next frame, of the direction that has most of the ink."""
+    best = {sign: _best_of(sign, scene, pairs) for sign in SIGNS}
+    one = max((best[sign] for sign in SIGNS if sign), key=lambda found: found[0])
+    return best[0][1] if best[0][0] > EITHER * one[0] else one[1]
+
+
+def _best_of(sign: int, scene: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[float, Rule]:
+    """The ink that is found by the best rule of a sign, and the rule."""
+    away = [[differing(image, scene, sign) for image in pair] for pair in pairs]
+    every = np.concatenate([image[::4, ::4].ravel() for image, _ in away] or [np.zeros(1)])
+    lowest = max(LEAST, NOISES * 1.4826 * float(np.median(np.abs(every))))
+    highest = max(lowest + 1, float(np.percentile(every, 99.9)))
+    found = []
+    for level in np.geomspace(lowest, highest, LEVELS):
+        seen = [[Blobs.of(image, level) for image in pair] for pair in away]
+        pixels = least_area([blobs for pair in seen for blobs in pair])
+        seen = [[blobs.larger(pixels) for blobs in pair] for pair in seen]
+        score = sum(_found_again(*(blobs.box for blobs in pair)) for pair in seen)
+        ink = sum(float(blobs.ink.sum()) for pair in seen for blobs in pair)
+        found.append((score, ink, Rule(float(level), sign, pixels)))
+    most = max(score for score, _, _ in found)
+    enough = most - (1 - ALIKE) * abs(most)
+    return next((ink, rule) for score, ink, rule in found if score >= enough)
+
+
+def least_area(seen: Sequence[Blobs]) -> float:
+    """From how many pixels on a blob is no speck: a share of the area of the blob that typical ink is of."""
+    area, ink = (np.concatenate([np.zeros(0), *(getattr(one, name) for one in seen)]) for name in ("area", "ink"))
+    if not len(area):
+        return SPECK
+    order = np.argsort(area)
+    total = np.cumsum(ink[order])
+    return max(SPECK, PART * float(area[order][np.searchsorted(total, total[-1] / 2)]))
+
+
+def _found_again(before: np.ndarray, after: np.ndarray) -> float:
+    """How many boxes are found again, less a part of those that are not."""
+    overlap = iou(before, after)
+    same = np.count_nonzero(overlap[linear_sum_assignment(overlap, maximize=True)] >= SAME)
+    return same - LOST * (len(before) + len(after) - 2 * same)
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Boxes ``[M, 4]`` (x, y, w, h), pixels ``[M]`` and sum of differences ``[M]`` of the blobs of an image."""
+
+    box: np.ndarray
+    area: np.ndarray
+    ink: np.ndarray
+
+    @classmethod
+    def of(cls, away: np.ndarray, level: float) -> Blobs:
+        """Of what is ``away [h, w]`` by ``level`` or more, and by half of what its own ink typically is.
+
+        That is where the edge of a blurred thing is. Holes of a pixel are filled.
+        """
+        _, label = cv2.connectedComponents((away >= level).astype(np.uint8), connectivity=8)
+        there = label > 0
+        name, value = label[there], away[there]
+        contrast = np.bincount(name, value**2) / np.maximum(np.bincount(name, value), 1)
+        mask = np.zeros(away.shape, dtype=np.uint8)
+        mask[there] = value >= EDGE * contrast[name]
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+        count, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+        there = label > 0
+        ink = np.bincount(label[there], weights=away[there], minlength=count)[1:]
+        return cls(stats[1:, :4].astype(np.float64), stats[1:, cv2.CC_STAT_AREA], np.maximum(ink, 0)).larger(SPECK)
+
+    def larger(self, pixels: float) -> Blobs:
+        """Those of at least so many pixels."""
+        kept = self.area >= pixels
+        return Blobs(self.box[kept], self.area[kept], self.ink[kept])
+
+
+@dataclass
+class _Track:
+    """A blob's last box, when it was seen, and how far it moves in a frame."""
+
+    id: int
+    frame: int
+    box: np.ndarray
+    speed: np.ndarray
+    seen: int = 1
+
+    def expected(self, frame: int) -> np.ndarray:
+        """Where its centre would be ``[2]``."""
+        return _centre(self.box) + (frame - self.frame) * self.speed
+
+    def see(self, frame: int, box: np.ndarray) -> None:
+        moved = (_centre(box) - _centre(self.box)) / (frame - self.frame)
+        self.speed = moved if self.seen == 1 else 0.5 * self.speed + 0.5 * moved
+        self.box, self.frame, self.seen = box, frame, self.seen + 1
+
+
+def linked(boxes: Sequence[np.ndarray]) -> Tracks:
+    """Tracks of the boxes ``[M, 4]`` of each frame; those of fewer than ``SHORTEST`` boxes are left out."""
+    tracks: list[_Track] = []
+    rows: list[tuple[int, int, np.ndarray]] = []
+    for t, found in enumerate(boxes):
+        alive = [track for track in tracks if t - track.frame <= MEMORY + 1]
+        for j, track in _matched(alive, found, t):
+            if track is None:
+                track = _Track(len(tracks), t, found[j], np.zeros(2))
+                tracks.append(track)
+            else:
+                track.see(t, found[j])
+            rows.append((t, track.id, found[j]))
+    rows = [row for row in rows if tracks[row[1]].seen >= SHORTEST]
+    if not rows:
+        return Tracks.empty()
+    frame, name, box = zip(*rows, strict=True)
+    return Tracks(np.array(frame), np.array(name), np.array(box))
+
+
+def _matched(alive: Sequence[_Track], found: np.ndarray, frame: int) -> Iterator[tuple[int, _Track | None]]:
+    """Which track each box of a ``frame`` continues, by the distance to where that is expected."""
+    partner: dict[int, _Track] = {}
+    if alive and len(found):
+        expected = np.stack([track.expected(frame) for track in alive])
+        side = np.array([np.sqrt(track.box[2] * track.box[3]) for track in alive])
+        away = np.linalg.norm(expected[:, None] - _centre(found), axis=-1) / (GATE * side[:, None])
+        pairs = zip(*linear_sum_assignment(np.minimum(away, 1)), strict=True)
+        partner = {int(j): alive[i] for i, j in pairs if away[i, j] < 1}
+    for j in range(len(found)):
+        yield j, partner.get(j)
+
+
+def _centre(box: np.ndarray) -> np.ndarray:
+    return box[..., :2] + box[..., 2:] / 2
