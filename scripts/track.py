@@ -60,6 +60,9 @@ class Args:
     explains; otherwise trust the amortised posteriors."""
     memory: int = 30
     """Frames for which an object that is not seen keeps its id; needs --refine."""
+    count: int = 0
+    """How many individuals there are, if you know it and each is there from the beginning to the end of every clip:
+    nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
     passes: int = 2
     """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
     frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,

@@ -13,9 +13,9 @@ from sqair.config import ModelConfig
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.footage import thinned
 from sqair.datasets.images import to_channels
+from sqair.edges import look_size
 from sqair.errors import UserError
 from sqair.files.pretrained import is_unfinished
-from sqair.frames import Fit
 from sqair.model import SQAIR
 from sqair.tracker import Tracker
 
@@ -95,11 +95,9 @@ def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[Frame]:
     model = tracker.model
     frames = fitted(clip, model.config)
     if model.config.background == "still" and clip.length is not None:
-        canvas = (model.config.height, model.config.width)
-        watched, _ = thinned(clip, canvas, model.config.channels, WATCHED)
+        watched, _ = thinned(clip, look_size(clip.size), model.config.channels, WATCHED)
         if len(watched):
-            height, width = Fit(clip.size, canvas).inner
-            tracker.watch(watched[:, :height, :width])
+            tracker.watch(watched)
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     return frames

@@ -132,7 +132,7 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
     how = Options(
-        box=args.box, refine=args.refine, memory=args.memory,
+        box=args.box, refine=args.refine, memory=args.memory, count=args.count,
         passes=args.passes, tries=args.tries, threads=args.threads,
     )  # fmt: skip
     begun = done = 0
@@ -163,8 +163,10 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
 def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     args = job.args
-    how = {"refine": args.refine, "memory": args.memory, "threads": args.threads, "stabilise": args.stabilise}
-    tracker = Tracker(job.model, box=args.box, **how)
+    tracker = Tracker(
+        job.model, box=args.box, refine=args.refine, memory=args.memory, count=args.count,
+        threads=args.threads, stabilise=args.stabilise,
+    )  # fmt: skip
     truncated = None
     with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)

@@ -59,14 +59,17 @@ class Fit:
         """Boxes ``[M, 4]`` (x, y, w, h) of the canvas, in the frame's pixels."""
         return box if self.size == self.canvas else box / self.scale
 
-    def labels(self, canvas: np.ndarray, shift: np.ndarray | None = None) -> np.ndarray:
-        """Labels ``[h, w]`` of the canvas, in the frame's pixels, ``[H, W]``: those of the nearest pixels.
+    def labels(
+        self, canvas: np.ndarray, shift: np.ndarray | None = None, window: tuple[slice, slice] = np.s_[:, :]
+    ) -> np.ndarray:
+        """Labels ``[h, w]`` of the canvas, in the frame's pixels, ``[H, W]``, or those of a ``window`` of it.
 
-        They are moved by a ``shift [2]`` (x, y) in the frame's pixels; where nothing comes from they are 0.
+        They are those of the nearest pixels, and are moved by a ``shift [2]`` (x, y) in the frame's pixels; where
+        nothing comes from they are 0.
         """
         shift = np.zeros(2) if shift is None else shift
-        sides = zip(self.size, self.inner, shift[::-1], strict=True)
-        y, x = (np.floor((np.arange(own) + 0.5 - by) * inner / own).astype(int) for own, inner, by in sides)
+        sides = zip(self.size, window, self.inner, shift[::-1], strict=True)
+        y, x = (np.floor((np.arange(own)[at] + 0.5 - by) * side / own).astype(int) for own, at, side, by in sides)
         rows, columns = ((0 <= at) & (at < side) for at, side in zip((y, x), self.inner, strict=True))
         found = canvas[y.clip(0, self.inner[0] - 1)[:, None], x.clip(0, self.inner[1] - 1)]
         return np.where(rows[:, None] & columns, found, 0)

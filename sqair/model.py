@@ -118,9 +118,11 @@ class SQAIR(Pretrained):
         if not inference.memory:
             scene.add(rows)
             return None
-        rows = seated(rows, self.config.slots)
+        rows = seated(rows, inference.room(self.config))
         scene.add(rows)
         absent = Absent(self.recur(missed(objects, posterior), objects.hidden), posterior.p_what)
+        if inference.count:
+            return absent.rows(~rows.there)
         hidden = ~rows.there & (objects.unseen < inference.memory)
         return absent.rows(hidden if self.config.returns else hidden & ~has_left(absent.objects, self.config))
 
@@ -136,7 +138,9 @@ class SQAIR(Pretrained):
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
             hunt.learn(rows)
             if absent is not None:
-                most = inference.familiar * self.price
+                most = torch.full_like(rows.pres, inference.familiar * self.price)
+                if inference.count:  # everybody is known: it is one of those that are not seen
+                    most = most.masked_fill(next_id[rows.clip] == inference.count, torch.inf)
                 named = absent.recognise(rows.proposal.objects, rows.there, self.price, most, config)
                 rows = replace(rows, proposal=replace(rows.proposal, objects=named))
             scene.add(rows)

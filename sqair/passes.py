@@ -21,7 +21,7 @@ from sqair.bounds import Terms
 from sqair.boxes import BoxKind, step_tracks
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
-from sqair.inference import tracking
+from sqair.inference import check_count, tracking
 from sqair.inference.restarts import Scattered, explain
 from sqair.life import turned
 from sqair.masks import segments
@@ -35,11 +35,12 @@ _BATCH = 64
 
 
 class Options(TypedDict, total=False):
-    """How clips are tracked; ``box``, ``refine``, ``memory`` and ``threads`` are those of ``Tracker``."""
+    """How clips are tracked; ``box``, ``refine``, ``memory``, ``count`` and ``threads`` are those of ``Tracker``."""
 
     box: BoxKind
     refine: bool
     memory: int
+    count: int
     passes: int
     """How often to go through each clip: 1, forth, as a tracker has to where frames come one by one; 2, back again with
     what is known then; 3, forth once more. Its tracks are those of the last pass."""
@@ -55,6 +56,7 @@ class _Settings:
     box: BoxKind = "ink"
     refine: bool = True
     memory: int = 30
+    count: int = 0
     passes: int = 1
     tries: int = 1
     threads: int | None = 1
@@ -65,7 +67,7 @@ def track_clips(model: SQAIR, clips: np.ndarray, **options: Unpack[Options]) -> 
 
     Frames of another size are scaled as ``Tracker`` does. Each clip's scene is taken from all of it, of a model with a
     still background; cameras are taken to be steady. By default ``box`` is ink, ``memory`` 30 frames, and ``refine`` is
-    on; there is one pass and one try, on one thread.
+    on; ``count`` is not known; there is one pass and one try, on one thread.
 
     Raises:
         UserError: the frames are not uint8, or not of the size of a model that scales none; less than one pass or try.
@@ -89,6 +91,7 @@ def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> t
         if getattr(how, name) < 1:
             raise UserError(f"{name} is {getattr(how, name)}: it must be at least 1")
     config = model.config
+    check_count(how.count, how.refine, how.memory, config)
     size = (clips.shape[2], clips.shape[3]) if clips.ndim > 3 else (0, 0)
     fit = Fit(size, (config.height, config.width) if config.fit and clips.dtype == np.uint8 and min(size) else size)
     model.eval()
@@ -150,9 +153,9 @@ def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, 
     Chance is that of the frame, so that it does not matter which clips go together.
     """
     if ways == 1:
-        return explain(model, frame, state, tracking(how.refine, how.memory))
+        return explain(model, frame, state, tracking(how.refine, how.memory, how.count))
     chance = torch.Generator().manual_seed(number)
-    return model.step(frame, state, Scattered(memory=how.memory, restarts=ways, chance=chance))
+    return model.step(frame, state, Scattered(memory=how.memory, count=how.count, restarts=ways, chance=chance))
 
 
 def _worth(model: SQAIR, step: Step) -> np.ndarray:

@@ -15,9 +15,10 @@ import torch
 
 from sqair.boxes import BoxKind, moved, step_tracks
 from sqair.camera import Motion, Stabilise, steadied
+from sqair.edges import Edges, look_size
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
-from sqair.inference import tracking
+from sqair.inference import check_count, tracking
 from sqair.inference.restarts import explain
 from sqair.masks import segments
 from sqair.model import SQAIR
@@ -40,26 +41,34 @@ class Tracker:
         box: BoxKind = "ink",
         refine: bool = True,
         memory: int = 30,
+        count: int = 0,
         threads: int | None = 1,
         stabilise: Stabilise = "auto",
     ) -> None:
         """
         Args:
             model: a trained model.
-            box: ``ink``, tight around the object's visible ink as the model explains it, or ``patch``, the box of
-                z_where.
+            box: ``ink``, tight around what is seen of the object: of things before a still scene, in the pixels of the
+                frame (edges.py) once ``watch`` has seen the scene, else as the model explains it; or ``patch``, the box
+                of z_where.
             refine: decide presence by what each object gains (inference.Refined); otherwise by the amortised
                 posterior.
             memory: frames for which an object that is not seen keeps its id; needs ``refine``.
+            count: of individuals, if it is known and each is there from beginning to end: there are never more, ids are
+                0 to ``count - 1``, and who is not seen is remembered for as long as it takes; needs ``refine``.
             threads: of one operation, while a frame is tracked: more are rather slower with tensors as small as these.
                 What PyTorch and OpenCV are set to is as it was afterwards. None leaves it alone.
             stabilise: put frames where the scene is that ``watch`` has seen: ``auto``, if the camera trembles, ``on``,
                 wherever that can be told, or ``off``. Boxes are in the pixels of frames as they came.
+
+        Raises:
+            UserError: ``count`` is more than the model has room for, or does not go with the other options.
         """
+        check_count(count, refine, memory, model.config)
         self.threads = threads
         self.model = model.eval()
         self.box: BoxKind = box
-        self.inference = tracking(refine, memory)
+        self.inference = tracking(refine, memory, count)
         self.stabilise: Stabilise = stabilise
         self.reset()
 
@@ -79,6 +88,8 @@ class Tracker:
         """How the camera moved over the frames of ``watch``, in their pixels on the canvas; None without a look."""
         self.steady: Steady | None = None
         """What puts frames where the scene is, if they are stabilised."""
+        self.edges: Edges | None = None
+        """What tells where things end in the pixels of frames, if boxes are of ink and the scene is still and known."""
         self._shift = np.zeros(2)
         self._size: Fit | None = None
 
@@ -104,8 +115,15 @@ class Tracker:
             inside = canvases[:, : fit.inner[0], : fit.inner[1]]
             self.steady, still, self.motion = steadied(inside, self.stabilise)
             canvases = np.stack([Fit(fit.inner, fit.canvas).frame(image) for image in still])
+            if self.box == "ink" and self.model.config.render.hides:
+                self.edges = Edges.learn(self._placed(frames))
         images = to_frames(canvases[None], next(self.model.parameters()).device)
         self._state = self.model.initial_state(1, images, self.model.still(images))
+
+    def _placed(self, frames: np.ndarray) -> np.ndarray:
+        """Frames ``[T, H, W]`` or ``[T, H, W, C]`` where the scene is, at the size at which edges are looked for."""
+        look = Fit(frames.shape[1:3], look_size(frames.shape[1:3]))
+        return np.stack([look.frame(f if self.steady is None else self.steady.still(f)[0]) for f in frames])
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> Tracks:
@@ -123,7 +141,7 @@ class Tracker:
         fit = self._fit(frame)
         canvas = fit.frame(frame)
         check_frames(canvas[None, None], self.model.config)
-        shift = np.zeros(2)
+        shift, still = np.zeros(2), frame
         if self.steady is not None:
             still, shift = self.steady.still(frame)
             canvas = fit.frame(still)
@@ -134,7 +152,10 @@ class Tracker:
         self.last, self._state = explain(self.model, image, self._state, self.inference)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
-        return replace(tracks, box=moved(fit.boxes(tracks.box), shift, fit.size))
+        boxes = fit.boxes(tracks.box)
+        if self.edges is not None:
+            boxes = self.edges.fit(still, segments(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
+        return replace(tracks, box=moved(boxes, shift, fit.size))
 
     def appearance(self) -> dict[int, np.ndarray]:
         """z_what ``[D]`` of the objects of the last frame, by their ids."""

@@ -25,6 +25,10 @@ class Inference:
     """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
     new one over black."""
 
+    count: int = 0
+    """How many individuals there are in a clip, of whom each is always there, if that is known: nobody is born once so
+    many were found, and nobody is forgotten. Needs a memory."""
+
     def settle(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Rows:
         """Who of a proposal is there; ``q_logit [M]`` are the posterior log-odds of z_pres."""
         pres = self.presence(proposal, evidence, q_logit)
@@ -45,6 +49,10 @@ class Inference:
     def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         """In which clips ``[B]`` discovery may find something; ``p_logit [B]`` is the prior of one more object."""
         return torch.ones_like(p_logit, dtype=torch.bool)
+
+    def room(self, config: ModelConfig) -> int:
+        """The most objects of a clip."""
+        return min(self.count, config.slots) if self.count else config.slots
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
