@@ -35,7 +35,8 @@ class Args:
     """A run's folder, a folder of weights, or the name of a model that ships with the package. The run may be
     stopped, or still training: what it has saved last is taken."""
     box: Literal["ink", "patch"] = "ink"
-    """Boxes tight around the object's visible ink as the model explains it, or those of its glimpse."""
+    """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
+    model explains it; or those of its glimpse."""
     overlay: bool = False
     """Also write videos with the tracks drawn over the frames."""
     gif: bool = False

@@ -2,6 +2,7 @@
 
 sqair experiments bars --output runs/bars                       all settings, with the seeds of the README; hours
 sqair experiments bars --output runs/bars --only moving-mnist --seeds 10
+sqair experiments bars --output runs/bars --idx-path mnist      also with all of MNIST
 sqair experiments bars --output runs/bars --publish             after that: docs/results/bars.jsonl, README.md
 
 Training is ``sqair train`` with the settings below. Testing is on clips of test digits that training and the
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
+from sqair.errors import UserError
 from sqair.eval.floor import track_components
 from sqair.model import SQAIR
 from sqair.scripts.experiments.bars_table import RESULTS, SAME, alike, publish, read_lines, table
@@ -36,6 +38,8 @@ class Setting:
     raw: bool = False
     """Whether boxes of z_where are scored as well."""
     floor: bool = True
+    full: bool = False
+    """Whether it is of all of MNIST, in its IDX files."""
 
 
 _COLOUR = ("--data.colour", "--model.objects", "opaque")
@@ -50,6 +54,7 @@ SETTINGS: dict[str, Setting] = {
     "three-digits": Setting(("--data.max-objects", "3")),
     "birth-death": Setting(("--preset", "birth-death")),
     "sqair-script": Setting(("--preset", "sqair-script")),
+    "sqair-script-full": Setting(("--preset", "sqair-script"), full=True),
     "gradient-smooth": Setting(("--data.background", "gradient", *_SMOOTH)),
     "texture": Setting(("--data.background", "texture", *_STILL)),
     "clutter": Setting(("--data.background", "clutter", *_STILL)),
@@ -85,6 +90,8 @@ class Args:
     """Test clips of 100 frames."""
     split: str = "test"
     """Digits of the clips that are scored: test, or val to choose settings."""
+    idx_path: Path | None = None
+    """Folder with MNIST's four IDX files; with it there is also sqair-script-full, of all of its digits."""
     publish: bool = False
     """Afterwards write docs/results/bars.jsonl, and the tables of README.md and docs/ that are made from it."""
 
@@ -93,10 +100,13 @@ def main(args: Args) -> None:
     """Runs what is missing and prints the table.
 
     Raises:
-        UserError: an unknown setting, or what ``sqair train`` raises.
+        UserError: an unknown setting, one of all of MNIST without that, or what ``sqair train`` raises.
     """
     check_names(args.only, SETTINGS, "setting")
-    names = args.only or tuple(SETTINGS)
+    names = args.only or tuple(name for name in SETTINGS if args.idx_path or not SETTINGS[name].full)
+    for name in names:
+        if SETTINGS[name].full and args.idx_path is None:
+            raise UserError(f"{name} is of all of MNIST: add --idx-path FOLDER, with its four IDX files")
     wanted = {name: SETTINGS[name].seeds if args.seeds is None else args.seeds for name in names}
     for seed in range(max(wanted.values())):
         for name in names:
@@ -119,7 +129,8 @@ def run(args: Args, name: str, seed: int) -> None:
     """Trains one setting with one seed, unless its weights are there, and tests it in every way."""
     code, origin, setting = fingerprints(), commit(), SETTINGS[name]
     folder = args.output / f"{name}-{seed}-{code['model']}"
-    info = finish(folder, [*setting.words, "--train.seed", str(seed), "--device", "cpu"])
+    digits = ["--data.idx-path", str(args.idx_path)] if setting.full else []
+    info = finish(folder, [*setting.words, *digits, "--train.seed", str(seed), "--device", "cpu"])
     model, recipe = SQAIR.from_pretrained(folder), recipe_of(info)
     tests = [("", recipe, args.clips)]
     if name == "moving-mnist":

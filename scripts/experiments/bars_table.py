@@ -35,6 +35,7 @@ _BENCHMARKS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("`birth-death`: digits come and go in mid-clip", "birth-death", _FLOOR),
     ("`sqair-script`: to 10 px a frame, leaving the canvas", "sqair-script", _FLOOR),
     ("the same, slivers scored", "sqair-script", ("refined, slivers scored",)),
+    ("`sqair-script`, all of MNIST: 60,000 digits, tested on its 10,000", "sqair-script-full", _FLOOR),
     ("over gradients, `--model.background smooth`", "gradient-smooth", _FLOOR),
     ("over textures of contrast .5, `--model.background still`", "texture", _FLOOR),
     ("over 1 to 3 digits that never move, `--model.background still`", "clutter", _FLOOR),

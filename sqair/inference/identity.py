@@ -37,7 +37,9 @@ class Absent:
         """The rows that ``index`` (a mask or row numbers) picks."""
         return Absent(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
 
-    def recognise(self, new: Objects, found: Tensor, price: float, most: Tensor | float, config: ModelConfig) -> Objects:
+    def recognise(
+        self, new: Objects, found: Tensor, price: float, most: Tensor | float, config: ModelConfig
+    ) -> Objects:
         """New objects ``[R]``, at most one a clip, under the ids of those that they are, which are then no more absent.
 
         Only those that are ``found [R]`` can be any. Each is the one from which it differs least, if by less than
