@@ -27,11 +27,28 @@ def segments(step: Step, count: int) -> Tensor:
         return torch.where(most > EXPLAINED, found, 0)
     total = step.depth.total(torch.ones_like(step.confidence), count)  # [B, layers, H, W]
     behind = (-total.sum(1)).exp()  # [B, H, W]
+    found, most = _strongest(_shares(step.depth, total), step.objects.id, count)
+    return torch.where(most > behind, found, 0)
+
+
+def outlines(step: Step, count: int) -> Tensor:
+    """The object that shows most clearly in each pixel, as ``segments`` gives it, of objects that hide what is behind.
+
+    That is where it has half of its largest share of a pixel, or more: something dark may be drawn as dark, or as half
+    transparent and black.
+    """
+    assert step.depth is not None
+    shares = _shares(step.depth, step.depth.total(torch.ones_like(step.confidence), count))
+    clear = shares.image / shares.image.flatten(1).amax(1).clamp_min(1e-9)[:, None, None, None]
+    found, most = _strongest(Patches(clear, shares.windows), step.objects.id, count)
+    return torch.where(most > 0.5, found, 0)
+
+
+def _shares(depth: Patches, total: Tensor) -> Patches:
+    """The share ``[M, 1, h, w]`` that each object has of each pixel; ``total [B, layers, H, W]`` is w of all."""
     through = (total.cumsum(1) - total.sum(1, keepdim=True)).exp()  # of the layers in front
     each = -torch.expm1(-total) / total.clamp_min(1e-9) * through
-    share = (step.depth.image * step.depth.windows.cut(each)).sum(1, keepdim=True)  # [M, 1, h, w]
-    found, most = _strongest(Patches(share, step.depth.windows), step.objects.id, count)
-    return torch.where(most > behind, found, 0)
+    return Patches((depth.image * depth.windows.cut(each)).sum(1, keepdim=True), depth.windows)
 
 
 def _strongest(patches: Patches, ids: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import check_count, tracking
 from sqair.inference.restarts import explain
-from sqair.masks import segments
+from sqair.masks import outlines, segments
 from sqair.model import SQAIR
 from sqair.passes import mask_clips, track_clips
 from sqair.process import threads as use_threads
@@ -154,7 +154,7 @@ class Tracker:
         self.frame += 1
         boxes = fit.boxes(tracks.box)
         if self.edges is not None:
-            boxes = self.edges.fit(still, segments(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
+            boxes = self.edges.fit(still, outlines(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
         return replace(tracks, box=moved(boxes, shift, fit.size))
 
     def appearance(self) -> dict[int, np.ndarray]:
