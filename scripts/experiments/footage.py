@@ -1,0 +1,169 @@
+"""Clips of cameras that do not move, trained on from the data alone: ``sqair train --data CLIP`` and ``sqair track``.
+
+sqair experiments footage --output runs/footage --clips shared/real --counts fish-A=8 flies-b=2
+sqair experiments footage --output runs/footage --shapes 5                   generated ones, without any files
+
+``--clips`` is a folder in which, however deep, ``clip.*`` lies beside ``gt.txt`` (or another ``gt*.txt``), MOTChallenge
+rows. A clip is called by its folders. Beside the tracks are those of blobs (eval/blobs.py), which learn nothing. Ground
+truth is read after training and tracking; settings were chosen on other clips. What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sqair.datasets.clip import ClipSource
+from sqair.datasets.video import read_source
+from sqair.datasets.video_out import write_video
+from sqair.errors import UserError
+from sqair.eval.blobs import track_blobs
+from sqair.eval.mot import score
+from sqair.files.mot_io import read_mot, write_mot
+from sqair.files.mot_rows import read_rows
+from sqair.scripts.experiments.provenance import commit, fingerprints
+from sqair.scripts.experiments.running import markdown, trained
+from sqair.scripts.experiments.shape_clip import FPS, shape_clip
+from sqair.scripts.experiments.study import Line, Study, lines_of
+from sqair.scripts.score_floor import count_frames
+from sqair.scripts.track import Args as TrackArgs
+from sqair.scripts.tracking import track
+from sqair.tracks import Tracks
+
+COLUMNS = ("mota", "idf1", "hota", "motp_iou")
+HEAD = ("clip", "", *("MOTA", "IDF1", "HOTA", "MOTP"), "switches", "seeds", "training, CPU-s", "frames/s")
+SHAPES_LENGTH = 300
+"""Frames of a generated clip."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """Train on clips of cameras that do not move, track and score them, beside blobs; resumable."""
+
+    output: Path
+    """Folder of the runs, the tracks, results.jsonl and table.md."""
+    clips: Path | None = None
+    """Folder of clips, each with its ground truth."""
+    shapes: int = 0
+    """So many generated clips as well."""
+    only: tuple[str, ...] = ()
+    """Names of clips; by default all."""
+    counts: tuple[str, ...] = ()
+    """NAME=N: of clips in which so many individuals are always there, tracked with --count as well."""
+    seeds: int = 1
+    """Seeds 0 to this, of training."""
+    workers: int = 2
+    """Trainings at a time."""
+
+
+class Clip(NamedTuple):
+    """A video and its ground truth."""
+
+    video: Path
+    truth: Path
+
+
+def main(args: Args) -> None:
+    """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
+    study = Study(args.output, args.workers)
+    clips = {**(find(args.clips) if args.clips else {}), **make_shapes(args.output, args.shapes)}
+    counts = parse(args.counts)
+    for name in (*args.only, *counts):
+        if name not in clips:
+            known = f"choose from {', '.join(clips)}" if clips else "say where they are by --clips, or add --shapes 5"
+            raise UserError(f"there is no clip {name!r}: {known}")
+    names = args.only or tuple(clips)
+    if not names:
+        raise UserError("no clips: say where they are by --clips, or add --shapes 5")
+    study.measure("blobs", partial(measure_blobs, clips=clips), [("blobs", name) for name in names])
+    cells = [("model", name, seed, counts.get(name, 0)) for seed in range(args.seeds) for name in names]
+    study.measure("trainings", partial(run, clips=clips), cells)
+    study.publish(table(study.lines, names))
+
+
+def find(folder: Path) -> dict[str, Clip]:
+    """The clips of a folder by name. Raises UserError if there is none."""
+    found = {}
+    for video in sorted(folder.rglob("clip.*")):
+        truths = sorted(video.parent.glob("gt*.txt"), key=lambda path: (path.name != "gt.txt", path.name))
+        if truths:
+            found["-".join(video.parent.relative_to(folder).parts) or folder.name] = Clip(video, truths[0])
+    if not found:
+        raise UserError(f"{folder}: no clip.* with a gt.txt beside it in there")
+    return found
+
+
+def make_shapes(output: Path, count: int) -> dict[str, Clip]:
+    """Generated clips, written unless they are there."""
+    found = {}
+    for number in range(count):
+        clip = found[f"shapes-{number}"] = Clip(output / f"shapes-{number}.mp4", output / f"shapes-{number}.gt.txt")
+        if not clip.truth.exists():
+            frames, truth = shape_clip(number, SHAPES_LENGTH, 0.0)
+            write_video(clip.video, iter(frames), FPS)
+            write_mot(clip.truth, truth, truth=True)
+    return found
+
+
+def parse(counts: Sequence[str]) -> dict[str, int]:
+    """NAME=N as a dictionary. Raises UserError for anything else."""
+    found = {}
+    for word in counts:
+        name, _, number = word.rpartition("=")
+        if not (name and number.isdecimal() and int(number)):
+            raise UserError(f"--counts {word}: it must be NAME=N, a clip and how many individuals are in it")
+        found[name] = int(number)
+    return found
+
+
+def measure_blobs(output: str, kind: str, name: str, *, clips: Mapping[str, Clip]) -> list[Line]:
+    """The scores of blobs."""
+    (clip,) = read_source(str(clips[name].video))
+    return [{"key": [kind, name], **scores(clips[name], clip, track_blobs(clip.frames))}]
+
+
+def run(output: str, kind: str, name: str, seed: int, count: int, *, clips: Mapping[str, Clip]) -> list[Line]:
+    """Trains on a clip, tracks and scores it, with the number of individuals as well if it is known."""
+    folder, video = Path(output) / f"{name}-{seed}", clips[name].video
+    _, _, seconds = trained(folder, ["--data", str(video), "--train.seed", str(seed)])
+    (clip,) = read_source(str(video))
+    line: Line = {"key": [kind, name, seed, count], "cpu_seconds": seconds, "commit": commit(), "code": fingerprints()}
+    for way, known in {"from scratch": 0, f"--count {count}": count}.items():
+        if known or way == "from scratch":
+            place = Path(output) / f"tracks-{name}-{seed}-{known}"
+            rate = track(TrackArgs(str(video), place, str(folder), count=known, overwrite=True))
+            line[way] = {"frames_per_second": rate, **scores(clips[name], clip, read_mot(place / f"{clip.name}.txt"))}
+    return [line]
+
+
+def scores(truth: Clip, clip: ClipSource, found: Tracks) -> dict[str, float]:
+    """MOT scores, by the rule that ``sqair score`` would follow."""
+    return dict(score({"clip": read_rows(truth.truth)}, {"clip": found}, {"clip": count_frames(clip)}).overall)
+
+
+def table(lines: Sequence[Line], names: Sequence[str]) -> str:
+    """Rows by clip and way: the mean over seeds, and the lowest in brackets."""
+    rows = []
+    for name in names:
+        for floor in lines_of(lines, "blobs", name):
+            shown = [*(f"{floor[key]:.3f}" for key in COLUMNS), f"{floor['switches']:.0f}"]
+            rows.append([name, "blobs", *shown, "", "", ""])
+        runs = lines_of(lines, "model", name)
+        ways = dict.fromkeys(way for line in runs for way in line if way == "from scratch" or way.startswith("--count"))
+        for way in ways:
+            mine = [line[way] for line in runs if way in line]
+            cells = [_mean([line[key] for line in mine]) for key in COLUMNS]
+            seconds = f"{max(line['cpu_seconds'] for line in runs):.0f}"
+            switches = ", ".join(f"{line['switches']:.0f}" for line in mine)
+            speed = f"{np.mean([line['frames_per_second'] for line in mine]):.0f}"
+            rows.append(["", way, *cells, switches, str(len(mine)), seconds, speed])
+    return markdown(HEAD, rows)
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{np.mean(values):.3f}" + (f" ({min(values):.3f})" if len(values) > 1 else "")

@@ -1,0 +1,73 @@
+"""The study of clips of cameras that do not move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sqair.datasets.video_out import write_video
+from sqair.errors import UserError
+from sqair.files.mot_io import write_mot
+from sqair.scripts.experiments import footage
+from sqair.scripts.experiments.footage import find, parse, table
+from sqair.tracks import Tracks
+
+
+def film(folder: Path, length: int = 20) -> None:
+    """A square that crosses a grey picture, and its ground truth."""
+    frames = np.full((length, 96, 160), 90, np.uint8)
+    boxes = np.array([[10 + 4 * t, 30, 16, 12] for t in range(length)], dtype=float)
+    for frame, (x, y, w, h) in zip(frames, boxes.astype(int), strict=True):
+        frame[y : y + h, x : x + w] = 200
+    folder.mkdir(parents=True)
+    write_video(folder / "clip.mp4", iter(frames), 25)
+    write_mot(folder / "gt.txt", Tracks(np.arange(length), np.zeros(length, int), boxes), truth=True)
+
+
+def test_clips_are_found_by_their_folders(tmp_path: Path) -> None:
+    film(tmp_path / "fish" / "A")
+    (tmp_path / "no-truth").mkdir()
+    (tmp_path / "no-truth" / "clip.mp4").touch()
+    assert list(find(tmp_path)) == ["fish-A"] and list(find(tmp_path / "fish" / "A")) == ["A"]
+    with pytest.raises(UserError, match="no clip"):
+        find(tmp_path / "no-truth")
+
+
+def test_counts_are_named() -> None:
+    assert parse(["a-b=8", "c=2"]) == {"a-b": 8, "c": 2}
+    for word in ("8", "a=", "a=0", "a=-1", "=3"):
+        with pytest.raises(UserError, match="NAME=N"):
+            parse([word])
+
+
+@pytest.mark.parametrize(
+    ("more", "says"), [({}, "no clips"), ({"only": ("x",)}, "no clip 'x'"), ({"counts": ("y=2",)}, "no clip 'y'")]
+)
+def test_what_is_not_there_is_named(tmp_path: Path, more: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        footage.main(footage.Args(tmp_path, **more))
+
+
+def test_a_study_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Blobs are measured; the model, which would take minutes, is one of digits."""
+    film(tmp_path / "clips" / "square")
+    clips = find(tmp_path / "clips")
+    (floor,) = footage.measure_blobs(str(tmp_path), "blobs", "square", clips=clips)
+    assert floor["mota"] == 1 and floor["motp_iou"] > 0.8
+
+    def tracked(args) -> float:
+        found = Tracks(np.arange(20), np.zeros(20, int), np.array([[10 + 4 * t, 30, 16, 12] for t in range(20)], float))
+        args.output.mkdir()
+        write_mot(args.output / "clip.txt", found)
+        return 50.0
+
+    monkeypatch.setattr(footage, "trained", lambda folder, words: (None, None, 60.0))
+    monkeypatch.setattr(footage, "track", tracked)
+    lines = [floor]
+    for seed in range(2):
+        lines += footage.run(str(tmp_path), "model", "square", seed, 1, clips=clips)
+    page = table(lines, ["square"])
+    assert "| square | blobs | 1.000" in page and page.count("1.000 (1.000)") == 8
+    assert "| from scratch |" in page and "| --count 1 |" in page and "| 0, 0 | 2 | 60 | 50 |" in page
