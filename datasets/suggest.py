@@ -60,6 +60,9 @@ SET_PRICE = (0.25, 0.03)
 tracking it stays as low."""
 CROWDING = 4.0
 """By so many prices: what is left of a thing that turns is worth more than a thing that is small or faint."""
+PATIENCE = 3
+"""Candidates of a frame of footage that may be rejected before the search ends: the most salient may be what no object
+is, or a pile of them, while others lie in plain view."""
 MUON = 0.02
 """Its learning rate."""
 EASY, MOST_STEPS = (1.0, 2.5), (4.0, 2.5)
@@ -93,6 +96,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         first_steps=slots,
         returns=not seen.is_set,
         crowding=CROWDING if seen.is_set and not seen.is_light else 0.0,
+        patience=0 if seen.is_set else PATIENCE,
         likelihood_std=round(std, 4),
         ink_std=ink_std,
         size_mean=round(size, 2),
