@@ -100,11 +100,11 @@ def scene_of(frames: np.ndarray) -> np.ndarray:
     """
     median = np.median(frames, axis=0).astype(np.float32)
     colour = np.median(median, axis=(0, 1))
-    noise = 1.4826 * float(np.median(np.abs(frames - median)))
+    noise = 1.4826 * float(np.median(np.abs(frames[:, ::4, ::4] - median[::4, ::4])))
     within = max(LEAST, NOISES * noise)
     other = np.abs(median - colour).max(-1)
     things = other > 2 * within
-    absent = (np.abs(frames - colour).max(-1) <= within).any(0)
+    absent = np.any([np.abs(frame - colour).max(-1) <= within for frame in frames], axis=0)
     plain = (other <= within).mean() >= PLAIN and (not things.any() or absent[things].mean() > 0.5)
     return np.broadcast_to(colour, median.shape).astype(np.float32) if plain else median
 

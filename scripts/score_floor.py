@@ -68,7 +68,7 @@ def floor_of(clip: ClipSource, length: int | None) -> tuple[Tracks, int]:
     if max(clip.size) > SMALL:
         found = track_blobs(images)
     else:
-        found = track_components(np.stack(list(images())))
+        found = track_components(np.array(list(images()), np.uint8))
     if not numbers:
         return Tracks.empty(), 0
     return replace(found, frame=np.array(numbers)[found.frame]), numbers[-1] + 1
