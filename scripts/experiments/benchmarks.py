@@ -71,6 +71,8 @@ DIGITS = ("tba-mnist", "silot")
 TRAINING = 1000
 """Clips to train on."""
 RESULTS, PAGE, PICTURES = "docs/results/benchmarks.jsonl", "docs/field.md", "docs/pictures"
+JPEG = b"\xff\xd8"
+"""How such pictures begin."""
 SHOWN_CLIPS, SHOWN_FRAMES, LONGEST = 3, 8, 40
 """Of a set, in its picture; of a stream, of so many frames of it."""
 TRACKING: dict[str, Options] = {
@@ -119,7 +121,7 @@ def main(args: Args) -> None:
     found = table(study.lines, names, args)
     study.publish(found)
     if args.publish:
-        publish(study.lines, found, sorted(args.output.glob("*.png")))
+        publish(study.lines, found, sorted(path for path in args.output.iterdir() if path.suffix in (".png", ".jpg")))
 
 
 def publish(lines: Sequence[Line], found: str, pictures: Sequence[Path]) -> None:
@@ -211,7 +213,8 @@ def run(
             tracks, masks = track_clips(model, test.clips.frames, **how), np.zeros(0)
         lines[way] = test.score(tracks, masks)
         if way == "refined" and not seed:
-            (Path(output) / f"{name}.png").write_bytes(encode_small(picture(test.clips.frames, tracks)))
+            image = encode_small(picture(test.clips.frames, tracks))
+            (Path(output) / f"{name}.{'jpg' if image.startswith(JPEG) else 'png'}").write_bytes(image)
     code = {"commit": commit(), "code": fingerprints(("model", "data", "footage"))}
     return [{"key": [kind, name, split, seed, *words], "cpu_seconds": seconds, **code, **lines}]
 
