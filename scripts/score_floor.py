@@ -8,6 +8,7 @@ from functools import cache
 from itertools import takewhile
 
 import numpy as np
+from tqdm import tqdm
 
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.video import read_source
@@ -61,7 +62,8 @@ def floor_of(clip: ClipSource, length: int | None) -> tuple[Tracks, int]:
 
     def images() -> Iterator[np.ndarray]:
         numbers.clear()
-        for frame in takewhile(lambda frame: length is None or frame.number < length, clip.stamped()):
+        frames = takewhile(lambda frame: length is None or frame.number < length, clip.stamped())
+        for frame in tqdm(frames, desc="floor", unit="frame", total=clip.length, disable=None, leave=False):
             numbers.append(frame.number)
             yield frame.image
 
