@@ -14,11 +14,10 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from sqair.edges import look_size
 from sqair.eval.boxes import iou
 from sqair.tracks import Tracks
 
-LONGEST = 960
-"""Pixels of the longer side of frames as blobs are looked for."""
 SCENE, TRIED = 30, 15
 """Least frames of a long clip of which the scene is the median; and pairs of frames on which thresholds are tried."""
 PLAIN = 0.8
@@ -49,7 +48,7 @@ class Rule:
 
     level: float
     sign: int
-    pixels: float = SPECK
+    pixels: float
 
 
 def track_blobs(frames: Callable[[], Iterable[np.ndarray]]) -> Tracks:
@@ -86,9 +85,9 @@ def neighbours(frames: Iterable[np.ndarray]) -> list[tuple[np.ndarray, np.ndarra
 
 def small(frame: np.ndarray) -> np.ndarray:
     """A frame, smaller if it is large, ``[h, w, C]``."""
-    scale = LONGEST / max(frame.shape[:2])
-    if scale < 1:
-        frame = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    height, width = look_size((frame.shape[0], frame.shape[1]))
+    if frame.shape[:2] != (height, width):
+        frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return frame if frame.ndim == 3 else frame[..., None]
 
 
