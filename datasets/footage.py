@@ -48,10 +48,15 @@ def scaled(
     They are put where the scene is if ``steady`` says where that is. Raises UserError as ``ClipSource.frames`` does.
     """
     fit = Fit(clip.size, size)
+    for frame in _whole(clip):
+        still = frame if steady is None else steady.still(frame)[0]
+        yield fit.frame(to_channels(still, channels))
+
+
+def _whole(clip: ClipSource) -> Iterator[np.ndarray]:
+    """The frames of a clip that are there."""
     try:
-        for frame in clip.frames():
-            still = frame if steady is None else steady.still(frame)[0]
-            yield fit.frame(to_channels(still, channels))
+        yield from clip.frames()
     except TruncatedClip:
         return
 
@@ -65,10 +70,10 @@ def thinned(
     grow with its length. Raises UserError as ``ClipSource.frames`` does.
     """
     kept: list[np.ndarray] = []
-    step, length = 1, 0
-    for frame in scaled(clip, size, channels):
+    fit, step, length = Fit(clip.size, size), 1, 0
+    for frame in _whole(clip):
         if length % step == 0:
-            kept.append(frame)
+            kept.append(fit.frame(to_channels(frame, channels)))
         length += 1
         if len(kept) == 2 * most:
             kept, step = kept[::2], 2 * step

@@ -7,21 +7,20 @@ is told from the clip itself: by which blobs are found again, in the same shape,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sqair.edges import look_size
+from sqair.edges import look_size, scene_of
 from sqair.eval.boxes import iou
+from sqair.eval.floor import follow
 from sqair.tracks import Tracks
 
 SCENE, TRIED = 30, 15
 """Least frames of a long clip of which the scene is the median; and pairs of frames on which thresholds are tried."""
-PLAIN = 0.8
-"""Share of the median frame that is of one colour, where the scene is."""
 LEVELS = 12
 """Thresholds that are tried, from a few times the noise to the difference that one pixel in a thousand reaches."""
 NOISES, LEAST = 4.0, 3.0
@@ -38,6 +37,8 @@ SAME = 0.5
 """IoU from which a blob is the one of the frame before."""
 GATE, MEMORY, SHORTEST = 1.5, 15, 3
 """How far from where it is expected a blob may be, in its own sides; frames that it may miss; and has to be seen in."""
+NEAREST, KEPT = 1e-9, 0.5
+"""Nearness from which a box can be of a track, and the share of its speed that this keeps as it is seen again."""
 SIGNS, EITHER = (-1, 1, 0), 1.1
 """Darker than the scene, lighter, or either; the last if it finds so many times as much ink."""
 
@@ -89,23 +90,6 @@ def small(frame: np.ndarray) -> np.ndarray:
     if frame.shape[:2] != (height, width):
         frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
     return frame if frame.ndim == 3 else frame[..., None]
-
-
-def scene_of(frames: np.ndarray) -> np.ndarray:
-    """What is behind things in ``frames [T, h, w, C]``: a plain colour where nearly all is of one, else the median.
-
-    Things that hardly move are in the median frame. Where it is plain but for a few things, and most of those are
-    elsewhere at some time, the scene is the plain colour.
-    """
-    median = np.median(frames, axis=0).astype(np.float32)
-    colour = np.median(median, axis=(0, 1))
-    noise = 1.4826 * float(np.median(np.abs(frames[:, ::4, ::4] - median[::4, ::4])))
-    within = max(LEAST, NOISES * noise)
-    other = np.abs(median - colour).max(-1)
-    things = other > 2 * within
-    absent = np.any([np.abs(frame - colour).max(-1) <= within for frame in frames], axis=0)
-    plain = (other <= within).mean() >= PLAIN and (not things.any() or absent[things].mean() > 0.5)
-    return np.broadcast_to(colour, median.shape).astype(np.float32) if plain else median
 
 
 def differing(image: np.ndarray, scene: np.ndarray, sign: int) -> np.ndarray:
@@ -190,58 +174,18 @@ class Blobs:
         return Blobs(self.box[kept], self.area[kept], self.ink[kept])
 
 
-@dataclass
-class _Track:
-    """A blob's last box, when it was seen, and how far it moves in a frame."""
-
-    id: int
-    frame: int
-    box: np.ndarray
-    speed: np.ndarray
-    seen: int = 1
-
-    def expected(self, frame: int) -> np.ndarray:
-        """Where its centre would be ``[2]``."""
-        return _centre(self.box) + (frame - self.frame) * self.speed
-
-    def see(self, frame: int, box: np.ndarray) -> None:
-        moved = (_centre(box) - _centre(self.box)) / (frame - self.frame)
-        self.speed = moved if self.seen == 1 else 0.5 * self.speed + 0.5 * moved
-        self.box, self.frame, self.seen = box, frame, self.seen + 1
-
-
 def linked(boxes: Sequence[np.ndarray]) -> Tracks:
     """Tracks of the boxes ``[M, 4]`` of each frame; those of fewer than ``SHORTEST`` boxes are left out."""
-    tracks: list[_Track] = []
-    rows: list[tuple[int, int, np.ndarray]] = []
-    for t, found in enumerate(boxes):
-        alive = [track for track in tracks if t - track.frame <= MEMORY + 1]
-        for j, track in _matched(alive, found, t):
-            if track is None:
-                track = _Track(len(tracks), t, found[j], np.zeros(2))
-                tracks.append(track)
-            else:
-                track.see(t, found[j])
-            rows.append((t, track.id, found[j]))
-    rows = [row for row in rows if tracks[row[1]].seen >= SHORTEST]
-    if not rows:
+    ids = follow(boxes, NEAREST, MEMORY, likeness=nearness, keep=KEPT)
+    if not sum(map(len, ids)):
         return Tracks.empty()
-    frame, name, box = zip(*rows, strict=True)
-    return Tracks(np.array(frame), np.array(name), np.array(box))
+    frame = np.repeat(np.arange(len(ids)), [len(of) for of in ids])
+    found = Tracks(frame, np.concatenate(ids), np.concatenate(boxes))
+    return found.where(np.bincount(found.id)[found.id] >= SHORTEST)
 
 
-def _matched(alive: Sequence[_Track], found: np.ndarray, frame: int) -> Iterator[tuple[int, _Track | None]]:
-    """Which track each box of a ``frame`` continues, by the distance to where that is expected."""
-    partner: dict[int, _Track] = {}
-    if alive and len(found):
-        expected = np.stack([track.expected(frame) for track in alive])
-        side = np.array([np.sqrt(track.box[2] * track.box[3]) for track in alive])
-        away = np.linalg.norm(expected[:, None] - _centre(found), axis=-1) / (GATE * side[:, None])
-        pairs = zip(*linear_sum_assignment(np.minimum(away, 1)), strict=True)
-        partner = {int(j): alive[i] for i, j in pairs if away[i, j] < 1}
-    for j in range(len(found)):
-        yield j, partner.get(j)
-
-
-def _centre(box: np.ndarray) -> np.ndarray:
-    return box[..., :2] + box[..., 2:] / 2
+def nearness(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """How near boxes ``[M, 4]`` are to where others are expected, ``[U, 4]``: 1 there, 0 at ``GATE`` of their sides."""
+    centre, other = (box[:, :2] + box[:, 2:] / 2 for box in (expected, found))
+    away = np.linalg.norm(centre[:, None] - other, axis=-1)
+    return np.maximum(1 - away / (GATE * np.sqrt(expected[:, 2:].prod(1)))[:, None], 0)

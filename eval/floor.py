@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from sqair.eval.boxes import iou
 from sqair.tracks import Tracks
 
+Likeness = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _TOUCHING = np.ones((3, 3), dtype=int)
 
 
@@ -82,20 +83,27 @@ def link(boxes: Sequence[np.ndarray], *, min_iou: float = 0.01, max_age: int = 2
     return Tracks(frame, np.concatenate(ids), np.concatenate(boxes))
 
 
-def follow(boxes: Sequence[np.ndarray], min_iou: float, max_age: int) -> list[np.ndarray]:
-    """The ids, from 0 on, of the boxes ``[M, 4]`` of each frame, ``[M]`` int64."""
+def follow(
+    boxes: Sequence[np.ndarray], least: float, max_age: int, *, likeness: Likeness = iou, keep: float = 0.0
+) -> list[np.ndarray]:
+    """The ids, from 0 on, of the boxes ``[M, 4]`` of each frame, ``[M]`` int64.
+
+    A track and a box can be linked from a ``likeness`` of ``least`` on, of the boxes ``[U, 4]`` that tracks lead to and
+    those of a frame, ``[U, M]``; the sum of it is the greatest there is. ``keep`` is the share of its speed that a
+    track keeps as it is seen again.
+    """
     tracks: list[_Track] = []
     ids: list[np.ndarray] = []
     born = 0
     for t, new in enumerate(boxes):
         tracks = [track for track in tracks if t - track.seen <= max_age + 1]
-        overlap = iou(np.array([track.at(t) for track in tracks]), new)
-        linked = overlap >= min_iou
-        pairs = zip(*linear_sum_assignment(np.where(linked, overlap, 0), maximize=True), strict=True)
+        alike = likeness(np.array([track.at(t) for track in tracks]).reshape(-1, 4), new)
+        linked = alike >= least
+        pairs = zip(*linear_sum_assignment(np.where(linked, alike, 0), maximize=True), strict=True)
         found = {int(j): tracks[i] for i, j in pairs if linked[i, j]}
         for j, box in enumerate(new):
             if j in found:
-                found[j].see(t, box)
+                found[j].see(t, box, keep)
             else:
                 found[j] = _Track(born, t, box)
                 tracks.append(found[j])
@@ -173,13 +181,15 @@ class _Track:
 
     def __init__(self, name: int, frame: int, box: np.ndarray) -> None:
         self.id, self.seen, self.box = name, frame, box
-        self.speed = np.zeros(2)
+        self.speed: np.ndarray | None = None
 
     def at(self, frame: int) -> np.ndarray:
         """The box ([4]) that constant speed leads to."""
+        if self.speed is None:
+            return self.box
         return np.concatenate([self.box[:2] + self.speed * (frame - self.seen), self.box[2:]])
 
-    def see(self, frame: int, box: np.ndarray) -> None:
-        moved = (box[:2] + box[2:] / 2) - (self.box[:2] + self.box[2:] / 2)
-        self.speed = moved / (frame - self.seen)
+    def see(self, frame: int, box: np.ndarray, keep: float) -> None:
+        moved = ((box[:2] + box[2:] / 2) - (self.box[:2] + self.box[2:] / 2)) / (frame - self.seen)
+        self.speed = moved if self.speed is None else keep * self.speed + (1 - keep) * moved
         self.seen, self.box = frame, box

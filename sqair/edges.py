@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sqair.frames import Fit
+from sqair.scenery import plain_colour
 
 LONGEST = 960
 """Pixels of the longer side of frames as edges are looked for, at most."""
@@ -51,9 +52,9 @@ class Edges:
 
     @classmethod
     def learn(cls, frames: np.ndarray) -> Edges:
-        """From frames of a clip, uint8 ``[T, h, w]`` or ``[T, h, w, C]``: their median is the scene."""
+        """From frames of a clip, uint8 ``[T, h, w]`` or ``[T, h, w, C]``."""
         frames = frames if frames.ndim == 4 else frames[..., None]
-        scene = np.median(frames, axis=0).astype(np.float32)
+        scene = scene_of(frames)
         some = np.s_[::EVERY, ::EVERY]
         away = np.abs([_away(frame[some], scene[some]) for frame in frames])
         return cls(scene, float(np.percentile(away, WITHIN)))
@@ -69,10 +70,9 @@ class Edges:
         """
         if not len(box):
             return box
-        scale = self.scene.shape[1] / frame.shape[1]
         height, width = self.scene.shape[:2]
-        if frame.shape[:2] != (height, width):
-            frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+        look = Fit((frame.shape[0], frame.shape[1]), (height, width))
+        scale, frame = look.scale, look.frame(frame)
         frame = frame if frame.ndim == 3 else frame[..., None]
         some = np.s_[::EVERY, ::EVERY]
         light = np.median(frame[some] - self.scene[some], axis=(0, 1))
@@ -109,6 +109,14 @@ class Edges:
             return None
         low = kept[:, :2].min(0)
         return np.concatenate([low, (kept[:, :2] + kept[:, 2:4]).max(0) - low]).astype(np.float64)
+
+
+def scene_of(frames: np.ndarray) -> np.ndarray:
+    """What is behind things in ``frames [T, h, w, C]``, float32 ``[h, w, C]`` of 255: their median, or the colour of a
+    plain scene."""
+    typical = np.median(frames, axis=0).astype(np.float32)
+    colour = plain_colour(frames, typical)
+    return typical if colour is None else np.broadcast_to(colour, typical.shape).astype(np.float32)
 
 
 def _away(frame: np.ndarray, scene: np.ndarray) -> np.ndarray:

@@ -21,6 +21,11 @@ SAME = 0.04
 """Least difference in some channel for which two frames show different things in a pixel."""
 _LIT = 0.1
 """Least level of a pixel that tells how light a scene is."""
+_PLAIN = 0.8
+"""Share of a typical frame that is of one colour, where the scene is."""
+_NOISES, _NEAR = 4.0, (3.0, 32.0)
+"""How far from a colour a pixel may be and have it: so many standard deviations of the noise; and grey levels that this
+is at least, and at most, or else no colour can be told."""
 _SAMPLES = 64
 """About so many rows and columns of pixels are asked."""
 _SURE = 0.9
@@ -60,8 +65,32 @@ def exposure(frames: Tensor, scene: Tensor) -> Tensor:
 
 
 def most_shown(frames: Tensor) -> Tensor:
-    """What most of the frames ``[T, B, C, H, W]``, in the same light, show in each pixel, ``[B, C, H, W]``."""
-    return agreement(frames)[1]
+    """What most of the frames ``[T, B, C, H, W]``, in the same light, show in each pixel, ``[B, C, H, W]``; one colour
+    where the scene is plain (``plain_colour``)."""
+    lit, image, _ = agreement(frames)
+    for b, clip in enumerate(lit.unbind(1)):
+        clip = 255 * clip.movedim(1, -1).numpy(force=True)
+        colour = plain_colour(clip, np.median(clip, axis=0))
+        if colour is not None:
+            image[b] = torch.from_numpy(colour / 255).to(image)[:, None, None]
+    return image
+
+
+def plain_colour(frames: np.ndarray, typical: np.ndarray) -> np.ndarray | None:
+    """The colour ``[C]`` of a plain scene in ``frames [T, H, W, C]`` of 255, whose medians are ``typical [H, W, C]``.
+
+    Things that hardly move are in the median frame. Where it is plain but for a few things, and most of those are
+    elsewhere at some time, the scene is the plain colour; None where it is not.
+    """
+    colour = np.median(typical, axis=(0, 1))
+    noise = 1.4826 * float(np.median(np.abs(frames[:, ::4, ::4] - typical[::4, ::4])))
+    within = max(_NEAR[0], _NOISES * noise)
+    other = np.abs(typical - colour).max(-1)
+    if within > _NEAR[1] or (other <= within).mean() < _PLAIN:
+        return None
+    things = other > 2 * within
+    absent = np.any([np.abs(frame - colour).max(-1) <= within for frame in frames], axis=0)
+    return colour if not things.any() or absent[things].mean() > 0.5 else None
 
 
 def agreement(frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -52,7 +52,7 @@ class Inference:
 
     def room(self, config: ModelConfig) -> int:
         """The most objects of a clip."""
-        return min(self.count, config.slots) if self.count else config.slots
+        return self.count or config.slots
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
