@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.seen import SHORTEST, Survey
@@ -15,6 +16,8 @@ OBJECT = 15.0
 """Side of a typical object on the canvas, pixels: about what a glimpse has cells, so that none of it is lost."""
 LARGEST = 240
 """Longest side of the canvas, pixels: what a step costs grows with it, and what is seen beyond it hardly does."""
+UNTRAINED = 320
+"""The same where nothing is trained."""
 FEWEST = 12.0
 """Least side of a typical object of a set on the canvas, about: its frames are scaled by one over a whole number, so
 that pixels are means of whole ones, and nothing is lost between them."""
@@ -30,8 +33,8 @@ FAINT = 0.06
 STD of that difference."""
 CROWD = 1.5
 """Slots for a thing that is seen: a blob may be a group."""
-SLOTS = (3, 16)
-"""Fewest and most."""
+SLOTS, MANY = (3, 16), (12, 100)
+"""Fewest and most, of a model that is trained on the footage, and of one that is not."""
 SPREAD = (0.2, 0.5)
 """Standard deviation of log sizes: blobs vary by more than things do, which touch and hide."""
 CONTEXT = 2.7
@@ -47,6 +50,8 @@ LOAD = 40
 """Objects in a frame of a batch of clips, about: their gradients have as little noise on any footage."""
 CLIPS, SET_CLIPS = (4, 32), (16, 32)
 """Fewest and most clips in such a batch, of footage and of a set: clips of a set have less in common."""
+ADAPTED_CLIPS = (4, 16)
+"""The same where training starts from weights of other footage, which need less."""
 CHANGE = 0.01
 """Share by which the scene follows what is seen of it in a frame: a minute's light, not a thing that pauses."""
 PRICE, TRACKING = (0.25, 0.06), 0.1
@@ -58,6 +63,9 @@ BEHIND = {"black": "plain", "plain": "plain", "gradual": "smooth"}
 SET_PRICE = (0.25, 0.03)
 """The same for sets, which Muon trains: what it draws is soon so sharp that little is left to be taken for a thing. In
 tracking it stays as low."""
+GENERAL, ADAPTED = 0.08, 0.06
+"""Prices of tracking with weights of generated footage, and of training that starts from them, as such shares: things
+that were never seen are drawn less well, and more is left of them to be taken for others."""
 CROWDING = 4.0
 """By so many prices: what is left of a thing that turns is worth more than a thing that is small or faint."""
 PATIENCE = 3
@@ -112,6 +120,33 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
     return model, _set_schedule(seen, worth) if seen.is_set else _schedule(seen, worth)
 
 
+def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
+    """The model for footage like this of weights that were ``trained`` on other footage.
+
+    Sizes and places are to a network in units of a typical object, so that its canvas may be any. Here it costs only
+    what tracking costs, and may be larger.
+    """
+    model, _ = suggest(seen)
+    scale = min(1.0, OBJECT / math.sqrt(seen.height * seen.width))
+    scale = min(1.0, max(min(scale, UNTRAINED / max(seen.size)), SMALLEST / min(seen.size)))
+    grown = scale * seen.size[0] / model.height
+    std = round(_within(STD * seen.contrast, (max(QUIET * seen.noise, DIMMEST), trained.likelihood_std)), 4)
+    slots = int(_within(wanted_slots(seen), MANY))
+    return replace(
+        trained,
+        height=round(scale * seen.size[0]),
+        width=round(scale * seen.size[1]),
+        slots=slots,
+        first_steps=slots,
+        likelihood_std=std,
+        size_mean=round(grown * model.size_mean, 2),
+        context=round(grown * model.context, 1),
+        search_margin=round(grown * model.search_margin, 1),
+        max_size=round(grown * model.max_size, 1),
+        saliency_threshold=round(SALIENCE * std, 4),
+    )
+
+
 def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
     """That of footage. ``worth`` is what a typical object is, nats; None has it measured on clips, by what is worth
     most in a frame."""
@@ -125,6 +160,25 @@ def _schedule(seen: Survey, worth: float | None) -> TrainConfig:
         price=PRICE,
         price_steps=1200,
         tracking_price=TRACKING,
+        exploration=EXPLORATION,
+        crowd_dropout=CROWD_DROPOUT,
+    )
+
+
+def adapting(seen: Survey, worth: float) -> TrainConfig:
+    """The schedule from weights that know footage in general to those of this. ``worth`` is what a typical object is
+    to them, nats: prices stay as they are at the end of their training, and nothing has to be made bold."""
+    clips = int(_within(round(LOAD / max(seen.mean, 0.5)), ADAPTED_CLIPS))
+    last = Stage(min(10, seen.length), 30, max(2, clips // 2))
+    return TrainConfig(
+        stages=(Stage(1, 60, 2 * clips), Stage(3, 60, clips), Stage(5, 60, clips), last),
+        learning_rate=1e-3,
+        muon_rate=MUON / 2,
+        snug=0.0,
+        object_nats=round(worth, 1),
+        price=(ADAPTED, ADAPTED),
+        tracking_price=GENERAL,
+        bold_steps=1,
         exploration=EXPLORATION,
         crowd_dropout=CROWD_DROPOUT,
     )
@@ -158,14 +212,13 @@ def _within(value: float, bounds: tuple[float, float]) -> float:
     return min(max(value, bounds[0]), bounds[1])
 
 
-def describe(seen: Survey, chosen: tuple[ModelConfig, TrainConfig]) -> str:
-    """What a survey saw, and the configuration that was ``chosen``, the one suggested or another, for people."""
-    model, _ = chosen
+def describe(seen: Survey, model: ModelConfig) -> str:
+    """What a survey saw, and the ``model`` that was chosen, the one suggested or another, for people."""
     kind = "colour" if seen.colour else "grey"
     lines = [
         f"footage: {seen.size[1]}x{seen.size[0]} pixels, {kind}, {seen.length} frames or more a clip; "
         f"{seen.mean:.1f} things move at a time, of about {seen.width:.0f}x{seen.height:.0f} pixels",
-        *_remarks(seen),
+        *_remarks(seen, model.slots),
         f"chosen: canvas {model.width}x{model.height}, at most {model.slots} objects, standard deviation of pixels "
         f"{model.likelihood_std}, size {model.size_mean} (canvas pixels), aspect {model.aspect}, background "
         f"{model.background}",
@@ -173,8 +226,8 @@ def describe(seen: Survey, chosen: tuple[ModelConfig, TrainConfig]) -> str:
     return "\n".join(lines)
 
 
-def _remarks(seen: Survey) -> Iterator[str]:
-    """What is unusual about footage."""
+def _remarks(seen: Survey, slots: int) -> Iterator[str]:
+    """What is unusual about footage, for a model of so many ``slots``."""
     if seen.left_out:
         yield f"left out: {seen.left_out} of {seen.clips} clips, which have fewer than {SHORTEST} frames"
 
@@ -202,8 +255,8 @@ def _remarks(seen: Survey) -> Iterator[str]:
             f"warning: {many} that have no scene in common: these are not clips of one camera; what stays still in a "
             "clip is taken for its scene, and what hardly moves in it is lost"
         )
-    if wanted_slots(seen) > SLOTS[1]:
+    if wanted_slots(seen) > slots:
         yield (
-            f"warning: {seen.most:.0f} things at a time are many for a model of at most {SLOTS[1]} objects: "
+            f"warning: {seen.most:.0f} things at a time are many for a model of at most {slots} objects: "
             "raise --model.slots (training takes longer)"
         )

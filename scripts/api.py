@@ -20,7 +20,7 @@ from sqair.camera import Stabilise
 from sqair.config import ModelConfig, TrainConfig
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import Recipe
-from sqair.datasets.survey import describe, suggest, survey
+from sqair.datasets.survey import describe, survey
 from sqair.errors import UserError
 from sqair.eval import mot
 from sqair.eval.scores import Scores
@@ -29,7 +29,7 @@ from sqair.files.mot_rows import Rows, read_rows
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory
 from sqair.process import threads as use_threads
-from sqair.scripts.footage import contents, stabilised, training_clips
+from sqair.scripts.footage import SCRATCH, contents, plan, stabilised, start_from, training_clips
 from sqair.scripts.score import last_frame
 from sqair.scripts.track_frames import check_sizes
 from sqair.scripts.training import Generated
@@ -87,9 +87,11 @@ def train(
         raise UserError(f"clips are uint8 [N, T, H, W] or [N, T, H, W, C], not {data.dtype} {data.shape}")
     keep_freed_memory()
     with use_threads(threads):
-        model, schedule, stabilise = (*config, "auto") if config else _suggested(data)
+        start, model, schedule, stabilise = (SCRATCH, *config, "auto") if config else _suggested(data)
         source, described = _source(data, model, schedule, stabilise)
         trainer = Trainer(model, schedule, source, device)
+        if start != SCRATCH:
+            start_from(trainer, start)
         saved = None if checkpoint is None else Saved(Path(checkpoint), model, schedule, described)
         if saved is not None:
             saved.restore(trainer)
@@ -133,15 +135,15 @@ class Saved:
             self.saved = now
 
 
-def _suggested(data: Data) -> tuple[ModelConfig, TrainConfig, Stabilise]:
+def _suggested(data: Data) -> tuple[str, ModelConfig, TrainConfig, Stabilise]:
     """What ``train`` does where nothing is said."""
     if not isinstance(data, Recipe | np.ndarray):
         seen = survey(training_clips(_paths(data)))
-        suggested = suggest(seen)
-        print(describe(seen, suggested), flush=True)
-        return *suggested, stabilised(seen)
+        start, model, schedule = plan(seen)
+        print(describe(seen, model), flush=True)
+        return start, model, schedule, stabilised(seen)
     height, width, channels = _canvas(data)
-    return replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
+    return SCRATCH, replace(ModelConfig(), height=height, width=width, channels=channels), TrainConfig(), "auto"
 
 
 def _paths(data: str | Path | Sequence[str | Path]) -> list[str]:

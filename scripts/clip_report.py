@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.clip_page import Watched, page_of
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.report import Args
-from sqair.scripts.track_frames import model_for, open_clip
+from sqair.scripts.track_frames import model_for, model_name, open_clip
 from sqair.scripts.track_rows import numbered
 from sqair.scripts.witness import Witness, scaled
 from sqair.tracker import Tracker
@@ -43,6 +44,7 @@ def write_pages(args: Args) -> None:
     keep_freed_memory()
     set_threads(1)
     clips = read_source(args.source, fps=args.fps, shown=args.range)
+    args = replace(args, model=model_name(clips, args.model))
     pages = [f"{clip.name}.html" for clip in clips]
     truths = _truths(args, clips)
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))

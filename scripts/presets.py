@@ -38,6 +38,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "train": {"stages": ["1x3000x64"], "price": [0.02, 0.12], "price_steps": 1000, "bold_all": True, **ADAM},
     },
     "tiny": {
+        "start": "none",
         "data": {"min_objects": 1},
         "model": {"hidden": 16, "features": 16, "z_what": 8},
         "train": {"stages": ["1x4x8", "3x4x4"]},
@@ -73,7 +74,9 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
 
         threads, stabilise = _value(words, "--threads") or "", _values(words, "--stabilise")
         stabilise = "auto" if stabilise is None else read_stabilise(stabilise)
-        seen, settings = look_at(footage, int(threads) if threads.isdecimal() else 1, _range(words), stabilise)
+        start = _value(words, "--start") or _value(words, "--from")
+        many = int(threads) if threads.isdecimal() else 1
+        seen, settings = look_at(footage, many, _range(words), stabilise, start)
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": changed(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]

@@ -26,8 +26,10 @@ class Args:
     or the address of a stream that ends."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
-    model: str = "moving-mnist"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package."""
+    model: str = "auto"
+    """A run's folder, a folder of weights, or the name of a model that ships with the package.
+    auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
+    training: a survey of the clips tells it what is behind things, how large they are and how many."""
     gt: Path | None = None
     """Ground truth to score by, as `sqair score` takes it: a MOTChallenge file, a folder of files NAME.txt or of
     sequences NAME/gt/gt.txt, or the .npz of `sqair generate`. By default that of a source which is such an .npz."""

@@ -31,9 +31,10 @@ class Args:
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
     given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
     and pixels count from 1: a box in the top left corner has left 1 and top 1."""
-    model: str = "moving-mnist"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package. The run may be
-    stopped, or still training: what it has saved last is taken."""
+    model: str = "auto"
+    """A run's folder, a folder of weights, or the name of a model that ships with the package; the run may be stopped,
+    or still training. auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
+    training: a survey of the clips tells it what is behind things, how large they are and how many."""
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
     model explains it; or those of its glimpse."""

@@ -9,6 +9,7 @@ from itertools import islice
 
 import numpy as np
 
+from sqair.camera import Stabilise
 from sqair.config import ModelConfig
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.footage import thinned
@@ -17,8 +18,11 @@ from sqair.edges import look_size
 from sqair.errors import UserError
 from sqair.files.pretrained import is_unfinished
 from sqair.model import SQAIR
+from sqair.scripts.any_camera import ANY_CAMERA, any_camera
 from sqair.tracker import Tracker
 
+DIGITS, DIGITS_SIZE = "moving-mnist", (50, 50)
+"""The model that ships for moving MNIST, and the size (h, w) of its clips."""
 WATCHED = 50
 """Frames of a clip from which a model learns the scene, if its background is still: evenly spread over the clip, or the
 first ones where its length is not known."""
@@ -26,12 +30,23 @@ COLOUR_SOUGHT = 100
 """First frames of a clip in which colour is looked for, if some frame has none."""
 
 
-def model_for(clips: Sequence[ClipSource], name: str, device: str) -> SQAIR:
+def model_name(clips: Sequence[ClipSource], name: str) -> str:
+    """What model ``name`` stands for: ``auto`` is the one that ships for clips of this size."""
+    if name != "auto":
+        return name
+    return DIGITS if all(clip.size == DIGITS_SIZE for clip in clips) else ANY_CAMERA
+
+
+def model_for(clips: Sequence[ClipSource], name: str, device: str, stabilise: Stabilise = "auto") -> SQAIR:
     """The model called ``name``; what there is to say of it is printed.
+
+    That for any camera is fitted to the clips, ``stabilise`` as the tracker would.
 
     That is how far its training has got, if it has not come to its end, and where other values of a clip are black and
     white than of what it was trained on. Raises UserError as ``from_pretrained`` and ``check_sizes`` do.
     """
+    if name == ANY_CAMERA:
+        return any_camera(clips, device, stabilise)
     model = SQAIR.from_pretrained(name, device)
     check_sizes(clips, model.config)
     if model.trained is not None and is_unfinished(model.trained):

@@ -31,7 +31,7 @@ from sqair.process import keep_freed_memory, set_threads
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
-from sqair.scripts.track_frames import fitted, model_for, open_clip, thin
+from sqair.scripts.track_frames import fitted, model_for, model_name, open_clip, thin
 from sqair.scripts.track_pictures import has_display, write_pictures
 from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, mask_clips, track_clips
@@ -62,10 +62,11 @@ def track(args: Args) -> float:
     if args.show and not has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
+    args = replace(args, model=model_name(clips, args.model))
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json, ENDING: args.masks}
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, entries)
-    model = model_for(clips, args.model, args.device)
+    model = model_for(clips, args.model, args.device, args.stabilise)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None

@@ -5,6 +5,7 @@ sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3
 sqair train --output runs/street --data street.mp4           no labels, no other settings
+sqair train --output runs/street --data street.mp4 --from none     from scratch, ten to twenty minutes
 sqair train --output runs/street --data monday.mp4 'more/*.avi' folder
 sqair train --output runs/mine --data clips.npz              an array of clips [N, T, H, W] or [N, T, H, W, C]
 sqair train --output runs/mine --resume                      goes on where the run was stopped
@@ -85,6 +86,9 @@ class Args:
     in one or more sources. A source is an array (.npz, .npy, .h5, .zarr), a video, a folder of videos or of images, a
     stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder of them. A survey tells what is behind things,
     how large they are and how many, and sets the model and the schedule; it says so, and any flag overrides it."""
+    start: Annotated[str, tyro.conf.arg(aliases=["--from"], metavar="WEIGHTS")] = "none"
+    """Weights to start from: a run, a folder of weights or a name that ships; none, from scratch. With --data, unless
+    you say otherwise, any-camera for footage, which a minute or two then make its own, and none for sets of clips."""
     range: tuple[float, float] | None = None
     """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from each clip, which is printed."""
@@ -127,7 +131,7 @@ def expand(words: Sequence[str]) -> list[str]:
         from sqair.datasets.survey import describe
 
         args = tyro.cli(Args, prog="sqair train", args=words)
-        print(describe(seen, (args.model, args.train)), flush=True)
+        print(describe(seen, args.model), flush=True)
     return words
 
 

@@ -18,7 +18,7 @@ from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
 from sqair.files.pretrained import save_weights
 from sqair.process import keep_freed_memory, set_threads
-from sqair.scripts.footage import contents, training_clips
+from sqair.scripts.footage import SCRATCH, contents, start_from, training_clips
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
@@ -62,6 +62,8 @@ class Session:
         self.run = RunFolder(args.output, settings(args))
         source, self.validation, self.footage = open_data(args)
         self.trainer = Trainer(args.model, args.train, source, args.device)
+        if args.start != SCRATCH and not args.resume:
+            start_from(self.trainer, args.start)
         self.cpu = 0.0
         self.bound = self.count = float("nan")
         self.seen: dict[str, float] = {}

@@ -122,7 +122,7 @@ def test_training_on_a_folder_of_images_and_tracking_it(tmp_path: Path, capsys: 
         write_png(folder / f"{t:03d}.png", frame)
     run = tmp_path / "run"
     words = ["--output", str(run), "--data", str(folder), "--train.stages", "1x2x2", "5x1x2"]
-    words += ["--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2", "--device", "cpu"]
+    words += ["--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2", "--from", "none"]
     assert cli.run("train", words) == 0, capsys.readouterr().err
     config = SQAIR.from_pretrained(run).config
     assert config.fit and config.channels == 3 and config.background == "still"

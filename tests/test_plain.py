@@ -91,7 +91,7 @@ def test_sets_of_clips_are_told_by_what_is_behind() -> None:
     def seen(clips: list[np.ndarray]) -> tuple[str, str, str, str]:
         found = survey([clip_of(clip) for clip in clips])
         chosen = suggest(found)
-        return found.scenes, chosen[0].background, chosen[0].objects, describe(found, chosen)
+        return found.scenes, chosen[0].background, chosen[0].objects, describe(found, chosen[0])
 
     scenes, background, objects, said = seen([discs(3, seed=s) for s in range(8)])
     assert (scenes, background, objects) == ("plain", "plain", "layered")

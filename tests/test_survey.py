@@ -35,7 +35,7 @@ def patch(scene: np.ndarray, side: int, levels: float, length: int = 24, noise: 
 
 
 def said(seen: Survey) -> str:
-    return describe(seen, suggest(seen))
+    return describe(seen, suggest(seen)[0])
 
 
 @pytest.mark.parametrize("pixels", [0.5, 1.0])

@@ -17,7 +17,7 @@ from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from test_footage import film
 
-SMALL = ("--device", "cpu", "--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2")
+SMALL = ("--from", "none", "--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2")
 SHORT = ("--train.stages", "1x2x2", "5x1x2")
 
 

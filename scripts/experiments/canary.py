@@ -41,7 +41,7 @@ CANARIES: Mapping[str, tuple[str, ...]] = {
     "gradient": ("--data.background", "gradient", "--model.background", "smooth", *_SHORT),
     "texture": (*_TEXTURE, *_SHORT),
     "colour": ("--data.colour", "--model.objects", "opaque", *_TEXTURE, *_SHORT),
-    WALKERS: ("--train.stages", "1x500x16", "3x120x8", "5x80x6", "10x60x4"),
+    WALKERS: ("--from", "none", "--train.stages", "1x500x16", "3x120x8", "5x80x6", "10x60x4"),
 }
 """Words of ``sqair train`` by name; that of walkers trains on a clip of them, by a survey of it."""
 LEAST: Mapping[str, Mapping[str, float]] = {

@@ -1,11 +1,12 @@
-"""Clips of cameras that do not move, trained on from the data alone: ``sqair train --data CLIP`` and ``sqair track``.
+"""Clips of cameras that do not move, tracked at once and after training on them: ``sqair track``, ``sqair train``.
 
 sqair experiments footage --output runs/footage --clips shared/real --counts fish-A=8 flies-b=2
 sqair experiments footage --output runs/footage --shapes 5                   generated ones, without any files
+sqair experiments footage --output runs/footage --shapes 5 --seeds 0         without training: minutes
 
 ``--clips`` is a folder in which, however deep, ``clip.*`` lies beside ``gt.txt`` (or another ``gt*.txt``), MOTChallenge
 rows. A clip is called by its folders. Beside the tracks are those of blobs (eval/blobs.py), which learn nothing. Ground
-truth is read after training and tracking; settings were chosen on other clips. What is finished is not run again.
+truth is read after training and tracking. What is finished is not run again.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sqair.eval.blobs import track_blobs
 from sqair.eval.mot import score
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.mot_rows import read_rows
+from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import markdown, trained
 from sqair.scripts.experiments.shape_clip import FPS, shape_clip
@@ -43,7 +45,7 @@ SHAPES_LENGTH = 300
 
 @dataclass(frozen=True)
 class Args:
-    """Train on clips of cameras that do not move, track and score them, beside blobs; resumable."""
+    """Track clips of still cameras, without training and after it, and score them, beside blobs; resumable."""
 
     output: Path
     """Folder of the runs, the tracks, results.jsonl and table.md."""
@@ -56,7 +58,7 @@ class Args:
     counts: tuple[str, ...] = ()
     """NAME=N: of clips in which so many individuals are always there, tracked with --count as well."""
     seeds: int = 1
-    """Seeds 0 to this, of training."""
+    """Seeds 0 to this, of training; 0 trains nothing."""
     workers: int = 2
     """Trainings at a time."""
 
@@ -81,6 +83,8 @@ def main(args: Args) -> None:
     if not names:
         raise UserError("no clips: say where they are by --clips, or add --shapes 5")
     study.measure("blobs", partial(measure_blobs, clips=clips), [("blobs", name) for name in names])
+    known = [("untrained", name, counts.get(name, 0)) for name in names]
+    study.measure("without training", partial(run_untrained, clips=clips), known)
     cells = [("model", name, seed, counts.get(name, 0)) for seed in range(args.seeds) for name in names]
     study.measure("trainings", partial(run, clips=clips), cells)
     study.publish(table(study.lines, names))
@@ -127,18 +131,31 @@ def measure_blobs(output: str, kind: str, name: str, *, clips: Mapping[str, Clip
     return [{"key": [kind, name], **scores(clips[name], clip, track_blobs(clip.frames))}]
 
 
+def run_untrained(output: str, kind: str, name: str, count: int, *, clips: Mapping[str, Clip]) -> list[Line]:
+    """Tracks and scores a clip with the weights that ship."""
+    found = ways(Path(output), f"{name}-{kind}", clips[name], ANY_CAMERA, count)
+    return [{"key": [kind, name, count], "commit": commit(), "code": fingerprints(), "ways": found}]
+
+
 def run(output: str, kind: str, name: str, seed: int, count: int, *, clips: Mapping[str, Clip]) -> list[Line]:
-    """Trains on a clip, tracks and scores it, with the number of individuals as well if it is known."""
-    folder, video = Path(output) / f"{name}-{seed}", clips[name].video
-    _, _, seconds = trained(folder, ["--data", str(video), "--train.seed", str(seed)])
-    (clip,) = read_source(str(video))
-    line: Line = {"key": [kind, name, seed, count], "cpu_seconds": seconds, "commit": commit(), "code": fingerprints()}
-    for way, known in {"from scratch": 0, f"--count {count}": count}.items():
-        if known or way == "from scratch":
-            place = Path(output) / f"tracks-{name}-{seed}-{known}"
-            rate = track(TrackArgs(str(video), place, str(folder), count=known, overwrite=True))
-            line[way] = {"frames_per_second": rate, **scores(clips[name], clip, read_mot(place / f"{clip.name}.txt"))}
-    return [line]
+    """Trains on a clip, tracks and scores it."""
+    folder = Path(output) / f"{name}-{seed}"
+    _, _, seconds = trained(folder, ["--data", str(clips[name].video), "--train.seed", str(seed)])
+    found = ways(Path(output), f"{name}-{seed}", clips[name], str(folder), count)
+    key = [kind, name, seed, count]
+    return [{"key": key, "cpu_seconds": seconds, "commit": commit(), "code": fingerprints(), "ways": found}]
+
+
+def ways(output: Path, name: str, of: Clip, model: str, count: int) -> dict[str, dict[str, float]]:
+    """The scores of tracking by a ``model``, and with the number of individuals as well if it is known."""
+    (clip,) = read_source(str(of.video))
+    found = {}
+    for way, known in {"": 0, f" --count {count}": count}.items():
+        if known or not way:
+            place = output / f"tracks-{name}-{known}"
+            rate = track(TrackArgs(str(of.video), place, model, count=known, overwrite=True))
+            found[way] = {"frames_per_second": rate, **scores(of, clip, read_mot(place / f"{clip.name}.txt"))}
+    return found
 
 
 def scores(truth: Clip, clip: ClipSource, found: Tracks) -> dict[str, float]:
@@ -153,15 +170,16 @@ def table(lines: Sequence[Line], names: Sequence[str]) -> str:
         for floor in lines_of(lines, "blobs", name):
             shown = [*(f"{floor[key]:.3f}" for key in COLUMNS), f"{floor['switches']:.0f}"]
             rows.append([name, "blobs", *shown, "", "", ""])
-        runs = lines_of(lines, "model", name)
-        ways = dict.fromkeys(way for line in runs for way in line if way == "from scratch" or way.startswith("--count"))
-        for way in ways:
-            mine = [line[way] for line in runs if way in line]
-            cells = [_mean([line[key] for line in mine]) for key in COLUMNS]
-            seconds = f"{max(line['cpu_seconds'] for line in runs):.0f}"
-            switches = ", ".join(f"{line['switches']:.0f}" for line in mine)
-            speed = f"{np.mean([line['frames_per_second'] for line in mine]):.0f}"
-            rows.append(["", way, *cells, switches, str(len(mine)), seconds, speed])
+        for kind, said in {"untrained": "no training", "model": "from scratch"}.items():
+            runs = lines_of(lines, kind, name)
+            for way in dict.fromkeys(way for line in runs for way in line["ways"]):
+                mine = [line["ways"][way] for line in runs if way in line["ways"]]
+                cells = [_mean([line[key] for line in mine]) for key in COLUMNS]
+                seconds = f"{max(line.get('cpu_seconds', 0) for line in runs):.0f}"
+                switches = ", ".join(f"{line['switches']:.0f}" for line in mine)
+                speed = f"{np.mean([line['frames_per_second'] for line in mine]):.0f}"
+                seeds = str(len(mine)) if kind == "model" else ""
+                rows.append(["", said + way, *cells, switches, seeds, seconds, speed])
     return markdown(HEAD, rows)
 
 

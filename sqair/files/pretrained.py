@@ -103,6 +103,20 @@ class Pretrained(nn.Module):
         settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
         save_weights(folder, self, {**steps, **settings})
 
+    def refitted(self, config: ModelConfig, price: float) -> Self:
+        """A model of the same weights and another ``config``, on the same device, ready to track with.
+
+        Raises:
+            UserError: the weights are not of that configuration.
+        """
+        model = self._new(config, "the weights are those of another model")
+        try:
+            model.load_state_dict(self.state_dict())
+        except RuntimeError as error:
+            raise UserError("the weights are those of another model: canvas, sizes and counts may differ") from error
+        model.price, model.trained, model.shown = price, self.trained, self.shown
+        return model.to(next(self.parameters()).device).eval()
+
     @classmethod
     def _of(cls, saved: _Saved) -> Self:
         model = cls._new(saved.card.model, f"{saved.folder / CONFIG} describes a model that cannot be built")
