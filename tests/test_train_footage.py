@@ -102,8 +102,9 @@ def test_a_file_of_settings_that_names_footage_has_it_surveyed(
 @pytest.mark.parametrize("preset", ["quick", "tiny"])
 def test_a_preset_keeps_its_schedule_and_the_survey_the_rest(street: Path, preset: str) -> None:
     words = ["--output", "run", "--data", str(street / "more")]
-    alone, surveyed = train.parse(["--output", "run", "--preset", preset]), train.parse(words)
-    both = train.parse([*words, "--preset", preset])
+    alone, both = train.parse(["--output", "run", "--preset", preset]), train.parse([*words, "--preset", preset])
+    assert both.start == PRESETS[preset].get("start", "any-camera")
+    surveyed = train.parse([*words, "--from", both.start])
     assert both.train.stages == alone.train.stages != surveyed.train.stages
     said = PRESETS[preset].get("model", {})
     for name in ("height", "width", "channels", "fit", "objects", "slots", "size_mean", "likelihood_std", "hidden"):

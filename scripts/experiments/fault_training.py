@@ -103,7 +103,7 @@ def _images(folder: Path, frames: Sequence[np.ndarray]) -> None:
         write_png(folder / f"{t:03d}.png", frame)
 
 
-SHORT = ("--train.stages", "1x2x2", "5x1x2", "--model.hidden", "16", "--model.features", "16", "--device", "cpu")
+SHORT = ("--train.stages", "1x2x2", "5x1x2", "--from", "none", "--model.hidden", "16", "--model.features", "16")
 """Words of a training that learns nothing."""
 
 

@@ -250,7 +250,8 @@ def _write(folder: Path, contents: dict[str, tuple[bytes, tuple[str, ...]]]) -> 
 def track(folder: Path, name: str, ends: tuple[str, ...], run: Run) -> Line:
     """Tracks one of the sources: how that ended, how many frames it tracked, what it said."""
     output = folder / "tracks" / name
-    ended = run(["track", "--source", str(folder / name), "--output", str(output), "--no-refine"])
+    words = ["--source", str(folder / name), "--output", str(output), "--model", "moving-mnist", "--no-refine"]
+    ended = run(["track", *words])
     outcome = ended.outcome
     if outcome == "refused":
         outcome = TOLD if output.exists() else REFUSED
