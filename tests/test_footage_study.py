@@ -71,5 +71,5 @@ def test_a_study_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     lines += footage.run_untrained(str(tmp_path), "untrained", "square", 0, clips=clips)
     page = table(lines, ["square"])
     assert "| square | blobs | 1.000" in page and page.count("1.000 (1.000)") == 8
-    assert "| from scratch |" in page and "| from scratch --count 1 |" in page and "| 0, 0 | 2 | 60 | 50 |" in page
+    assert "| trained |" in page and "| trained --count 1 |" in page and "| 0, 0 | 2 | 60 | 50 |" in page
     assert "| no training | 1.000 | 1.000" in page and "no training --count" not in page

@@ -170,7 +170,7 @@ def table(lines: Sequence[Line], names: Sequence[str]) -> str:
         for floor in lines_of(lines, "blobs", name):
             shown = [*(f"{floor[key]:.3f}" for key in COLUMNS), f"{floor['switches']:.0f}"]
             rows.append([name, "blobs", *shown, "", "", ""])
-        for kind, said in {"untrained": "no training", "model": "from scratch"}.items():
+        for kind, said in {"untrained": "no training", "model": "trained"}.items():
             runs = lines_of(lines, kind, name)
             for way in dict.fromkeys(way for line in runs for way in line["ways"]):
                 mine = [line["ways"][way] for line in runs if way in line["ways"]]
