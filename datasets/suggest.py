@@ -138,6 +138,7 @@ def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
         width=round(scale * seen.size[1]),
         slots=slots,
         first_steps=slots,
+        later_steps=slots,
         likelihood_std=std,
         size_mean=round(grown * model.size_mean, 2),
         context=round(grown * model.context, 1),

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sqair.edges import look_size, scene_of
+from sqair.edges import look_size, scene_of, within
 from sqair.eval.boxes import iou
 from sqair.eval.floor import follow
 from sqair.tracks import Tracks
@@ -29,8 +29,6 @@ SPECK, PART = 12, 0.2
 """Least pixels of a blob, and least share of a typical one's."""
 LOST = 0.5
 """What a blob counts against a threshold that is not found again, if one that is counts 1."""
-EDGE = 0.5
-"""Share of its contrast at which a blob ends."""
 ALIKE = 0.9
 """The lowest threshold is taken that is as good as this share of the best."""
 SAME = 0.5
@@ -152,16 +150,14 @@ class Blobs:
 
     @classmethod
     def of(cls, away: np.ndarray, level: float) -> Blobs:
-        """Of what is ``away [h, w]`` by ``level`` or more, and by half of what its own ink typically is.
-
-        That is where the edge of a blurred thing is. Holes of a pixel are filled.
-        """
+        """Of what is ``away [h, w]`` by ``level`` or more, within its edges. Holes of a pixel are filled."""
         _, label = cv2.connectedComponents((away >= level).astype(np.uint8), connectivity=8)
         there = label > 0
         name, value = label[there], away[there]
-        contrast = np.bincount(name, value**2) / np.maximum(np.bincount(name, value), 1)
-        mask = np.zeros(away.shape, dtype=np.uint8)
-        mask[there] = value >= EDGE * contrast[name]
+        typical = np.bincount(name, value**2) / np.maximum(np.bincount(name, value), 1)
+        contrast = np.zeros_like(away)
+        contrast[there] = typical[name]
+        mask = (there & within(away, contrast)).astype(np.uint8)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
         count, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         there = label > 0

@@ -27,6 +27,24 @@ def deal(clip: Tensor, value: Tensor) -> Tensor:
     return torch.from_numpy(order).to(clip.device)
 
 
+def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> Tensor:
+    """For each of some objects in the clips ``new [R]``, which of others in the clips ``old [U]`` it is, or -1.
+
+    That ``cost [R, U]`` so much, and ``most`` to be none of them, which at most ``free [B]`` of a clip can be while
+    there are others to be; the sum of it is the least there is.
+    """
+    which = np.full(len(new), -1)
+    values, news, olds = (v.cpu().numpy() for v in (cost.double(), new, old))
+    for c in np.unique(news):
+        row, column = np.nonzero(news == c)[0], np.nonzero(olds == c)[0]
+        others = max(min(len(row), int(free[c])), len(row) - len(column))
+        table = np.concatenate([values[np.ix_(row, column)], np.full((len(row), others), most)], 1)
+        i, j = linear_sum_assignment(table)
+        known = j < len(column)
+        which[row[i[known]]] = column[j[known]]
+    return torch.from_numpy(which).to(new.device)
+
+
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
     """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
     order = torch.argsort(value, descending=True, stable=True)

@@ -1,8 +1,8 @@
 """Edges: boxes of opaque objects told from the pixels of the frame as it came, not from those of the model's canvas.
 
 On the canvas a thing is some fifteen pixels wide, and what is drawn of it is soft. Where it ends is seen in the frame
-itself: there it differs from the scene by more than noise, and by half of what is typical of it. What differs is shared
-out among the objects: a pixel is of the one that shows nearest to it on the canvas.
+itself: there it differs from the scene by more than noise, and by half of what it does near there. What differs is
+shared out among the objects: a pixel is of the one that shows nearest to it on the canvas.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ LONGEST = 960
 REACH = 0.3
 """How far beyond a box what it holds may reach, in its own sides; and at least that of so many pixels of the canvas."""
 BEYOND = 2.0
-HALF = 0.5
-"""Share of its contrast at which a thing ends."""
+HALF, NEAR = 0.5, 9
+"""Share at which a thing ends of the contrast that it has near there, in a square of so many pixels: a blurred edge is
+there, and wings and legs have edges of their own."""
+DIM = 0.2
+"""Least share of the typical contrast of a thing that is still of it."""
 NOISES, LEAST = 4.0, 3.0
 """Least difference from the scene, in standard deviations of the noise; and in grey levels."""
 WITHIN = 68.3
@@ -97,7 +100,7 @@ class Edges:
             return None
         value = away[own > 0].astype(np.float64)
         contrast = float((value**2).sum() / max(value.sum(), 1e-9))
-        mask = away >= max(HALF * contrast, NOISES * self.noise, LEAST)
+        mask = within(away, np.full_like(away, contrast)) & (away >= max(NOISES * self.noise, LEAST))
         others = (shown > 0) & (shown != name)
         if others.any():
             mask &= _distance(own) <= _distance(others.astype(np.uint8))
@@ -109,6 +112,13 @@ class Edges:
             return None
         low = kept[:, :2].min(0)
         return np.concatenate([low, (kept[:, :2] + kept[:, 2:4]).max(0) - low]).astype(np.float64)
+
+
+def within(away: np.ndarray, contrast: np.ndarray) -> np.ndarray:
+    """What is of things, bool ``[h, w]``, by how much it is ``away [h, w]`` from the scene, and by their ``contrast``
+    ``[h, w]``, which is typically so much, at and around them."""
+    around = cv2.dilate(np.minimum(away, contrast), np.ones((NEAR, NEAR), np.uint8))
+    return (away >= HALF * around) & (away >= DIM * contrast)
 
 
 def scene_of(frames: np.ndarray) -> np.ndarray:

@@ -133,19 +133,17 @@ class SQAIR(Pretrained):
         if later and inference.skips_discovery():
             return next_id
         limit = config.later_steps if later else config.first_steps
-        hunt = Hunt(self.discovery, scene, limit, inference.patience(config))
+        hunt, before = Hunt(self.discovery, scene, limit, inference.patience(config)), len(scene.alive)
         while (new := hunt.next(inference)) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
             hunt.learn(rows)
-            if absent is not None:
-                most = torch.full_like(rows.pres, inference.familiar * self.price)
-                if inference.count:  # everybody is known: it is one of those that are not seen
-                    most = most.masked_fill(next_id[rows.clip] == inference.count, torch.inf)
-                named = absent.recognise(rows.proposal.objects, rows.there, self.price, most, config)
-                rows = replace(rows, proposal=replace(rows.proposal, objects=named))
             scene.add(rows)
-            unknown = rows.there & (rows.proposal.objects.id == next_id[rows.clip])
-            next_id = next_id.index_add(0, rows.clip, unknown.long())
+            next_id = next_id.index_add(0, rows.clip, rows.there.long())
+        found = scene.alive[before:]
+        if absent is not None and found:
+            named = absent.recognise(Objects.concat(found), state.next_id, inference.count, self.price, config)
+            scene.alive[before:] = [named]
+            next_id = state.next_id.clone().scatter_reduce_(0, named.clip, named.id + 1, "amax")
         return next_id
 
     def _proposal(self, new: New, next_id: Tensor) -> Proposal:

@@ -2,12 +2,14 @@
 
 import math
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import torch
 from torch import Tensor
 
 from conftest import SPOTTER, TINY, moving_spots, spotter, straight, tiny_model
+from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import centre_to_where, where_to_box
 from sqair.inference import Refined
@@ -37,28 +39,44 @@ def memory(clip: list[int], ids: list[int], where: Tensor, what: Tensor, unseen:
     return Absent(objects(clip, ids, where, what, unseen), Gaussian(what, torch.full_like(what, math.log(0.5))))
 
 
+def recognised(
+    known: Absent, new: Objects, count: int = 0, price: float = PRICE, config: ModelConfig = TINY
+) -> Objects:
+    return known.recognise(new, torch.full((3,), 12), count, price, config)
+
+
 def test_a_new_object_is_the_remembered_one_that_differs_least() -> None:
     looks = torch.randn(3, TINY.z_what)
     known = memory([0, 0, 1], [4, 5, 6], torch.tensor([[0.0, 0], [shifted(0.3), 0], [0, 0]]), looks)
     velocity = torch.randn(3, 2)
     known.objects = replace(known.objects, velocity=velocity, age=torch.tensor([7.0, 8, 9]))
     new = objects([0], [12], torch.tensor([[shifted(0.2), 0.0]]), looks[1:2])
-    named = known.recognise(new, torch.tensor([True]), PRICE, PRICE, TINY)
+    named = recognised(known, new)
     assert named.id.tolist() == [5] and named.age.tolist() == [8] and (named.velocity == velocity[1]).all()
     assert (named.where == new.where).all() and known.objects.id.tolist() == [4, 6]
     assert (known.what.mean == looks[[0, 2]]).all()
 
 
-@pytest.mark.parametrize(("sides", "unseen", "is_known"), [(0.45, 1, True), (0.55, 1, False), (0.9, 4, True)])
-def test_how_far_it_may_be_goes_by_its_size_and_by_how_long_it_was_not_seen(
-    sides: float, unseen: int, is_known: bool
-) -> None:
-    """With half a price to spare and looks as expected: half a side, times the square root of the frames."""
+def test_who_is_who_is_decided_together() -> None:
+    """The second is nearer to each of two new ones, but there is only one of it."""
+    looks = torch.zeros(2, TINY.z_what)
+    known = memory([0, 0], [4, 5], torch.tensor([[0.0, 0], [shifted(1.0), 0]]), looks)
+    new = objects([0, 0], [12, 13], torch.tensor([[shifted(1.1), 0], [shifted(0.6), 0]]), looks)
+    assert recognised(known, new).id.tolist() == [5, 4]
+
+
+@pytest.mark.parametrize("displacement", ["density", "prices"])
+@pytest.mark.parametrize("unseen", [1, 20])
+def test_how_far_it_may_be_goes_by_its_size_alone(displacement: Literal["density", "prices"], unseen: int) -> None:
+    """With looks as expected: where the logarithm of 1 and its square, in half sides, is what a stranger costs."""
+    config = replace(TINY, displacement=displacement)
+    reach = 0.5 * math.sqrt(math.exp(2 * {"density": 0.5, "prices": 2.25}[displacement]) - 1)
     looks = torch.zeros(1, TINY.z_what)
-    new = objects([0], [12], torch.tensor([[shifted(sides), 0.0]]), looks)
-    known = memory([0], [4], torch.zeros(1, 2), looks, unseen)
-    assert known.recognise(new, torch.tensor([True]), PRICE, PRICE / 2, TINY).id.tolist() == [4 if is_known else 12]
-    assert len(known.objects) == (0 if is_known else 1)
+    for sides, name in ((0.99 * reach, 4), (1.01 * reach, 12)):
+        new = objects([0], [30], torch.tensor([[shifted(sides), 0.0]]), looks)
+        known = memory([0], [4], torch.zeros(1, 2), looks, unseen)
+        assert recognised(known, new, config=config).id.tolist() == [name]
+        assert len(known.objects) == (name == 12)
 
 
 def test_looks_cost_what_their_density_falls_by() -> None:
@@ -66,18 +84,26 @@ def test_looks_cost_what_their_density_falls_by() -> None:
     other = looks.clone()
     other[0, 0] = 3.0
     cost = 0.5 * (3.0 / 0.5) ** 2
-    for most, name in ((cost + 0.01, 4), (cost - 0.01, 12)):
-        new = objects([0], [12], place, other)
-        named = memory([0], [4], place, looks).recognise(new, torch.tensor([True]), PRICE, most, TINY)
-        assert named.id.tolist() == [name]
+    for price, name in ((2 * cost + 0.01, 4), (2 * cost - 0.01, 12)):
+        new = objects([0], [30], place, other)
+        assert recognised(memory([0], [4], place, looks), new, price=price).id.tolist() == [name]
 
 
-def test_what_was_not_found_is_nobody_and_other_clips_do_not_matter() -> None:
-    looks, place = torch.zeros(2, TINY.z_what), torch.zeros(2, 2)
-    known = memory([0, 2], [4, 5], place, looks)
-    new = objects([0, 1], [12, 13], place, looks)
-    named = known.recognise(new, torch.tensor([False, True]), PRICE, PRICE, TINY)
-    assert named.id.tolist() == [12, 13] and known.objects.id.tolist() == [4, 5]
+def test_who_is_nobody_known_gets_the_next_free_id_and_other_clips_do_not_matter() -> None:
+    looks = torch.zeros(4, TINY.z_what)
+    known = memory([0, 2], [4, 5], torch.zeros(2, 2), looks[:2])
+    far = torch.tensor([[0.0, 0], [0, 0], [shifted(9.0), 0], [shifted(-9.0), 0]])
+    new = objects([1, 0, 0, 0], [30, 31, 32, 33], far, looks)
+    assert sorted(recognised(known, new).id.tolist()) == [4, 12, 12, 13]
+    assert known.objects.id.tolist() == [5]
+
+
+def test_no_more_are_born_than_there_are_individuals() -> None:
+    looks = torch.zeros(3, TINY.z_what)
+    far = torch.tensor([[shifted(50.0), 0.0], [shifted(9.0), 0], [shifted(-70.0), 0]])
+    known = memory([0, 0], [4, 5], torch.zeros(2, 2), looks[:2])
+    named = recognised(known, objects([0, 0, 0], [30, 31, 32], far, looks), count=13)
+    assert sorted(named.id.tolist()) == [4, 5, 12] and not len(known.objects)
 
 
 def test_what_propagation_does_not_find_again_is_discovered_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,10 +21,6 @@ class Inference:
     """Source of the samples of z_where, z_what and z_pres; None takes modes."""
     memory: int = 0
     """Frames for which an object that is not seen is remembered and may return under its id."""
-    familiar: float = 0.5
-    """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
-    new one over black."""
-
     count: int = 0
     """How many individuals there are in a clip, of whom each is always there, if that is known: nobody is born once so
     many were found, and nobody is forgotten. Needs a memory."""

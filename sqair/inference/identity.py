@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sqair.assign import rank_in_clip
+from sqair.assign import match, rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box
@@ -21,8 +21,12 @@ from sqair.scene import Rows
 _CUT = 0.15
 """Share of a side beyond the edge from which on an object that is not seen has left."""
 _LOOSE = 0.5
-"""Standard deviation of where an object is after a frame in which it was not seen, in its sides; it grows with the
-square root of their number."""
+"""How far from where it is expected an object is that was not seen, in its sides: what it costs to be further away
+grows with the logarithm, since things also dart off. It does not grow with the time: who is long gone is expected
+where it was last, and not everywhere."""
+_FAMILIAR = {"density": 0.5, "prices": 2.25}
+"""What it costs to be nobody known, in prices of an object, by how displacements are judged: many enter and leave the
+clips of a set, and most of what is found anew in footage was only lost."""
 
 
 @dataclass
@@ -37,25 +41,25 @@ class Absent:
         """The rows that ``index`` (a mask or row numbers) picks."""
         return Absent(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
 
-    def recognise(
-        self, new: Objects, found: Tensor, price: float, most: Tensor | float, config: ModelConfig
-    ) -> Objects:
-        """New objects ``[R]``, at most one a clip, under the ids of those that they are, which are then no more absent.
+    def recognise(self, new: Objects, next_id: Tensor, count: int, price: float, config: ModelConfig) -> Objects:
+        """The objects ``new [R]`` of a frame under the ids of those that they are, which are then no more absent.
 
-        Only those that are ``found [R]`` can be any. Each is the one from which it differs least, if by less than
-        ``most [R]`` nats; ``price`` is that of an object over black.
+        Who is who is decided for all of a clip together, at the least cost, ``_FAMILIAR`` prices for each that is
+        nobody known: they get the next free ids of their clip, from ``next_id [B]`` on. Where there are ``count``
+        individuals, if it is not 0, no more than that are born. ``price`` is that of an object over black.
         """
-        if not len(self.objects):
-            return new
-        least, which = self._cost(new, price, config).min(1)
-        known = found & (least < most)
-        old = self.objects.rows(which)
+        most = _FAMILIAR[config.displacement] * price
+        free = count - next_id if count else torch.full_like(next_id, len(new))
+        which = match(new.clip, self.objects.clip, self._cost(new, price, config), most, free)  # [R]
+        known = which >= 0
+        old = self.objects.rows(which.clamp_min(0)) if len(self.objects) else new
         returned = torch.zeros_like(self.objects.unseen, dtype=torch.bool).index_fill(0, which[known], True)
         rest = self.rows(~returned)
         self.objects, self.what = rest.objects, rest.what
+        number = next_id[new.clip] + rank_in_clip(new.clip, -known.to(new.weight))
         return replace(
             new,
-            id=torch.where(known, old.id, new.id),
+            id=torch.where(known, old.id, number),
             age=torch.where(known, old.age, new.age),
             velocity=torch.where(known[:, None], old.velocity, new.velocity),
         )
@@ -63,10 +67,9 @@ class Absent:
     def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
         """Nats ``[R, U]`` by which new objects differ from those absent; infinite in other clips."""
         box, expected = where_to_box(new.where, config), where_to_box(self.objects.where, config)
-        variance = _LOOSE**2 * expected[:, 2:].prod(-1) * self.objects.unseen  # [U]
-        displaced = displacement_cost(box[:, None, :2] - expected[:, :2], variance[:, None], price)  # [R, U]
+        away = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (_LOOSE**2 * expected[:, 2:].prod(-1))  # [R, U]
         changed = (new.what[:, None] - self.what.mean) * (-self.what.log_std).exp()  # [R, U, D]
-        cost = displaced + 0.5 * changed.square().sum(-1)
+        cost = 0.5 * price * away.log1p() + 0.5 * changed.square().sum(-1)
         return cost.masked_fill(new.clip[:, None] != self.objects.clip, torch.inf)
 
 

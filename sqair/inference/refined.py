@@ -27,8 +27,9 @@ class Refined(Inference):
     hidden gains half."""
     back: float = 1.0
     """What a remembered object must gain to return: as much as if it were new."""
-    sweeps: int = 3
-    """Most changes of mind about one clip."""
+    familiar: float = 0.5
+    """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
+    new one over black."""
     restarts: int = 8
     """Ways in which the first frame of a clip is explained; the one of the best bound is kept (restarts.py)."""
 
@@ -48,15 +49,14 @@ class Refined(Inference):
             return (worth > 0).to(gain)
         on, clip = proposal.on.clone(), proposal.objects.clip
         known = kl < self.familiar * evidence.over_black
-        for _ in range(self.sweeps):
+        while True:
             drop = _extreme((on > 0) & (gain < self.keep * evidence.price), -gain, clip, evidence.clips)
             back = (on == 0) & (gain > self.back * evidence.price) & known
             add = _extreme(back, gain, clip, evidence.clips)
             if not (drop | add).any():
-                break
+                return on
             on = torch.where(drop, 0.0, torch.where(add, 1.0, on))
             gain = evidence.given(on)
-        return on
 
 
 def _extreme(candidate: Tensor, value: Tensor, clip: Tensor, clips: int) -> Tensor:
