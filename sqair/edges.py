@@ -100,14 +100,16 @@ class Edges:
             return None
         value = away[own > 0].astype(np.float64)
         contrast = float((value**2).sum() / max(value.sum(), 1e-9))
-        mask = within(away, np.full_like(away, contrast)) & (away >= max(NOISES * self.noise, LEAST))
+        seen = away >= max(DIM * contrast, NOISES * self.noise, LEAST)
         others = (shown > 0) & (shown != name)
         if others.any():
-            mask &= _distance(own) <= _distance(others.astype(np.uint8))
+            seen &= _distance(own) <= _distance(others.astype(np.uint8))
+        number, part = cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)
+        touched = np.bincount(part[(own > 0) & seen], minlength=number) > 0
+        mask = within(away, np.full_like(away, contrast)) & seen & touched[part]
         mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-        number, part, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-        touched = np.bincount(part[(own > 0) & (mask > 0)], minlength=number) > 0
-        kept = stats[touched & (stats[:, cv2.CC_STAT_AREA] >= FEWEST)]
+        stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
+        kept = stats[stats[:, cv2.CC_STAT_AREA] >= FEWEST]
         if not len(kept):
             return None
         low = kept[:, :2].min(0)

@@ -53,7 +53,7 @@ def test_sizes_follow_from_the_footage(trained: SQAIR) -> None:
     small = untrained(replace(SEEN, height=4.0, width=3.0), trained.config)
     assert max(small.height, small.width) == UNTRAINED and small.size_mean < OBJECT / 4
     crowd = untrained(replace(SEEN, most=40.0), trained.config)
-    assert crowd.slots == crowd.first_steps == 61
+    assert crowd.slots == crowd.first_steps == crowd.later_steps == 61
 
 
 def test_faint_things_and_noise_set_the_deviation(trained: SQAIR) -> None:

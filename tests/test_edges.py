@@ -59,6 +59,16 @@ def test_what_touches_is_shared_out(edges: Edges) -> None:
     assert np.abs(found - [[40, 40, 30, 20], [70, 40, 30, 20]]).max() <= 2
 
 
+def test_dim_parts_have_edges_of_their_own(edges: Edges) -> None:
+    """Wings of a third of the contrast are of it, but not the blur around it."""
+    image = scene()
+    image[38:62, 38:102] += 12
+    image[40:60, 40:100] += 18
+    image[40:60, 40:70] += 50
+    found = edges.fit(noisy(image), shown((40, 40, 30, 20)), np.array([10]), np.array([[38.0, 38, 50, 24]]))
+    assert np.abs(found - [[40, 40, 60, 20]]).max() <= 2
+
+
 def test_a_shadow_or_a_speck_nearby_is_no_part_of_it(edges: Edges) -> None:
     image = scene()
     image[40:60, 40:60] -= 60
