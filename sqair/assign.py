@@ -34,7 +34,7 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
     there are others to be; the sum of it is the least there is.
     """
     which = np.full(len(new), -1)
-    values, news, olds = (v.cpu().numpy() for v in (cost.double(), new, old))
+    values, news, olds = (v.cpu().numpy() for v in (cost.detach().double(), new, old))
     for c in np.unique(news):
         row, column = np.nonzero(news == c)[0], np.nonzero(olds == c)[0]
         others = max(min(len(row), int(free[c])), len(row) - len(column))
