@@ -22,8 +22,8 @@ _CUT = 0.15
 """Share of a side beyond the edge from which on an object that is not seen has left."""
 _LOOSE = 0.5
 """How far from where it is expected an object is that was not seen, in its sides: what it costs to be further away
-grows with the logarithm, since things also dart off. It does not grow with the time: who is long gone is expected
-where it was last, and not everywhere."""
+grows with the logarithm, since things also dart off. It is the same however long it was gone: memory ends, and ids of
+those that left would be handed over to those that come."""
 _FAMILIAR = {"density": 0.5, "prices": 2.25}
 """What it costs to be nobody known, in prices of an object, by how displacements are judged: many enter and leave the
 clips of a set, and most of what is found anew in footage was only lost."""
