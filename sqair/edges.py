@@ -106,7 +106,7 @@ class Edges:
             seen &= _distance(own) <= _distance(others.astype(np.uint8))
         number, part = cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)
         touched = np.bincount(part[(own > 0) & seen], minlength=number) > 0
-        mask = within(away, np.full_like(away, contrast)) & seen & touched[np.asarray(part)]
+        mask = within(away, np.full_like(away, contrast)) & seen & touched[np.asarray(part, np.int64)]
         mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
         stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
         kept = stats[stats[:, cv2.CC_STAT_AREA] >= FEWEST]
