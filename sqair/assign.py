@@ -28,10 +28,10 @@ def deal(clip: Tensor, value: Tensor) -> Tensor:
 
 
 def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> Tensor:
-    """For each of some objects in the clips ``new [R]``, which of others in the clips ``old [U]`` it is, or -1.
+    """For each of the objects in the clips ``new [R]``, which of those in the clips ``old [U]`` it is ``[R]``, or -1.
 
-    That ``cost [R, U]`` so much, and ``most`` to be none of them, which at most ``free [B]`` of a clip can be while
-    there are others to be; the sum of it is the least there is.
+    To be one of them costs ``cost [R, U]``, and to be none ``most``; the sum is the least there is. At most
+    ``free [B]`` of a clip are none, unless there are more of them than old ones.
     """
     which = np.full(len(new), -1)
     values, news, olds = (v.cpu().numpy() for v in (cost.detach().double(), new, old))

@@ -16,7 +16,6 @@ from sqair.assign import deal, rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
-from sqair.inference.identity import displacement_cost
 from sqair.windows import Windows
 
 _JUMP = {"density": 3.0, "prices": 20.0}
@@ -184,3 +183,12 @@ class Matcher:
         middle = self.region.corner[row] * self.config.retina + size / 2
         apart = (middle[:, None] - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
         return (partner & (apart < size / 2).all(-1)).any(1)
+
+
+def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:
+    """What it costs to take an object for one that was expected elsewhere ``[...]``, nats.
+
+    It is half the price of an object over black for the square of the ratio of the displacement ``by [..., 2]`` to its
+    deviation, of ``variance [..., 2]`` or ``[..., 1]``, both in pixels.
+    """
+    return 0.5 * price * (by.square() / variance).sum(-1)

@@ -70,7 +70,7 @@ def test_who_is_who_is_decided_together() -> None:
 def test_how_far_it_may_be_goes_by_its_size_alone(displacement: Literal["density", "prices"], unseen: int) -> None:
     """With looks as expected: where the logarithm of 1 and its square, in half sides, is what a stranger costs."""
     config = replace(TINY, displacement=displacement)
-    reach = 0.5 * math.sqrt(math.exp(2 * {"density": 0.5, "prices": 2.25}[displacement]) - 1)
+    reach = 0.5 * math.sqrt(math.exp(2 * {"density": 0.5, "prices": 1.5}[displacement]) - 1)
     looks = torch.zeros(1, TINY.z_what)
     for sides, name in ((0.99 * reach, 4), (1.01 * reach, 12)):
         new = objects([0], [30], torch.tensor([[shifted(sides), 0.0]]), looks)

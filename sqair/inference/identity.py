@@ -24,7 +24,7 @@ _LOOSE = 0.5
 """How far from where it is expected an object is that was not seen, in its sides: what it costs to be further away
 grows with the logarithm, since things also dart off. It is the same however long it was gone: memory ends, and ids of
 those that left would be handed over to those that come."""
-_FAMILIAR = {"density": 0.5, "prices": 2.25}
+_STRANGER = {"density": 0.5, "prices": 1.5}
 """What it costs to be nobody known, in prices of an object, by how displacements are judged: many enter and leave the
 clips of a set, and most of what is found anew in footage was only lost."""
 
@@ -44,11 +44,11 @@ class Absent:
     def recognise(self, new: Objects, next_id: Tensor, count: int, price: float, config: ModelConfig) -> Objects:
         """The objects ``new [R]`` of a frame under the ids of those that they are, which are then no more absent.
 
-        Who is who is decided for all of a clip together, at the least cost, ``_FAMILIAR`` prices for each that is
+        Who is who is decided for all of a clip together, at the least cost, ``_STRANGER`` prices for each that is
         nobody known: they get the next free ids of their clip, from ``next_id [B]`` on. Where there are ``count``
         individuals, if it is not 0, no more than that are born. ``price`` is that of an object over black.
         """
-        most = _FAMILIAR[config.displacement] * price
+        most = _STRANGER[config.displacement] * price
         free = count - next_id if count else torch.full_like(next_id, len(new))
         which = match(new.clip, self.objects.clip, self._cost(new, price, config), most, free)  # [R]
         known = which >= 0
@@ -79,15 +79,6 @@ def has_left(objects: Objects, config: ModelConfig) -> Tensor:
     canvas = size.new_tensor([config.width, config.height])
     reach = (0.5 - _CUT) * size
     return ((centre < reach) | (centre > canvas - reach)).any(-1)
-
-
-def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:
-    """What it costs to take an object for one that was expected elsewhere ``[...]``, nats.
-
-    It is half the price of an object over black for the square of the ratio of the displacement ``by [..., 2]`` to its
-    deviation, of ``variance [..., 2]`` or ``[..., 1]``, both in pixels.
-    """
-    return 0.5 * price * (by.square() / variance).sum(-1)
 
 
 def seated(rows: Rows, slots: int) -> Rows:

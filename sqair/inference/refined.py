@@ -28,8 +28,8 @@ class Refined(Inference):
     back: float = 1.0
     """What a remembered object must gain to return: as much as if it were new."""
     familiar: float = 0.5
-    """Most nats by which its place and looks may then differ from what was expected of it, as a share of the price of a
-    new one over black."""
+    """Most nats by which the place and looks of one that returns may differ from what was expected of it, as a share of
+    the price of a new one over black."""
     restarts: int = 8
     """Ways in which the first frame of a clip is explained; the one of the best bound is kept (restarts.py)."""
 
