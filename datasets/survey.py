@@ -16,9 +16,10 @@ from sqair.datasets import refused
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.footage import relit, scene_image, thinned
 from sqair.datasets.images import to_channels
-from sqair.datasets.looks import Blob, Look
+from sqair.datasets.looks import Look
 from sqair.datasets.seen import SHORT, SHORTEST, Scenes, Survey
 from sqair.datasets.suggest import describe, suggest
+from sqair.datasets.things import find_blobs, whole_things
 from sqair.errors import UserError
 from sqair.plain import most_common
 from sqair.process import threads
@@ -154,24 +155,19 @@ def look(
     away = (frames.astype(np.float32) - (scene if plain else relit(scene, frames))) / 255
     noise = 1.4826 * float(np.median(np.abs(away)))
     least = max(6 * noise, LEAST / 255)
-    found = [find_blobs(image, least) for image in away]
+    found = [find_blobs(image, _differing(image, least)) for image in away]
     smallest = max(6.0, SPECK * away[0, ..., 0].size)
     blobs = [[blob for blob in some if blob.area >= smallest] for some in found]
+    if any(blobs) and not (plain or short):
+        blobs = whole_things(away, noise)
     extremes = refused.measure(away, found)
     return Look(clip, length, motion, pan, colour, noise, least, scene, plain, smallest, blobs, extremes)
 
 
-def find_blobs(away: np.ndarray, least: float) -> list[Blob]:
-    """Connected parts of what is ``away [H, W, C]`` from the scene, where some channel is by ``least`` or more."""
+def _differing(away: np.ndarray, least: float) -> np.ndarray:
+    """Where some channel of what is ``away [h, w, C]`` from the scene is so by ``least`` or more, uint8 ``[h, w]``."""
     mask = (np.abs(away).max(-1) >= least).astype(np.uint8)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    number, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    found = []
-    for i in range(1, number):
-        x, y, w, h, area = stats[i].tolist()
-        squares = away[y : y + h, x : x + w][label[y : y + h, x : x + w] == i] ** 2
-        found.append(Blob((w, h), area, float(squares.sum()), float(np.sqrt(squares.mean()))))
-    return found
+    return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
 
 
 def plain_scene(frames: np.ndarray) -> tuple[np.ndarray, float]:

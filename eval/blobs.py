@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from sqair.edges import look_size, scene_of, within
+from sqair.edges import look_size, scene_of
 from sqair.eval.boxes import iou
 from sqair.eval.floor import follow
+from sqair.foreground import foreground
 from sqair.tracks import Tracks
 
 SCENE, TRIED = 30, 15
@@ -151,14 +152,7 @@ class Blobs:
     @classmethod
     def of(cls, away: np.ndarray, level: float) -> Blobs:
         """Of what is ``away [h, w]`` by ``level`` or more, within its edges. Holes of a pixel are filled."""
-        _, label = cv2.connectedComponents((away >= level).astype(np.uint8), connectivity=8)
-        there = label > 0
-        name, value = label[there], away[there]
-        typical = np.bincount(name, value**2) / np.maximum(np.bincount(name, value), 1)
-        contrast = np.zeros_like(away)
-        contrast[there] = typical[name]
-        mask = (there & within(away, contrast)).astype(np.uint8)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+        mask = foreground(away, level)
         count, label, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
         there = label > 0
         ink = np.bincount(label[there], weights=away[there], minlength=count)[1:]

@@ -76,6 +76,9 @@ class ModelConfig:
     displacement: Literal["density", "prices"] = field(default="density", metadata={"later": True})
     """What it costs to find an object elsewhere than where it was expected: the log density of its prior, for what may
     turn or jump; or prices of an object for the square of a deviation, for what looks alike and goes on as it went."""
+    growth: float = field(default=0.0, metadata={"later": True})
+    """Most by which the log of an object's sides may exceed that of the longer of those it has had of late, or those
+    of a typical object; 0 for any. Of two that meet one would rather grow over the other than leave it to be seen."""
     search_margin: float = 5.0
     """What propagation sees around the predicted box at its fixation, pixels on each side."""
     retina: int = 2

@@ -13,6 +13,9 @@ from torch import Tensor
 from sqair.objects import Objects, Posterior
 from sqair.render import MIDDLE
 
+_OF_LATE = 100.0
+"""Frames of which the usual size of an object is the mean, about; of a younger one all that there were."""
+
 
 def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, hidden: Tensor) -> Objects:
     """The objects of discovery in the clips ``clip [M]``, called ``identity [M]``, at rest.
@@ -35,6 +38,7 @@ def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, 
         unseen=torch.zeros_like(clip),
         layer=torch.full_like(clip, MIDDLE),
         weight=torch.ones_like(age),
+        usual_size=where[:, 2:],
     )
 
 
@@ -43,6 +47,7 @@ def moved(old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
     where, what = posterior.where.detach(), posterior.what.detach()
     velocity = (where - old.where)[:, :2]
     seen = (old.age > 0).to(where.dtype)[:, None]
+    new = 1 / (old.age + 2).clamp_max(_OF_LATE)[:, None]
     return replace(
         old,
         age=old.age + 1,
@@ -52,6 +57,7 @@ def moved(old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
         acceleration=seen * (velocity - old.velocity),
         glimpse=glimpse.detach(),
         unseen=torch.zeros_like(old.unseen),
+        usual_size=old.usual_size + new * (where[:, 2:] - old.usual_size),
     )
 
 

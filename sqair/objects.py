@@ -55,6 +55,7 @@ class Objects:
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
         layer: ``[M]`` int64, which it is in, from back to front, if there are several (render.Layered).
         weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
+        usual_size: ``[M, 2]`` the size in z_where that it has had of late.
     """
 
     clip: Tensor
@@ -69,6 +70,7 @@ class Objects:
     unseen: Tensor
     layer: Tensor
     weight: Tensor
+    usual_size: Tensor
 
     def __len__(self) -> int:
         return self.clip.shape[0]
@@ -83,7 +85,7 @@ class Objects:
         none, row = like.new_zeros, torch.zeros(0, dtype=torch.int64, device=like.device)
         return Objects(
             row, row, none(0), none(0, what), none(0, 4), none(0, 2), none(0, 2),
-            none(0, hidden), none(0, channels, glimpse, glimpse), row, row, none(0),
+            none(0, hidden), none(0, channels, glimpse, glimpse), row, row, none(0), none(0, 2),
         )  # fmt: skip
 
     @staticmethod

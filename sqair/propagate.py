@@ -84,6 +84,8 @@ class Propagation(nn.Module):
             unit = drift_unit(config, start)
             surprise = torch.cat([(start - p_where.mean) / unit, p_where.log_std - unit.log()], -1)  # [M, 8]
         q_where = self._where(self.search(glimpse), objects.hidden, start, surprise)
+        if config.growth:
+            q_where = _within(q_where, objects.usual_size.amax(-1, keepdim=True), config)
         where = q_where.sample(generator)
         with torch.no_grad():
             box = where_to_box(where, config)
@@ -107,3 +109,11 @@ class Propagation(nn.Module):
     def _where(self, seen: Tensor, hidden: Tensor, start: Tensor, surprise: Tensor) -> Gaussian:
         shift, spread = self.where(torch.cat([seen, hidden, surprise], -1)).chunk(2, -1)
         return Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=drift_unit(self.config, start))
+
+
+def _within(q_where: Gaussian, longest: Tensor, config: ModelConfig) -> Gaussian:
+    """q(z_where) ``[M, 4]`` of objects of no more than their ``growth`` beyond their ``longest`` side ``[M, 1]``, or a
+    typical one, which is 0."""
+    place, size = q_where.mean.split(2, -1)
+    most = longest.clamp_min(0) + config.growth / config.size_std
+    return Gaussian(torch.cat([place, torch.minimum(size, most)], -1), q_where.log_std)

@@ -11,7 +11,7 @@ import torch
 
 from conftest import STATIC, TINY, Dictated, blend, gradient, outcomes, seeded, spots, tiny_model
 from estimating import error, exact_elbo, exact_gradient, expected_gradient, terms_of
-from sqair.background import Drawn, Smooth, Still, UpConvolved, lines
+from sqair.background import Behind, Drawn, Smooth, Still, UpConvolved, lines
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.clip import Frame, TruncatedClip, evenly
@@ -336,6 +336,18 @@ def test_a_still_background_is_carried_and_moves_to_what_is_seen() -> None:
     hidden = step.images.amax(0)[0] > 0.5
     moved = (after.background - behind)[0, 0]
     assert (moved[hidden] < 0.5 * 0.05 * 0.1 + 1e-12).all()
+
+
+def test_beside_an_object_the_image_of_a_scene_stays_as_it_is() -> None:
+    model = tiny_model(replace(STILL, size_mean=7.0))  # 0.3 of it is two pixels
+    assert isinstance(model.background, Still)
+    behind, frame = torch.zeros(1, 1, 20, 24), torch.ones(1, 1, 20, 24)
+    clear = torch.ones_like(frame)
+    clear[..., 8:12, 10:14] = 0.25
+    after = model.background.carry(Behind(behind), frame, clear)
+    expected = torch.ones_like(frame)
+    expected[..., 6:14, 8:16] = 0.25
+    torch.testing.assert_close(after, 0.05 * expected)
 
 
 def test_training_on_still_scenes_sees_the_scene_of_the_whole_clip() -> None:

@@ -10,6 +10,7 @@ from conftest import TINY, seeded, tiny_model
 from sqair.distributions import Gaussian
 from sqair.life import born, missed, moved
 from sqair.objects import Objects, Posterior
+from sqair.scene import Scene
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -59,6 +60,34 @@ def test_what_is_missed_goes_where_its_prior_expects_it_and_looks_as_it_did() ->
     assert torch.equal(gone.glimpse, old.glimpse) and gone.unseen.tolist() == [1, 5]
     seen = moved(gone, latents, old.glimpse)
     assert seen.unseen.tolist() == [0, 0]
+
+
+def test_its_usual_size_is_the_mean_of_those_it_has_had() -> None:
+    objects, sizes = newborn(), [newborn().where[:, 2:]]
+    for _ in range(5):
+        where = torch.rand(2, 4)
+        objects = moved(objects, posterior(where), torch.rand(2, 1, 6, 6))
+        sizes.append(where[:, 2:])
+    torch.testing.assert_close(objects.usual_size, torch.stack(sizes).mean(0))
+    old = replace(objects, age=torch.full_like(objects.age, 400))
+    after = moved(old, posterior(torch.rand(2, 4)), torch.rand(2, 1, 6, 6))
+    torch.testing.assert_close(after.usual_size, 0.99 * old.usual_size + 0.01 * after.where[:, 2:])
+
+
+def test_it_grows_no_further_than_it_may() -> None:
+    """Its longer side may be the other one next: things turn."""
+    usual = torch.tensor([[0.5, 1.0], [-2.0, -3.0]])
+    model, frame = tiny_model(replace(TINY, growth=0.2)), torch.rand(4, 1, TINY.height, TINY.width)
+    with torch.no_grad():
+        model.propagation.where[-1].bias[2:4] += 3.0  # grows without end
+        objects, scene = replace(newborn(), usual_size=usual), Scene(frame, None, 1.0, model.config)
+        free = tiny_model().propagation
+        free.load_state_dict(model.propagation.state_dict())
+        found, wanted = (net(scene, objects, None).where for net in (model.propagation, free))
+    assert (wanted[:, 2:] > found[:, 2:]).any()
+    expected = torch.minimum(wanted[:, 2:], torch.tensor([[1.0], [0.0]]) + 0.2 / TINY.size_std)
+    torch.testing.assert_close(found[:, 2:], expected)
+    torch.testing.assert_close(found[:, :2], wanted[:, :2])
 
 
 def test_latents_go_on_without_their_gradients() -> None:
