@@ -25,7 +25,7 @@ LOST = 0.5
 ALIKE = 0.9
 """The lowest level is taken that is as good as this share of the best."""
 SPECK, FAINTEST = 6, 0.05
-"""Least pixels of a thing, and the least share of the ink of a typical one: that which half of all ink is of at most."""
+"""Least pixels of a thing, and its least share of the ink of a typical one, which half of all ink is of at most."""
 
 
 def whole_things(away: np.ndarray, noise: float) -> list[list[Blob]]:

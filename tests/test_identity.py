@@ -49,10 +49,12 @@ def test_a_new_object_is_the_remembered_one_that_differs_least() -> None:
     looks = torch.randn(3, TINY.z_what)
     known = memory([0, 0, 1], [4, 5, 6], torch.tensor([[0.0, 0], [shifted(0.3), 0], [0, 0]]), looks)
     velocity = torch.randn(3, 2)
-    known.objects = replace(known.objects, velocity=velocity, age=torch.tensor([7.0, 8, 9]))
+    sizes = torch.randn(3, 2)
+    known.objects = replace(known.objects, velocity=velocity, usual_size=sizes, age=torch.tensor([7.0, 8, 9]))
     new = objects([0], [12], torch.tensor([[shifted(0.2), 0.0]]), looks[1:2])
     named = recognised(known, new)
     assert named.id.tolist() == [5] and named.age.tolist() == [8] and (named.velocity == velocity[1]).all()
+    assert (named.usual_size == sizes[1]).all()
     assert (named.where == new.where).all() and known.objects.id.tolist() == [4, 6]
     assert (known.what.mean == looks[[0, 2]]).all()
 

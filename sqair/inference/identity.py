@@ -62,6 +62,7 @@ class Absent:
             id=torch.where(known, old.id, number),
             age=torch.where(known, old.age, new.age),
             velocity=torch.where(known[:, None], old.velocity, new.velocity),
+            usual_size=torch.where(known[:, None], old.usual_size, new.usual_size),
         )
 
     def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
