@@ -54,6 +54,8 @@ ADAPTED_CLIPS = (4, 16)
 """The same where training starts from weights of other footage, which need less."""
 CHANGE = 0.01
 """Share by which the scene follows what is seen of it in a frame: a minute's light, not a thing that pauses."""
+BESIDE = 0.3
+"""How far from things the scene does not, in typical sides: wings and shadows are of things that rest."""
 PRICE, TRACKING = (0.25, 0.06), 0.1
 """Prices at the start and the end of training, and for tracking, as shares of what a thing is worth. Training ends
 lower than on moving MNIST, since things are worth from a third to thrice the typical; tracking is dearer, as there is
@@ -102,6 +104,7 @@ def suggest(seen: Survey) -> tuple[ModelConfig, TrainConfig]:
         objects="light" if seen.is_light else "layered" if seen.is_set else "opaque",
         background=behind,
         background_change=CHANGE,
+        background_margin=0.0 if seen.is_set else BESIDE,
         slots=slots,
         first_steps=slots,
         returns=not seen.is_set,
@@ -143,6 +146,7 @@ def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
         first_steps=slots,
         later_steps=slots,
         growth=GROWTH,
+        background_margin=BESIDE,
         likelihood_std=std,
         size_mean=round(grown * model.size_mean, 2),
         context=round(grown * model.context, 1),

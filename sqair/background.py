@@ -29,8 +29,6 @@ _CODES = 8
 """Latents of each cell for what that is."""
 _DRIFT = -2.0
 """log standard deviation of what a grid value is expected to change by from frame to frame."""
-_BESIDE = 0.3
-"""How far from an object the image of a scene stays as it is, in typical sides."""
 
 
 Generator = torch.Generator | None
@@ -201,7 +199,7 @@ class UpConvolved(Smooth):
 class Still(Background):
     """An image of the scene, which is carried; each frame moves it a little towards what is seen of it.
 
-    Beside objects it stays: what their pictures leave out, a wing or a shadow, would be left behind when they go.
+    Within a margin of objects it stays: what their pictures leave out, a wing, would be left behind when they go.
     It starts as what ``still_image`` makes of a clip, or of a single frame where no more is known. Behind opaque
     objects it is shown in the light of each frame; where objects add light, that cannot be told. No gradient.
     """
@@ -212,8 +210,8 @@ class Still(Background):
         return Behind((exposure(frame, before) * before).clamp(0, 1) if self.config.render.hides else before)
 
     def carry(self, behind: Behind, frame: Tensor, clear: Tensor) -> Tensor:
-        beside = max(1, round(_BESIDE * self.config.size_mean))
-        clear = -F.max_pool2d(-clear, 2 * beside + 1, 1, beside)
+        if beside := round(self.config.background_margin * self.config.size_mean):
+            clear = -F.max_pool2d(-clear, 2 * beside + 1, 1, beside)
         return behind.image + self.config.background_change * clear * (frame - behind.image)
 
     def imagine(self, like: Tensor, before: Tensor | None, generator: Generator) -> Tensor:

@@ -100,6 +100,8 @@ class ModelConfig:
     same with detail that an up-convolution draws; or an image of the scene, the same but for slow change."""
     background_change: float = field(default=0.05, metadata={"later": True})
     """Share of the way that the image of a scene moves to what a frame shows of it, where no object is."""
+    background_margin: float = field(default=0.0, metadata={"later": True})
+    """How far from objects it does not, in typical sides."""
     background_cells: int = field(default=2, metadata={"later": True})
     """Values of that grid on each axis: so few that no object covers half of a cell, or else it is taken for a part of
     the background."""

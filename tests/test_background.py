@@ -339,7 +339,7 @@ def test_a_still_background_is_carried_and_moves_to_what_is_seen() -> None:
 
 
 def test_beside_an_object_the_image_of_a_scene_stays_as_it_is() -> None:
-    model = tiny_model(replace(STILL, size_mean=7.0))  # 0.3 of it is two pixels
+    model = tiny_model(replace(STILL, size_mean=7.0, background_margin=0.3))  # of two pixels
     assert isinstance(model.background, Still)
     behind, frame = torch.zeros(1, 1, 20, 24), torch.ones(1, 1, 20, 24)
     clear = torch.ones_like(frame)
