@@ -55,7 +55,7 @@ ADAPTED_CLIPS = (4, 16)
 CHANGE = 0.01
 """Share by which the scene follows what is seen of it in a frame: a minute's light, not a thing that pauses."""
 BESIDE = 0.3
-"""How far from things the scene does not, in typical sides: wings and shadows are of things that rest."""
+"""How far from things it does not follow, in typical sides: wings and legs are of things that rest, too."""
 PRICE, TRACKING = (0.25, 0.06), 0.1
 """Prices at the start and the end of training, and for tracking, as shares of what a thing is worth. Training ends
 lower than on moving MNIST, since things are worth from a third to thrice the typical; tracking is dearer, as there is
