@@ -18,6 +18,6 @@ def foreground(away: np.ndarray, level: float) -> np.ndarray:
     name, value = label[there], away[there]
     typical = np.bincount(name, value**2) / np.maximum(np.bincount(name, value), np.finfo(np.float32).tiny)
     contrast = np.zeros_like(away)
-    contrast[there] = typical[name]
+    contrast[there] = typical[name]  # type: ignore[index]
     mask = (there & within(away, contrast)).astype(np.uint8)
     return cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))

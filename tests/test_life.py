@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from conftest import TINY, seeded, tiny_model
 from sqair.distributions import Gaussian
@@ -79,7 +79,9 @@ def test_it_grows_no_further_than_it_may() -> None:
     usual = torch.tensor([[0.5, 1.0], [-2.0, -3.0]])
     model, frame = tiny_model(replace(TINY, growth=0.2)), torch.rand(4, 1, TINY.height, TINY.width)
     with torch.no_grad():
-        model.propagation.where[-1].bias[2:4] += 3.0  # grows without end
+        last = model.propagation.where[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[2:4] += 3.0  # grows without end
         objects, scene = replace(newborn(), usual_size=usual), Scene(frame, None, 1.0, model.config)
         free = tiny_model().propagation
         free.load_state_dict(model.propagation.state_dict())
