@@ -84,7 +84,7 @@ class Hunt:
         scene, config = self.scene, self.discovery.config
         left = max(1, self.limit - self.round)
         self.round += 1
-        room = inference.room(config) - scene.taken()  # [B]
+        room = inference.room(config) + inference.spare() - scene.taken()  # [B]
         self.searching = self.searching[room[self.searching] > 0]
         p_logit = self.more.gather(1, room.clamp(1, left)[:, None] - 1)[:, 0]  # [B]
         clip = self.searching[inference.promising(scene, p_logit)[self.searching]]  # [R]

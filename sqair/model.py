@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from sqair.background import Background, Behind, Smooth, Still, UpConvolved
 from sqair.config import ModelConfig
 from sqair.discover import Discovery, Hunt, New
+from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, Presence
 from sqair.files.pretrained import Pretrained
 from sqair.geometry import where_to_box, where_unit, write
@@ -133,16 +134,20 @@ class SQAIR(Pretrained):
         if later and inference.skips_discovery():
             return next_id
         limit = config.later_steps if later else config.first_steps
-        hunt, before = Hunt(self.discovery, scene, limit, inference.patience(config)), len(scene.alive)
+        hunt, before = Hunt(self.discovery, scene, limit, inference.patience(config)), scene.mark()
         while (new := hunt.next(inference)) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
             hunt.learn(rows)
             scene.add(rows)
             next_id = next_id.index_add(0, rows.clip, rows.there.long())
-        found = scene.alive[before:]
+        if inference.count:
+            scene.reduce(before, inference.room(config))
+            nobody = self.initial_state(0, scene.frame).objects
+            absent = absent or Absent(nobody, Gaussian.standard(nobody.what))
+        found = scene.alive[before[-1] :]
         if absent is not None and found:
             named = absent.recognise(Objects.concat(found), state.next_id, inference.count, self.price, config)
-            scene.alive[before:] = [named]
+            scene.alive[before[-1] :] = [named]
             next_id = state.next_id.clone().scatter_reduce_(0, named.clip, named.id + 1, "amax")
         return next_id
 

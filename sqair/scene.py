@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from sqair.assign import rank_in_clip
 from sqair.background import Behind
 from sqair.config import ModelConfig
 from sqair.deviation import deviation
@@ -190,6 +191,26 @@ class Scene:
             if depth is not None:
                 self.depths.append(Patches(depth, paint.windows))
         self.confidence.append(torch.sigmoid(rows.q_logit[there].detach()))
+
+    def mark(self) -> tuple[Tensor, int, int]:
+        """Where ``reduce`` goes back to: the paint, and how many rows and lots of objects there are."""
+        return self.paint, len(self.rows), len(self.alive)
+
+    def reduce(self, mark: tuple[Tensor, int, int], most: int) -> None:
+        """Leaves out what gains least of what was added since ``mark``, in clips of more than ``most`` objects."""
+        beyond = self.taken() - most  # [B]
+        paint, rows, alive = mark
+        if not (beyond > 0).any():
+            return
+        added, self.paint, self.rows = self.rows[rows:], paint, self.rows[:rows]
+        for kept in (self.alive, self.patches, self.depths, self.confidence):
+            del kept[alive:]
+        clip, there = torch.cat([r.clip for r in added]), torch.cat([r.there for r in added])
+        gain = torch.cat([r.evidence.gain for r in added]).masked_fill(~there, -torch.inf)
+        seats = torch.bincount(clip[there], minlength=len(beyond)) - beyond.clamp_min(0)  # [B]
+        stays = rank_in_clip(clip, gain) < seats[clip]
+        for part, on in zip(added, stays.split([len(r.clip) for r in added]), strict=True):
+            self.add(replace(part, pres=part.pres * on.to(part.pres)))
 
     def explained(self) -> Tensor:
         """What the objects so far cover of the frame ``[B, E, H, W]``; no gradient."""

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from conftest import follow, moving_spots, spotter, straight
 from sqair.datasets.digits import load_digits
 from sqair.errors import UserError
+from sqair.inference import Refined
 from sqair.model import SQAIR
 from sqair.passes import track_clips
 from sqair.scripts import cli
@@ -87,3 +91,21 @@ def test_the_command_takes_a_count(tmp_path: Path, clip: np.ndarray) -> None:
         assert {line.split(",")[1] for line in rows.read_text().splitlines()} == {"1"}
     assert cli.run("track", [*files, str(tmp_path / "many"), "--count", "9"]) == 2
     assert not (tmp_path / "many").exists() or not list((tmp_path / "many").iterdir())
+
+
+class Sidelong(Refined):
+    """Looks to the left first."""
+
+    def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
+        return salience * (torch.arange(salience.shape[-1]) < salience.shape[-1] / 2).to(salience).clamp_min(0.4)
+
+
+def test_seats_are_for_those_that_gain_most() -> None:
+    """Not for who is found first, a faint one; in the first frame, and where all are lost at once and found again."""
+    model = spotter()
+    frames = 0.7 * moving_spots([straight(12, 20, 0, 0, 4)]) + moving_spots([straight(40, 20, 0, 0, 4)])
+    frames[2] = 0
+    free = follow(model, frames[:1], Sidelong(memory=5, restarts=1))
+    assert [i for i, _, _ in free[0]] == [0, 1] and [x for _, x, _ in free[0]] == pytest.approx([12, 40], abs=1.5)
+    found = follow(model, frames, Sidelong(memory=5, count=1, restarts=1))
+    assert [[(i, x > 30) for i, x, _ in objects] for objects in found] == [[(0, True)], [(0, True)], [], [(0, True)]]

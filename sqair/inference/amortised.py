@@ -12,6 +12,10 @@ from sqair.distributions import sample_bernoulli
 from sqair.objects import Objects
 from sqair.scene import Evidence, Proposal, Rows, Scene
 
+_SPARE = 3
+"""Candidates for whom there is no room where the number of individuals is known: a part of one may be found before
+another of them."""
+
 
 @dataclass
 class Inference:
@@ -49,6 +53,10 @@ class Inference:
     def room(self, config: ModelConfig) -> int:
         """The most objects of a clip."""
         return self.count or config.slots
+
+    def spare(self) -> int:
+        """How many more may be discovered than there is room for, of whom those stay that gain most."""
+        return _SPARE if self.count else 0
 
     def attend(self, salience: Tensor, clip: Tensor) -> Tensor:
         """The salience maps ``[R, h, w]`` of the clips ``clip [R]`` as discovery sees them."""
