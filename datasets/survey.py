@@ -140,7 +140,8 @@ def look(
 ) -> Look:
     """What is seen in some frames ``[T, h, w(, C)]`` of a clip, such as a ``short`` one, of which there are many.
 
-    Before a plain colour nothing but things moves.
+    Before a plain colour nothing but things moves. That something moves at all is told by a fixed level, which refuses
+    footage of noise; in footage that is not refused things are looked for once more, whole (things.py).
     """
     pan, motion = 0.0, Motion((frames.shape[1], frames.shape[2]), told=False)
     if stabilise != "plain":

@@ -101,7 +101,7 @@ class ModelConfig:
     background_change: float = field(default=0.05, metadata={"later": True})
     """Share of the way that the image of a scene moves to what a frame shows of it, where no object is."""
     background_margin: float = field(default=0.0, metadata={"later": True})
-    """How far from objects it does not, in typical sides."""
+    """How far from objects, in sides of a typical one, it stays as it is all the same."""
     background_cells: int = field(default=2, metadata={"later": True})
     """Values of that grid on each axis: so few that no object covers half of a cell, or else it is taken for a part of
     the background."""

@@ -55,7 +55,7 @@ class Objects:
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
         layer: ``[M]`` int64, which it is in, from back to front, if there are several (render.Layered).
         weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
-        usual_size: ``[M, 2]`` the size in z_where that it has had of late.
+        usual_size: ``[M, 2]`` the mean of its size (w, h) of late, in units of z_where, so that 0 is typical (life.py).
     """
 
     clip: Tensor

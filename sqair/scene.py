@@ -193,7 +193,7 @@ class Scene:
         self.confidence.append(torch.sigmoid(rows.q_logit[there].detach()))
 
     def mark(self) -> tuple[Tensor, int, int]:
-        """Where ``reduce`` goes back to: the paint, and how many rows and lots of objects there are."""
+        """Where ``reduce`` goes back to: the paint ``[B, P, H, W]``, the length of ``rows``, and that of ``alive``."""
         return self.paint, len(self.rows), len(self.alive)
 
     def reduce(self, mark: tuple[Tensor, int, int], most: int) -> None:
