@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from sqair.frames import Fit
+from sqair.reid.portraits import portrait
 from sqair.scenery import plain_colour
 
 LONGEST = 960
@@ -74,11 +75,7 @@ class Edges:
         if not len(box):
             return box
         height, width = self.scene.shape[:2]
-        look = Fit((frame.shape[0], frame.shape[1]), (height, width))
-        scale, frame = look.scale, look.frame(frame)
-        frame = frame if frame.ndim == 3 else frame[..., None]
-        some = np.s_[::EVERY, ::EVERY]
-        light = np.median(frame[some] - self.scene[some], axis=(0, 1))
+        frame, scale, light = self._look(frame)
         lie = Fit((height, width), (canvas.shape[0], canvas.shape[1]))
         found = []
         for name, old in zip(ids, box, strict=True):
@@ -92,6 +89,22 @@ class Edges:
                 new = self._tight(away, lie.labels(canvas, window=here), int(name) + 1)
             found.append(old if new is None else (new + [*low, 0, 0]) / scale)
         return np.stack(found)
+
+    def portraits(self, frame: np.ndarray, box: np.ndarray, side: float) -> list[np.ndarray | None]:
+        """What is seen of things in boxes ``[M, 4]`` of a frame uint8 ``[H, W]`` or ``[H, W, C]``, where the scene is.
+
+        A typical thing has that ``side``, in pixels of the frame; see ``portrait``.
+        """
+        frame, scale, light = self._look(frame)
+        return [portrait(frame, self.scene, light, scale * one, scale * side) for one in box]
+
+    def _look(self, frame: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
+        """The frame ``[h, w, C]`` as edges are looked for, its pixels to one of it, and how much lighter it is ``[C]``."""
+        look = Fit((frame.shape[0], frame.shape[1]), (self.scene.shape[0], self.scene.shape[1]))
+        frame = look.frame(frame)
+        frame = frame if frame.ndim == 3 else frame[..., None]
+        some = np.s_[::EVERY, ::EVERY]
+        return frame, look.scale, np.median(frame[some] - self.scene[some], axis=(0, 1))
 
     def _tight(self, away: np.ndarray, shown: np.ndarray, name: int) -> np.ndarray | None:
         """The box ``[4]`` around what is ``away [h, w]`` from the scene and nearest to where object ``name`` shows."""

@@ -92,6 +92,7 @@ class Tracker:
         """What tells where things end in the pixels of frames, if boxes are of ink and the scene is still and known."""
         self._shift = np.zeros(2)
         self._size: Fit | None = None
+        self._tight: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:
@@ -155,6 +156,7 @@ class Tracker:
         boxes = fit.boxes(tracks.box)
         if self.edges is not None:
             boxes = self.edges.fit(still, outlines(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
+            self._tight = still, tracks.id, boxes
         return replace(tracks, box=moved(boxes, shift, fit.size))
 
     def appearance(self) -> dict[int, np.ndarray]:
@@ -163,6 +165,17 @@ class Tracker:
             return {}
         objects = self.last.objects
         return dict(zip(objects.id.tolist(), objects.what.cpu().numpy(), strict=True))
+
+    def portraits(self) -> dict[int, np.ndarray]:
+        """What is seen of the objects of the last frame (reid/portraits.py), int8 ``[SIDE, SIDE, C]``, by their ids.
+
+        Only of things before a still scene that is known, if boxes are of ink; and of too small ones there is none.
+        """
+        if self.edges is None or self._tight is None or self._size is None:
+            return {}
+        frame, ids, boxes = self._tight
+        seen = self.edges.portraits(frame, boxes, self.model.config.size_mean / self._size.scale)
+        return {int(name): image for name, image in zip(ids, seen, strict=True) if image is not None}
 
     def masks(self) -> np.ndarray:
         """Which object shows in each pixel of the last frame, int64 ``[H, W]`` in its pixels: 1 and its id, or 0."""

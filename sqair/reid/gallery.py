@@ -1,0 +1,125 @@
+"""The gallery of a clip: all that tells who is who, gathered while it is tracked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sqair.reid.embedding import SIZE, Embedding, learn
+from sqair.reid.linking import Linking
+from sqair.reid.renaming import rename
+from sqair.reid.tracklets import Tracklets, cut, follows, touching
+from sqair.tracks import Tracks
+
+ROUNDS = ((1500, 3.0), (1000, 3.0), (1000, 0.0))
+"""Steps of training, and least nats for which tracklets are joined afterwards: those joined teach the next round."""
+LARGEST = 2**25
+"""Bytes of portraits, about: beyond, every other one is forgotten."""
+PAIRS = 2000
+"""Portraits among which it is measured how far apart different individuals are."""
+
+
+class Gallery:
+    """Tracks of a clip as they are made, and portraits of those that nobody touches.
+
+    Memory grows with the rows, by some hundred bytes each, and not with frames or portraits.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Frames are of a ``size`` (H, W), pixels."""
+        self.size = size
+        self._parts: list[Tracks] = []
+        self._portraits: dict[tuple[int, int], np.ndarray] = {}
+        self._seen: Counter[int] = Counter()
+        self._every = 1
+
+    def add(self, tracks: Tracks, portraits: Mapping[int, np.ndarray]) -> None:
+        """The rows of the next frame, and int8 ``[SIDE, SIDE, C]`` of the ids of some of them (portraits.py)."""
+        self._parts.append(tracks)
+        for frame, name, touches in zip(tracks.frame.tolist(), tracks.id.tolist(), touching(tracks), strict=True):
+            if not touches and name in portraits:
+                if self._seen[name] % self._every == 0:
+                    self._portraits[frame, name] = portraits[name]
+                self._seen[name] += 1
+        if self._portraits and len(self._portraits) * next(iter(self._portraits.values())).nbytes > LARGEST:
+            self._every *= 2
+            self._portraits = dict(list(self._portraits.items())[::2])
+
+    def identify(self, count: int = 0) -> Tracks:
+        """All rows, under the ids of the individuals that they are of; there are ``count``, if that is not 0.
+
+        Ids count from 0, by first frames. The rows are the same ones, in the same order, but where there are more in a
+        frame than individuals.
+        """
+        tracks = Tracks.concat(self._parts)
+        tracklets = cut(tracks)
+        if len(tracklets) < 2 or not (self._portraits and _needed(tracklets)):
+            return tracks
+        rng = np.random.default_rng(0)
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+            torch.manual_seed(0)
+            group = self._group(tracks, tracklets, rng, count)
+        return rename(tracks, tracklets, group, count)
+
+    def _group(self, tracks: Tracks, tracklets: Tracklets, rng: np.random.Generator, count: int) -> np.ndarray:
+        """The individual that each of n tracklets is of, int ``[n]``."""
+        portraits, rows = self._pictures(tracks, tracklets)
+        there, moves = tracklets.together(), follows(tracklets, tracks, self.size)
+        seen = np.array([len(mine) > 0 for mine in rows])
+        there &= seen & seen[:, None]
+        group, embedding = np.arange(len(tracklets)), Embedding(portraits.shape[1])
+        for number, (steps, least) in enumerate(ROUNDS, 1):
+            learn(embedding, portraits, rows, there, group, steps, rng)
+            with torch.no_grad():
+                embedded = torch.cat([embedding(part) for part in portraits.split(256)])
+            looks, spread = _summaries(embedded, rows)
+            linking = Linking(tracklets, moves, looks, spread, _same(embedded, rows, there, rng))
+            among = np.log(max(1, there.sum(1).max()))
+            group = linking.join(least + among, count if number == len(ROUNDS) else 0)
+        return group
+
+    def _pictures(self, tracks: Tracks, tracklets: Tracklets) -> tuple[Tensor, list[np.ndarray]]:
+        """Portraits ``[R, C, SIDE, SIDE]``, of a contrast of about 1, and which are of each tracklet."""
+        pictures: list[np.ndarray] = []
+        rows = []
+        for mine in tracklets.rows:
+            names = [(int(tracks.frame[row]), int(tracks.id[row])) for row in mine]
+            new = [self._portraits[name] for name in names if name in self._portraits]
+            rows.append(len(pictures) + np.arange(len(new)))
+            pictures += new
+        stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
+        return stack / stack.abs().flatten(1).amax(1).median().clamp_min(1), rows
+
+
+def _needed(tracklets: Tracklets) -> bool:
+    """Whether there is anything to decide, and anything to learn from: parts of one track, and others beside."""
+    apart = ~tracklets.together()
+    return bool(np.triu(apart, 1).any() and np.triu(~apart, 1).any())
+
+
+def _summaries(embedded: Tensor, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the embeddings of each tracklet ``[n, SIZE]``, and the mean square of their distances from it
+    ``[n]``; of one without portraits, those of all."""
+    every = embedded.numpy().astype(np.float64)
+    looks, spread = np.tile(every.mean(0), (len(rows), 1)), np.full(len(rows), every.var(0).sum())
+    for k, mine in enumerate(rows):
+        if len(mine):
+            looks[k], spread[k] = every[mine].mean(0), every[mine].var(0).sum()
+    assert looks.shape[1] == SIZE
+    return looks, spread
+
+
+def _same(embedded: Tensor, rows: list[np.ndarray], there: np.ndarray, rng: np.random.Generator) -> float:
+    """Square of a distance of embeddings at which two portraits are as likely of one individual as of two.
+
+    The odds are exp(-d^2) up to a constant, and their mean over pairs of different individuals is 1.
+    """
+    pairs = np.argwhere(np.triu(there, 1))
+    picked = pairs[rng.integers(len(pairs), size=PAIRS)]
+    a, b = (torch.from_numpy(np.array([rng.choice(rows[k]) for k in side])) for side in picked.T)
+    away = (embedded[a] - embedded[b]).square().sum(-1).double()
+    return float(np.log(len(away)) - torch.logsumexp(-away, 0))

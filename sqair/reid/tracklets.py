@@ -1,0 +1,118 @@
+"""Tracklets: parts of tracks in which nobody else touches, and how well one goes on as another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqair.tracks import Tracks
+
+BORDER = 0.1
+"""Boxes that are larger by so many of their sides touch."""
+SHORTEST = 2
+"""Frames of a tracklet, at least."""
+RECENT = 6
+"""Frames at either end of a tracklet that tell its speed."""
+LOOSE, LOOSER = 0.25, 0.12
+"""How far off things are from where their speed leads, in typical sides: and by how much more after each frame."""
+CARRIES = 5
+"""Frames after which speed tells no more."""
+EDGE = 0.15
+"""A track that ends or begins within so many of its sides of the edge of frames has left or come in there, it seems,"""
+GONE = -1.0
+"""which is so many nats against that it goes on as another, or is another that goes on."""
+TRACKED = 3.0
+"""Nats for that tracklets which follow each other are of one track."""
+UNFORESEEN = 3e-4
+"""Probability that a thing is anywhere, one frame later: tracks err as well."""
+FORGETS = 30.0
+"""Frames after which it is nearly as likely to be anywhere."""
+
+
+@dataclass(frozen=True)
+class Tracklets:
+    """n tracklets.
+
+    Attributes:
+        rows: which rows of the tracks each consists of, in the order of frames.
+        start, end: ``[n]``, their first and last frames.
+        track: ``[n]``, the id of the track that each is of.
+    """
+
+    rows: list[np.ndarray]
+    start: np.ndarray
+    end: np.ndarray
+    track: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def together(self) -> np.ndarray:
+        """Which are there at the same time, bool ``[n, n]``."""
+        return (self.start[:, None] <= self.end) & (self.start <= self.end[:, None])
+
+
+def cut(tracks: Tracks) -> Tracklets:
+    """The tracklets of tracks, ordered by their first frames."""
+    alone = ~touching(tracks)
+    found = []
+    for name in np.unique(tracks.id):
+        mine = np.flatnonzero((tracks.id == name) & alone)
+        parts = np.split(mine, np.flatnonzero(np.diff(tracks.frame[mine]) > 1) + 1)
+        found += [part for part in parts if len(part) >= SHORTEST]
+    found.sort(key=lambda part: (tracks.frame[part[0]], tracks.id[part[0]]))
+    first, last = (np.array([part[i] for part in found], dtype=np.int64) for i in (0, -1))
+    return Tracklets(found, tracks.frame[first], tracks.frame[last], tracks.id[first])
+
+
+def touching(tracks: Tracks) -> np.ndarray:
+    """Of which rows the box, ``BORDER`` larger, meets another of its frame: bool ``[M]``."""
+    touches = np.zeros(len(tracks), dtype=bool)
+    begin = np.flatnonzero(np.diff(tracks.frame, prepend=-1))
+    for rows in np.split(np.arange(len(tracks)), begin[1:]):
+        touches[rows] = meets(tracks.box[rows]).any(1)
+    return touches
+
+
+def meets(box: np.ndarray) -> np.ndarray:
+    """Which of the boxes ``[m, 4]``, ``BORDER`` larger, meet which others: bool ``[m, m]``."""
+    centre, reach = box[:, :2] + box[:, 2:] / 2, (1 + BORDER) * box[:, 2:] / 2
+    apart = np.abs(centre[:, None] - centre) - reach[:, None] - reach
+    return (apart < 0).all(-1) & ~np.eye(len(box), dtype=bool)
+
+
+def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.ndarray:
+    """What tracking and motion say of whether tracklet k goes on as l, nats ``[n, n]``; 0 where l is not after k.
+
+    Frames are of a ``size`` (H, W), pixels.
+
+    The log of the ratio of two densities of where l begins: a Cauchy about where the speeds of both lead from the end
+    of k, of which less and less is known, and a uniform one over all places where things are.
+    """
+    centre = tracks.box[:, :2] + tracks.box[:, 2:] / 2
+    side = float(np.median(np.sqrt(tracks.box[:, 2:].prod(-1))))
+    area = max(float(np.prod(np.percentile(centre, 98, axis=0) - np.percentile(centre, 2, axis=0))), side**2)
+    first, last = (np.stack([centre[rows[i]] for rows in tracklets.rows]) for i in (0, -1))
+    known = np.array([min(len(rows), RECENT) - 1 for rows in tracklets.rows], dtype=float)
+    early = np.stack([centre[r[min(len(r), RECENT) - 1]] - centre[r[0]] for r in tracklets.rows])
+    late = np.stack([centre[r[-1]] - centre[r[-min(len(r), RECENT)]] for r in tracklets.rows])
+    gap = tracklets.start[None] - tracklets.end[:, None]  # [n, n]
+    ahead = (late[:, None] + early[None]) / (known[:, None] + known[None])[..., None]
+    off = first[None] - last[:, None] - ahead * np.clip(gap, 0, CARRIES)[..., None]
+    spread = (side * (LOOSE + LOOSER * np.maximum(gap, 1))) ** 2
+    ratio = area / (2 * np.pi * spread) * (1 + (off**2).sum(-1) / spread) ** -1.5
+    knows = (1 - UNFORESEEN) * np.exp(-np.maximum(gap, 0) / FORGETS)
+    evidence = np.log(knows * ratio + 1 - knows)
+    of = tracklets.track
+    last, first = (np.array([np.flatnonzero(tracks.id == track)[i] for track in of]) for i in (-1, 0))
+    left, came = (_at_edge(tracks, rows, size).astype(float) for rows in (last, first))
+    evidence += TRACKED * (of[:, None] == of) + GONE * (left[:, None] + came) * (of[:, None] != of)
+    return np.where(gap > 0, evidence, 0.0)
+
+
+def _at_edge(tracks: Tracks, rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Whether the boxes of rows ``[n]`` come near the edge of frames of a ``size`` (H, W), bool ``[n]``."""
+    low, sides = np.split(tracks.box[rows], 2, axis=1)
+    beyond = np.array([size[1], size[0]]) - low - sides
+    return (np.minimum(low, beyond) < EDGE * sides).any(-1)
