@@ -65,6 +65,10 @@ class Args:
     count: int = 0
     """How many individuals there are, if you know it and each is there from the beginning to the end of every clip:
     nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
+    reid: bool = True
+    """When a clip of footage has been tracked, decide once more who is who, by how each looked while nobody touched it
+    and by how it moved: ids become those of individuals. It takes half a minute at most, beside the time of tracking;
+    of cameras and streams ids stay as they were found."""
     passes: int = 2
     """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
     frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,

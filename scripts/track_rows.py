@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
+from typing import TextIO
 
 import numpy as np
 
 from sqair.datasets.clip import Frame
 from sqair.files.masks import ENDING, MaskWriter
 from sqair.files.mot_io import mot_rows
+from sqair.reid.gallery import Identified
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
 
@@ -59,3 +64,34 @@ class RowFiles:
             ]
             line = {"frame": frame.number + 1, "seconds": round(frame.seconds, 6), "objects": objects}
             self._lines.write(json.dumps(line) + "\n")
+
+    def rename(self, who: Identified) -> None:
+        """Puts the ids of individuals for those of tracking, in all rows so far, which are those of ``who``."""
+        ends = np.searchsorted(who.tracks.frame, np.arange(who.frames + 1))
+        old, new = who.tracks.id + 1, who.ids + 1
+        tables = [dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)]
+        with self._rewritten(self._rows) as (rows, renamed):
+            for table in tables:
+                for name, line in sorted((name, next(rows)) for name in table.values()):
+                    if name:
+                        frame, _, rest = line.split(",", 2)
+                        renamed.write(f"{frame},{name},{rest}")
+        if self._lines is not None:
+            with self._rewritten(self._lines) as (lines, renamed):
+                for line, table in zip(lines, tables, strict=True):
+                    said = json.loads(line)
+                    objects = [{**thing, "id": table[thing["id"]]} for thing in said["objects"]]
+                    objects = sorted((thing for thing in objects if thing["id"]), key=itemgetter("id"))
+                    renamed.write(json.dumps({**said, "objects": objects}) + "\n")
+        if self._masks is not None:
+            self._masks.rename(tables)
+
+    @contextmanager
+    def _rewritten(self, file: TextIO) -> Iterator[tuple[TextIO, TextIO]]:
+        """What was written to ``file``, to be read, and a file that takes its place."""
+        file.flush()
+        path = Path(file.name)
+        partial = path.with_name(f".{path.name}.renamed")
+        with path.open() as old, partial.open("w") as new:
+            yield old, new
+        partial.replace(path)

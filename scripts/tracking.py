@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -28,6 +29,7 @@ from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
+from sqair.reid.gallery import Gallery, Identified
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
@@ -169,27 +171,51 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         threads=args.threads, stabilise=args.stabilise,
     )  # fmt: skip
     truncated = None
+    gallery = Gallery(clip.size) if args.reid and isinstance(clip.path, Path) else None
+    now = args if gallery is None else replace(args, overlay=False, gif=False)
     with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
-            pairs = _follow(job, frames, tracker, rows)
-            if args.overlay or args.show or args.gif:
-                write_pictures(args, clip, overlay(pairs), job.stage)
-            else:
-                deque(pairs, maxlen=0)
+            _draw(now, clip, _follow(job, frames, tracker, rows, gallery), job.stage)
         except TruncatedClip as error:
             truncated = error
+        if gallery is not None:
+            who = gallery.identify(args.count)
+            rows.rename(who)
+            _draw(replace(args, show=False), clip, _again(args, clip, who, job.model.config), job.stage)
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
 
 
+def _draw(args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]], stage: Path) -> None:
+    """Goes through frames with their tracks, and makes what pictures of them are wanted."""
+    if args.overlay or args.show or args.gif:
+        write_pictures(args, clip, overlay(pairs), stage)
+    else:
+        deque(pairs, maxlen=0)
+
+
+def _again(
+    args: Args, clip: ClipSource, who: Identified, config: ModelConfig
+) -> Iterator[tuple[np.ndarray, Tracks]]:
+    """The frames that were tracked with the rows of individuals, if pictures of them are wanted."""
+    if not (args.overlay or args.gif):
+        return
+    tracks = who.renamed()
+    with suppress(TruncatedClip):
+        for t, frame in zip(range(who.frames), thin(fitted(clip, config), args.stride, args.max_frames), strict=False):
+            yield frame.image, tracks.at(t)
+
+
 def _follow(
-    job: _Job, frames: Iterator[Frame], tracker: Tracker, rows: RowFiles
+    job: _Job, frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, gallery: Gallery | None
 ) -> Iterator[tuple[np.ndarray, Tracks]]:
     """The frames with their tracks, as they are tracked and written down. One frame is held at a time."""
     for frame in frames:
         found = tracker.update(frame.image)
+        if gallery is not None:
+            gallery.add(found, tracker.portraits())
         job.notes.count(np.array([len(found)]))
         rows.add(frame, found, tracker)
         job.bar.update()

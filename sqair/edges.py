@@ -99,7 +99,7 @@ class Edges:
         return [portrait(frame, self.scene, light, scale * one, scale * side) for one in box]
 
     def _look(self, frame: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """The frame ``[h, w, C]`` as edges are looked for, its pixels to one of it, and how much lighter it is ``[C]``."""
+        """The frame ``[h, w, C]`` as edges are looked for, its pixels to one of it, how much lighter it is ``[C]``."""
         look = Fit((frame.shape[0], frame.shape[1]), (self.scene.shape[0], self.scene.shape[1]))
         frame = look.frame(frame)
         frame = frame if frame.ndim == 3 else frame[..., None]

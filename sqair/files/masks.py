@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,15 @@ class MaskWriter:
         self._largest = max(self._largest, int(labels.max(initial=0)))
         self._packed.append(zlib.compress(labels.astype(np.uint32).tobytes(), 1))
         self._numbers.append(number + 1)
+
+    def rename(self, tables: Sequence[Mapping[int, int]]) -> None:
+        """Puts other labels for those of the first frames: what the table of each says, 0 for nobody."""
+        self._largest = max((max(table.values(), default=0) for table in tables), default=0)
+        for t, table in enumerate(tables):
+            labels = np.frombuffer(zlib.decompress(self._packed[t]), dtype=np.uint32)
+            old, place = np.unique(labels, return_inverse=True)
+            new = np.array([table.get(int(label), 0) for label in old], dtype=np.uint32)
+            self._packed[t] = zlib.compress(new[place].tobytes(), 1)
 
     def write(self, path: Path) -> None:
         """Writes the file, a frame at a time."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +14,39 @@ from torch import Tensor
 from sqair.reid.embedding import SIZE, Embedding, learn
 from sqair.reid.linking import Linking
 from sqair.reid.renaming import rename
-from sqair.reid.tracklets import Tracklets, cut, follows, touching
+from sqair.reid.tracklets import Tracklets, cut, follows, is_closed, touching
 from sqair.tracks import Tracks
 
-ROUNDS = ((1500, 3.0), (1000, 3.0), (1000, 0.0))
-"""Steps of training, and least nats for which tracklets are joined afterwards: those joined teach the next round."""
+ROUNDS = ((12, 3.0), (8, 3.0), (8, 0.0))
+"""Steps of training for each tracklet, and least nats for which they are joined afterwards: those joined teach the next
+round."""
+TRACKLETS = (40, 125)
+"""Of how many tracklets there are that many steps, at least and at most."""
 LARGEST = 2**25
 """Bytes of portraits, about: beyond, every other one is forgotten."""
 PAIRS = 2000
 """Portraits among which it is measured how far apart different individuals are."""
+UNTRAINED = 1.0
+"""How much further apart they would be in the end, nats."""
+
+
+class Identified(NamedTuple):
+    """Rows of a clip as they were tracked, M of them, and who they are of.
+
+    Attributes:
+        tracks: the rows, under the ids of tracking.
+        ids: ``[M]`` int64, of individuals, from 0 by their first frames; -1 for a row of nobody.
+        frames: how many there were.
+    """
+
+    tracks: Tracks
+    ids: np.ndarray
+    frames: int
+
+    def renamed(self) -> Tracks:
+        """The rows of somebody, under the ids of individuals."""
+        there = self.ids >= 0
+        return replace(self.tracks.where(there), id=self.ids[there])
 
 
 class Gallery:
@@ -49,21 +75,17 @@ class Gallery:
             self._every *= 2
             self._portraits = dict(list(self._portraits.items())[::2])
 
-    def identify(self, count: int = 0) -> Tracks:
-        """All rows, under the ids of the individuals that they are of; there are ``count``, if that is not 0.
-
-        Ids count from 0, by first frames. The rows are the same ones, in the same order, but where there are more in a
-        frame than individuals.
-        """
+    def identify(self, count: int = 0) -> Identified:
+        """All rows, and who they are of; there are ``count`` individuals, if that is not 0."""
         tracks = Tracks.concat(self._parts)
         tracklets = cut(tracks)
         if len(tracklets) < 2 or not (self._portraits and _needed(tracklets)):
-            return tracks
+            return Identified(tracks, tracks.id, len(self._parts))
         rng = np.random.default_rng(0)
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(0)
             group = self._group(tracks, tracklets, rng, count)
-        return rename(tracks, tracklets, group, count)
+        return Identified(tracks, rename(tracks, tracklets, group, count), len(self._parts))
 
     def _group(self, tracks: Tracks, tracklets: Tracklets, rng: np.random.Generator, count: int) -> np.ndarray:
         """The individual that each of n tracklets is of, int ``[n]``."""
@@ -73,11 +95,12 @@ class Gallery:
         there &= seen & seen[:, None]
         group, embedding = np.arange(len(tracklets)), Embedding(portraits.shape[1])
         for number, (steps, least) in enumerate(ROUNDS, 1):
-            learn(embedding, portraits, rows, there, group, steps, rng)
+            learn(embedding, portraits, rows, there, group, steps * int(np.clip(len(rows), *TRACKLETS)), rng)
             with torch.no_grad():
                 embedded = torch.cat([embedding(part) for part in portraits.split(256)])
             looks, spread = _summaries(embedded, rows)
-            linking = Linking(tracklets, moves, looks, spread, _same(embedded, rows, there, rng))
+            same = _same(embedded, rows, there, rng)
+            linking = Linking(tracklets, moves, looks, spread, same, closed=is_closed(tracks, self.size))
             among = np.log(max(1, there.sum(1).max()))
             group = linking.join(least + among, count if number == len(ROUNDS) else 0)
         return group
@@ -116,10 +139,11 @@ def _summaries(embedded: Tensor, rows: list[np.ndarray]) -> tuple[np.ndarray, np
 def _same(embedded: Tensor, rows: list[np.ndarray], there: np.ndarray, rng: np.random.Generator) -> float:
     """Square of a distance of embeddings at which two portraits are as likely of one individual as of two.
 
-    The odds are exp(-d^2) up to a constant, and their mean over pairs of different individuals is 1.
+    The odds are exp(-d^2) up to a constant, and their mean over pairs of different individuals is 1, where training has
+    come to its end. Before, different ones are nearer than that: ``UNTRAINED`` nats.
     """
     pairs = np.argwhere(np.triu(there, 1))
     picked = pairs[rng.integers(len(pairs), size=PAIRS)]
     a, b = (torch.from_numpy(np.array([rng.choice(rows[k]) for k in side])) for side in picked.T)
     away = (embedded[a] - embedded[b]).square().sum(-1).double()
-    return float(np.log(len(away)) - torch.logsumexp(-away, 0))
+    return float(np.log(len(away)) - torch.logsumexp(-away, 0)) - UNTRAINED

@@ -8,8 +8,11 @@ from sqair.reid.tracklets import Tracklets
 
 MOST_LOOKS = (-8.0, 4.0)
 """Least and most nats of evidence from looks."""
+DIFFERENT = 3.0
+"""By how much more it tells to be beyond the distance at which looks say nothing: different ones are trained to be no
+further apart than they have to."""
 FEW = 8
-"""Portraits that are worth half of what many are."""
+"""Portraits of a tracklet that are worth half of what many are."""
 ENOUGH = 50
 """Portraits from which on a tracklet counts no more for the looks of an individual."""
 
@@ -18,7 +21,14 @@ class Linking:
     """Groups of tracklets, of which pairs are joined; a group is one individual as far as is known."""
 
     def __init__(
-        self, tracklets: Tracklets, moves: np.ndarray, looks: np.ndarray, spread: np.ndarray, same: float
+        self,
+        tracklets: Tracklets,
+        moves: np.ndarray,
+        looks: np.ndarray,
+        spread: np.ndarray,
+        same: float,
+        *,
+        closed: bool,
     ) -> None:
         """
         Args:
@@ -26,14 +36,17 @@ class Linking:
             moves: ``[n, n]`` nats for that one goes on as another.
             looks: ``[n, SIZE]`` mean embeddings, and ``spread [n]`` their mean square about it.
             same: square of a distance of embeddings at which they are as likely of one individual as of two.
+            closed: all individuals are there all the time. Then whoever looks like one is that one, the more surely the
+                more often it was seen; where they come and go, another may look the same.
         """
         n = len(tracklets)
-        self.start, self.same = tracklets.start, same
+        self.start, self.same, self.closed = tracklets.start, same, closed
         self.next = moves
         self.members: list[list[int]] = [[k] for k in range(n)]
         self.together = tracklets.together()
-        self.number = np.array([len(rows) for rows in tracklets.rows], dtype=float)
-        self.weight = np.minimum(self.number, ENOUGH)
+        number = np.array([len(rows) for rows in tracklets.rows], dtype=float)
+        self.weight = np.minimum(number, ENOUGH)
+        self.worth = number / (number + FEW)
         self.looks, self.spread = looks.copy(), spread.copy()
         self.score = np.full((n, n), -np.inf)
         for k in range(n):
@@ -58,7 +71,7 @@ class Linking:
         share = self.weight[[k, other]] / self.weight[[k, other]].sum()
         self.looks[k] = share @ self.looks[[k, other]]
         self.spread[k] = share @ self.spread[[k, other]]
-        self.number[k] += self.number[other]
+        self.worth[k] += self.worth[other]
         self.weight[k] += self.weight[other]
         self.members[k] = self._order(k, other)
         self.members[other] = []
@@ -70,12 +83,14 @@ class Linking:
     def _weigh(self, k: int) -> None:
         """Scores group ``k`` with all others, nats."""
         away = ((self.looks - self.looks[k]) ** 2).sum(-1) + self.spread + self.spread[k]
-        fewer = np.minimum(self.number, self.number[k])
-        score = fewer / (fewer + FEW) * (self.same - away).clip(*MOST_LOOKS)
+        worth, looks = np.minimum(self.worth, self.worth[k]), self.same - away
+        looks = np.where(looks < 0, DIFFERENT * looks, looks).clip(*MOST_LOOKS)
+        often = worth if self.closed else np.minimum(worth, 1)
+        score = np.where(looks > 0, often, worth) * looks
         can = np.array([bool(members) for members in self.members]) & ~self.together[k]
         can[k] = False
         for other in np.flatnonzero(can):
-            score[other] += self._chain(self._order(k, other)) - self._chain(self.members[k])
+            score[other] += self._chain(self._order(k, int(other))) - self._chain(self.members[k])
             score[other] -= self._chain(self.members[other])
         score[~can] = -np.inf
         self.score[k] = self.score[:, k] = score

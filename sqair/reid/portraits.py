@@ -17,7 +17,9 @@ SMALLEST = 3
 """Pixels of a box's sides of which a portrait is made, at least."""
 
 
-def portrait(frame: np.ndarray, scene: np.ndarray, light: np.ndarray, box: np.ndarray, side: float) -> np.ndarray | None:
+def portrait(
+    frame: np.ndarray, scene: np.ndarray, light: np.ndarray, box: np.ndarray, side: float
+) -> np.ndarray | None:
     """What a thing looks like, int8 ``[SIDE, SIDE, C]``: half of what differs from the scene, 0 beyond the thing.
 
     It lies along x, with its heavier end always on the same side, at the same scale for all things of a clip.

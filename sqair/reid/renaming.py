@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from sqair.reid.tracklets import Tracklets
@@ -15,8 +13,10 @@ WITHIN = 2.0
 """How close that is, in typical sides."""
 
 
-def rename(tracks: Tracks, tracklets: Tracklets, group: np.ndarray, count: int) -> Tracks:
-    """The rows under the names of their individuals, which count from 0; of ``count`` at most, if that is not 0.
+def rename(tracks: Tracks, tracklets: Tracklets, group: np.ndarray, count: int) -> np.ndarray:
+    """The ids ``[M]`` of the individuals that rows are of, which count from 0 by their first frames.
+
+    There are ``count`` at most, if that is not 0, and -1 for a row that can be of none of them.
 
     ``group [n]`` says which tracklets are of one. Between tracklets of a track its rows are of that which is nearest in
     time. Of two rows of one name in a frame that which is further from its tracklet gives it up, for that of somebody
@@ -27,10 +27,9 @@ def rename(tracks: Tracks, tracklets: Tracklets, group: np.ndarray, count: int) 
     name = np.unique(name, return_inverse=True)[1]
     if count:
         name = _seat(tracks, name, count)
-        tracks, name = tracks.where(name >= 0), name[name >= 0]
-    order, first = np.unique(name, return_index=True)
+    order, first = np.unique(name[name >= 0], return_index=True)
     rank = np.argsort(np.argsort(first, kind="stable"), kind="stable")
-    return replace(tracks, id=rank[np.searchsorted(order, name)])
+    return np.where(name >= 0, rank[np.searchsorted(order, name).clip(0, len(order) - 1)], -1)
 
 
 def _seat(tracks: Tracks, name: np.ndarray, count: int) -> np.ndarray:

@@ -24,6 +24,8 @@ GONE = -1.0
 """which is so many nats against that it goes on as another, or is another that goes on."""
 TRACKED = 3.0
 """Nats for that tracklets which follow each other are of one track."""
+COMERS = 0.2
+"""Share of such beginnings and ends in all those within a clip up to which nobody comes or leaves."""
 UNFORESEEN = 3e-4
 """Probability that a thing is anywhere, one frame later: tracks err as well."""
 FORGETS = 30.0
@@ -79,7 +81,7 @@ def meets(box: np.ndarray) -> np.ndarray:
     """Which of the boxes ``[m, 4]``, ``BORDER`` larger, meet which others: bool ``[m, m]``."""
     centre, reach = box[:, :2] + box[:, 2:] / 2, (1 + BORDER) * box[:, 2:] / 2
     apart = np.abs(centre[:, None] - centre) - reach[:, None] - reach
-    return (apart < 0).all(-1) & ~np.eye(len(box), dtype=bool)
+    return np.all(apart < 0, axis=-1) & ~np.eye(len(box), dtype=bool)
 
 
 def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.ndarray:
@@ -111,8 +113,18 @@ def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.n
     return np.where(gap > 0, evidence, 0.0)
 
 
+def is_closed(tracks: Tracks, size: tuple[int, int]) -> bool:
+    """Whether nobody comes into frames of a ``size`` (H, W) or leaves: few tracks begin or end at their edges."""
+    first = np.unique(tracks.id, return_index=True)[1]
+    last = len(tracks) - 1 - np.unique(tracks.id[::-1], return_index=True)[1]
+    first = first[tracks.frame[first] > tracks.frame[0]]
+    last = last[tracks.frame[last] < tracks.frame[-1]]
+    turns = np.concatenate([first, last])
+    return bool(_at_edge(tracks, turns, size).sum() <= COMERS * len(turns))
+
+
 def _at_edge(tracks: Tracks, rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Whether the boxes of rows ``[n]`` come near the edge of frames of a ``size`` (H, W), bool ``[n]``."""
     low, sides = np.split(tracks.box[rows], 2, axis=1)
     beyond = np.array([size[1], size[0]]) - low - sides
-    return (np.minimum(low, beyond) < EDGE * sides).any(-1)
+    return np.any(np.minimum(low, beyond) < EDGE * sides, axis=-1)
