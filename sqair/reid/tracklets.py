@@ -109,8 +109,16 @@ def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.n
     of = tracklets.track
     last, first = (np.array([np.flatnonzero(tracks.id == track)[i] for track in of]) for i in (-1, 0))
     left, came = (_at_edge(tracks, rows, size).astype(float) for rows in (last, first))
-    evidence += TRACKED * (of[:, None] == of) + GONE * (left[:, None] + came) * (of[:, None] != of)
+    evidence[following(tracklets)] += TRACKED
+    evidence += GONE * (left[:, None] + came) * (of[:, None] != of)
     return np.where(gap > 0, evidence, 0.0)
+
+
+def following(tracklets: Tracklets) -> tuple[np.ndarray, np.ndarray]:
+    """Tracklets that are followed by another of their track, and those."""
+    order = np.lexsort((tracklets.start, tracklets.track))
+    same = tracklets.track[order][1:] == tracklets.track[order][:-1]
+    return order[:-1][same], order[1:][same]
 
 
 def is_closed(tracks: Tracks, size: tuple[int, int]) -> bool:
