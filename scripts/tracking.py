@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,7 +171,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         threads=args.threads, stabilise=args.stabilise,
     )  # fmt: skip
     truncated = None
-    gallery = Gallery(clip.size) if args.reid and isinstance(clip.path, Path) else None
+    gallery = Gallery(clip.size) if _identifies(args, clip, job.model.config) else None
     now = args if gallery is None else replace(args, overlay=False, gif=False)
     with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
         frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
@@ -186,6 +186,12 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
             _draw(replace(args, show=False), clip, _again(args, clip, who, job.model.config), job.stage)
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
+
+
+def _identifies(args: Args, clip: ClipSource, config: ModelConfig) -> bool:
+    """Whether it is decided once more who is who: of things in files of which there are portraits, Tracker.portraits."""
+    portraits = config.background == "still" and config.render.hides and args.box == "ink"
+    return args.reid and portraits and isinstance(clip.path, Path)
 
 
 def _draw(args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]], stage: Path) -> None:
@@ -204,7 +210,8 @@ def _again(
         return
     tracks = who.renamed()
     with suppress(TruncatedClip):
-        for t, frame in zip(range(who.frames), thin(fitted(clip, config), args.stride, args.max_frames), strict=False):
+        frames = thin(fitted(clip, config), args.stride, args.max_frames)
+        for t, frame in enumerate(islice(frames, who.frames)):
             yield frame.image, tracks.at(t)
 
 

@@ -125,7 +125,7 @@ def test_contrast_is_what_enumeration_gives() -> None:
     total = 0.0
     for i in range(12):
         odds = {k: float((-(embedded[i] - embedded[k]).square().sum()).exp()) for k in range(12) if k != i}
-        for k in np.flatnonzero(name == name[i]):
+        for k in np.flatnonzero(name == name[i]).tolist():
             if k != i:
                 total -= np.log(odds[k] / sum(odds.values())) / 3
     assert float(contrast(embedded, 3)) == pytest.approx(total / 12 - np.log(3))
@@ -245,11 +245,13 @@ def test_chance_elsewhere_does_not_depend_on_it() -> None:
     assert torch.rand(1) == before
 
 
-def test_portraits_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(galleries, "LARGEST", 50 * SIDE * SIDE)
-    gallery, truth = crossing(True)
-    assert 20 < len(gallery._portraits) <= 50
-    assert (gallery.identify().ids == truth).mean() > 0.9
+def test_portraits_are_bounded_and_spread_over_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(galleries, "LARGEST", 150 * SIDE * SIDE)
+    gallery, truth = crossing(False)
+    assert 70 < len(gallery._portraits) <= 150
+    frames = np.array([frame for frame, _ in gallery._portraits])
+    assert np.histogram(frames, 4, (0, 240))[0].min() > 15
+    assert (gallery.identify().ids == truth).all()
 
 
 @pytest.mark.parametrize("spans", [[], [(0, 0, 9, 0)], [(0, 0, 9, 0), (0, 12, 20, 0)], [(0, 0, 9, 0), (1, 0, 9, 90)]])
