@@ -189,7 +189,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
 
 
 def _identifies(args: Args, clip: ClipSource, config: ModelConfig) -> bool:
-    """Whether it is decided once more who is who: of things in files of which there are portraits, Tracker.portraits."""
+    """Whether it is decided once more who is who: of things in files, if there are portraits (Tracker.portraits)."""
     portraits = config.background == "still" and config.render.hides and args.box == "ink"
     return args.reid and portraits and isinstance(clip.path, Path)
 
