@@ -1,6 +1,7 @@
 """Follow the objects of a video.
 
     sqair track --source clip.mp4 --output tracks --overlay
+    sqair track --source clip.mp4 --output tracks --adapt 2
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
 writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, with ``--masks``
@@ -35,6 +36,9 @@ class Args:
     """A run's folder, a folder of weights, or the name of a model that ships with the package; the run may be stopped,
     or still training. auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
     training: a survey of the clips tells it what is behind things, how large they are and how many."""
+    adapt: float = 0.0
+    """Footage: first train on it, from the weights of any-camera, for about so many CPU-minutes; 2 do. Boxes and
+    identities get better, and the run is kept in OUTPUT/adapted, a --model for other clips of that camera."""
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
     model explains it; or those of its glimpse."""

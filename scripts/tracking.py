@@ -30,6 +30,7 @@ from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
 from sqair.reid.gallery import Gallery, Identified
+from sqair.scripts.adapt import FOLDER, adapt, check_adapt
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
@@ -66,8 +67,11 @@ def track(args: Args) -> float:
     clips = read_source(args.source, fps=args.fps, shown=args.range)
     args = replace(args, model=model_name(clips, args.model))
     wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json, ENDING: args.masks}
+    check_adapt(args)
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
-    claim_output(args, entries)
+    claim_output(args, [*entries, *([FOLDER] if args.adapt else [])])
+    if args.adapt:
+        args = replace(args, model=str(adapt(args)), overwrite=True)
     model = model_for(clips, args.model, args.device, args.stabilise)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)

@@ -204,3 +204,31 @@ def test_a_run_does_not_go_on_with_other_footage(
     assert (run / "weights" / "model.safetensors").read_bytes() == weights
     (tmp_path / "clips" / "c.avi").unlink()
     assert cli.run("train", ["--resume", "--output", str(run)]) == 0
+
+
+def test_a_clip_is_adapted_to_and_tracked(street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tracks"
+    words = ["--source", str(street / "more" / "x.avi"), "--output", str(out), "--adapt", "0.01"]
+    assert cli.run("track", words) == 0
+    said = capsys.readouterr().out
+    assert f"--model {out / 'adapted'}" in said and "any-camera" not in said
+    assert (out / "x.txt").exists() and SQAIR.from_pretrained(out / "adapted").config.fit
+    alone = ["--source", str(street / "more" / "x.avi"), "--model", str(out / "adapted"), "--output"]
+    assert cli.run("track", [*alone, str(tmp_path / "again")]) == 0, "a model for other clips"
+    assert (tmp_path / "again" / "x.txt").read_text() == (out / "x.txt").read_text()
+    assert cli.run("track", words) == 2 and "not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--adapt", "-1"), "--adapt is -1: it is CPU-minutes, 0 or more"),
+        (("--adapt", "2", "--model", "moving-mnist"), "leave out --model"),
+    ],
+)
+def test_what_is_not_adapted(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], said: str
+) -> None:
+    source = str(street / "more" / "x.avi")
+    assert cli.run("track", ["--source", source, "--output", str(tmp_path / "out"), *more]) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "out").exists()

@@ -1,0 +1,50 @@
+"""``sqair track --adapt``: the weights for any camera are made those of the clips before these are tracked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sqair.errors import UserError
+from sqair.scripts.any_camera import ANY_CAMERA
+from sqair.scripts.track import Args
+
+FOLDER = "adapted"
+"""What the run is called in the output folder."""
+MINUTES = 2.0
+"""CPU-minutes that the schedule of footage takes from the general weights, about."""
+
+
+def check_adapt(args: Args) -> None:
+    """Raises UserError unless ``--adapt`` goes with the other options; ``args.model`` is a name or a folder."""
+    if not 0 <= args.adapt <= 1e4:
+        raise UserError(f"--adapt is {args.adapt:g}: it is CPU-minutes, 0 or more, such as {MINUTES:g}")
+    if args.adapt and args.model != ANY_CAMERA:
+        raise UserError(f"--adapt: it makes the weights of {ANY_CAMERA} those of the clips; leave out --model")
+
+
+def adapt(args: Args) -> Path:
+    """Trains on the source for about ``args.adapt`` CPU-minutes, from the general weights; returns the run's folder.
+
+    ``sqair train --data`` does the same, with a schedule that is not made shorter or longer.
+
+    Raises:
+        UserError: as training does, or the clips are a set, which general weights know nothing of.
+    """
+    from sqair.scripts import train
+
+    folder = args.output / FOLDER
+    chosen = train.parse([*_words(args), "--output", str(folder)])
+    if chosen.start != ANY_CAMERA:
+        raise UserError("--adapt: these are clips of many scenes: sqair train --data makes a model of their own")
+    share = args.adapt / MINUTES
+    stages = tuple(replace(stage, steps=max(1, round(share * stage.steps))) for stage in chosen.train.stages)
+    train.main(replace(chosen, train=replace(chosen.train, stages=stages)))
+    return folder
+
+
+def _words(args: Args) -> list[str]:
+    """What ``sqair train`` is told of what is tracked."""
+    words = ["--data", args.source, "--threads", str(args.threads), "--device", args.device]
+    shown = [] if args.range is None else ["--range", *(f"{value:g}" for value in args.range)]
+    return [*words, "--stabilise", args.stabilise, *shown, *(["--overwrite"] if args.overwrite else [])]
