@@ -178,9 +178,9 @@ def adapting(seen: Survey, worth: float) -> TrainConfig:
     """The schedule from weights that know footage in general to those of this. ``worth`` is what a typical object is
     to them, nats: prices stay as they are at the end of their training, and nothing has to be made bold."""
     clips = int(_within(round(LOAD / max(seen.mean, 0.5)), ADAPTED_CLIPS))
-    last = Stage(min(10, seen.length), 30, max(2, clips // 2))
+    last = Stage(min(10, seen.length), 25, max(2, clips // 2))
     return TrainConfig(
-        stages=(Stage(1, 60, 2 * clips), Stage(3, 60, clips), Stage(5, 60, clips), last),
+        stages=(Stage(1, 50, 2 * clips), Stage(3, 45, clips), Stage(5, 45, clips), last),
         learning_rate=1e-3,
         muon_rate=MUON / 2,
         snug=0.0,

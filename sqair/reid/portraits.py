@@ -51,13 +51,9 @@ def portrait(
 def _lie(contrast: np.ndarray) -> tuple[np.ndarray, float]:
     """Centre of mass (x, y) of what differs, ``contrast [h, w]``, and the angle of its longer axis, radians: towards
     the end that reaches further."""
-    weight = np.where(contrast > FAINT * contrast.max(), contrast, 0).astype(np.float64)
-    weight /= max(weight.sum(), 1e-9)
-    y, x = np.mgrid[: contrast.shape[0], : contrast.shape[1]].astype(np.float64)
-    centre = np.array([(weight * x).sum(), (weight * y).sum()])
-    x, y = x - centre[0], y - centre[1]
-    xy = (weight * x * y).sum()
-    axis = np.linalg.eigh([[(weight * x * x).sum(), xy], [xy, (weight * y * y).sum()]])[1][:, 1]
-    angle = np.arctan2(axis[1], axis[0])
-    third = (weight * (axis[0] * x + axis[1] * y) ** 3).sum()
+    found = cv2.moments(np.where(contrast > FAINT * contrast.max(), contrast, 0))
+    centre = np.array([found["m10"], found["m01"]]) / max(found["m00"], 1e-9)
+    angle = 0.5 * np.arctan2(2 * found["mu11"], found["mu20"] - found["mu02"])
+    x, y = np.cos(angle), np.sin(angle)
+    third = x**3 * found["mu30"] + 3 * x * y * (x * found["mu21"] + y * found["mu12"]) + y**3 * found["mu03"]
     return centre, float(angle if third >= 0 else angle + np.pi)
