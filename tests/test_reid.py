@@ -18,7 +18,7 @@ from sqair.reid import gallery as galleries
 from sqair.reid import tracklets as parts
 from sqair.reid.embedding import contrast
 from sqair.reid.gallery import Gallery, Identified
-from sqair.reid.linking import MOST_LOOKS, Linking
+from sqair.reid.linking import MOST_LOOKS, Linking, Looks
 from sqair.reid.portraits import SIDE, portrait
 from sqair.reid.renaming import rename
 from sqair.reid.tracklets import cut, follows
@@ -78,9 +78,10 @@ def walk(*rows: tuple[int, int, float, float]) -> Tracks:
 def test_tracks_are_cut_where_things_touch_and_where_they_were_lost() -> None:
     first = [(t, 0, 10.0 * t, 0.0) for t in range(12) if t != 8]
     second = [(t, 1, 40.0, 6.0 if t in (3, 4, 5) else 60.0) for t in range(12)]
-    tracklets = cut(walk(*first, *second))
-    spans = list(zip(tracklets.track.tolist(), tracklets.start.tolist(), tracklets.end.tolist(), strict=True))
-    assert spans == [(0, 0, 2), (1, 0, 2), (0, 6, 7), (1, 6, 11), (0, 9, 11)]
+    tracks = walk(*first, *second)
+    tracklets = cut(tracks)
+    spans = np.stack([track_of(tracklets, tracks), tracklets.start, tracklets.end], 1)
+    assert spans.tolist() == [[0, 0, 2], [1, 0, 2], [0, 6, 7], [1, 6, 11], [0, 9, 11]]
     together = tracklets.together()
     assert together[0, 1] and not together[0, 2] and together[3, 4] and together.diagonal().all()
 
@@ -93,7 +94,7 @@ def test_what_follows_is_a_ratio_of_densities() -> None:
     for rows, distance in ((on, 0.0), (off, 120.0)):
         tracks = walk(*one, *rows, *elsewhere)
         tracklets = cut(tracks)
-        k, other = (int(np.flatnonzero(tracklets.track == name)[0]) for name in (0, 1))
+        k, other = (int(np.flatnonzero(track_of(tracklets, tracks) == name)[0]) for name in (0, 1))
         centre = tracks.box[:, :2] + 5
         area = np.prod(np.percentile(centre, 98, axis=0) - np.percentile(centre, 2, axis=0))
         scale = (10 * (parts.LOOSE + 2 * parts.LOOSER)) ** 2
@@ -140,6 +141,17 @@ def test_where_looks_say_nothing_is_told_from_those_that_are_different() -> None
     assert galleries._same(embedded, rows, there, np.random.default_rng(0)) == pytest.approx(4.0 - galleries.UNTRAINED)
 
 
+def track_of(tracklets: parts.Tracklets, tracks: Tracks) -> np.ndarray:
+    return tracks.id[parts.ends(tracklets.rows)[0]]
+
+
+def linking_of(tracklets: parts.Tracklets, moves: np.ndarray, mean: np.ndarray, same: float, closed: bool) -> Linking:
+    """With looks of 8 portraits each, which are all like their mean."""
+    n = len(tracklets)
+    looks = Looks(mean, np.zeros(n), np.full(n, 8.0), np.full(n, 0.5))
+    return Linking(tracklets.start, tracklets.together(), moves, looks, same, closed=closed)
+
+
 def straight(*spans: tuple[int, int, int, float]) -> Tracks:
     """Rows of tracks (id, first frame, last, y) that go along x, 3 pixels a frame."""
     return walk(*[(t, name, 3.0 * t, y) for name, a, b, y in spans for t in range(a, b + 1)])
@@ -148,21 +160,21 @@ def straight(*spans: tuple[int, int, int, float]) -> Tracks:
 def test_the_likeliest_pair_is_joined_first_and_nobody_is_twice_in_a_frame() -> None:
     tracklets = cut(straight((0, 0, 9, 100), (1, 0, 9, 300), (2, 12, 20, 100), (3, 12, 20, 300)))
     looks = np.array([[0.0], [5], [0.5], [0.2]])
-    linking = Linking(tracklets, np.zeros((4, 4)), looks, np.zeros(4), 2.0, closed=True)
-    assert linking.join(1.0).tolist() == [0, 1, 2, 0], "0 is nearer to 3 than to 2, and then is not free"
-    linking = Linking(tracklets, np.zeros((4, 4)), looks, np.zeros(4), 2.0, closed=True)
-    assert linking.join(1.0, 2).tolist() == [0, 1, 1, 0], "of two individuals, the others are the other"
+    linking = linking_of(tracklets, np.zeros((4, 4)), looks, 2.0, closed=True)
+    assert linking.join(0.5).tolist() == [0, 1, 2, 0], "0 is nearer to 3 than to 2, and then is not free"
+    linking = linking_of(tracklets, np.zeros((4, 4)), looks, 2.0, closed=True)
+    assert linking.join(0.5, 2).tolist() == [0, 1, 1, 0], "of two individuals, the others are the other"
 
 
 def test_the_evidence_of_a_group_is_that_of_its_looks_and_of_its_chain() -> None:
     tracklets = cut(straight((0, 0, 9, 100), (1, 12, 20, 100), (2, 23, 31, 100)))
     moves = np.arange(9.0).reshape(3, 3)
-    linking = Linking(tracklets, moves, np.zeros((3, 1)), np.zeros(3), 1.5, closed=True)
+    linking = linking_of(tracklets, moves, np.zeros((3, 1)), 1.5, closed=True)
     most = min(1.5, MOST_LOOKS[1])
-    assert linking.score[0, 2] == pytest.approx(moves[0, 2] + most * 9 / 17)
+    assert linking.score[0, 2] == pytest.approx(moves[0, 2] + most / 2)
     linking._join(0, 2)
     chain = moves[0, 1] + moves[1, 2] - moves[0, 2]
-    assert linking.score[0, 1] == pytest.approx(chain + most * 9 / 17), "a link that is broken no longer counts"
+    assert linking.score[0, 1] == pytest.approx(chain + most / 2), "a link that is broken no longer counts"
 
 
 def test_rows_between_tracklets_change_names_half_way_and_names_are_of_one_row_a_frame() -> None:
@@ -172,7 +184,7 @@ def test_rows_between_tracklets_change_names_half_way_and_names_are_of_one_row_a
         *[(t, 1, 3.0 * t, 105.0 if t in meet else 130.0) for t in range(30)],
     )
     tracklets = cut(tracks)
-    assert tracklets.track.tolist() == [0, 1, 0, 1]
+    assert track_of(tracklets, tracks).tolist() == [0, 1, 0, 1]
     ids = rename(tracks, tracklets, np.array([0, 1, 1, 0]), 0)
     for t in range(30):
         assert sorted(ids[tracks.frame == t]) == [0, 1]
@@ -183,14 +195,35 @@ def test_rows_between_tracklets_change_names_half_way_and_names_are_of_one_row_a
 @pytest.mark.parametrize("closed", [True, False])
 def test_where_nobody_comes_or_leaves_looks_count_as_often_as_they_were_seen(closed: bool) -> None:
     spans = [(i, 20 * i, 20 * i + 9, 100.0) for i in range(4)] + [(9, 0, 75, 300.0)]
-    tracklets = cut(straight(*spans))
+    tracks = straight(*spans)
+    tracklets = cut(tracks)
     looks = np.array([[0.0]] * 5)
-    linking = Linking(tracklets, np.zeros((5, 5)), looks, np.zeros(5), 2.0, closed=closed)
+    linking = linking_of(tracklets, np.zeros((5, 5)), looks, 2.0, closed=closed)
     once = linking.score[0, 2]
-    alone = [k for k in range(5) if tracklets.track[k] != 9]
+    alone = [k for k in range(5) if track_of(tracklets, tracks)[k] != 9]
     linking._join(alone[0], alone[1])
     linking._join(alone[2], alone[3])
-    assert linking.score[alone[0], alone[2]] == pytest.approx(2 * once if closed else 2.0)
+    assert linking.score[alone[0], alone[2]] == pytest.approx(2 * once)
+    tracks = straight(*[(i, 20 * i, 20 * i + 9, 100.0) for i in range(8)])
+    linking = linking_of(cut(tracks), np.zeros((8, 8)), np.zeros((8, 1)), 2.0, closed=closed)
+    for k in (0, 4):
+        for other in range(k + 1, k + 4):
+            linking._join(k, other)
+    assert linking.score[0, 4] == pytest.approx(4 * once if closed else 2 * once)
+
+
+def test_a_long_clip_is_linked_by_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery, truth = crossing(True)
+    monkeypatch.setattr(galleries, "CHAPTER", 5)
+    assert (gallery.identify().ids == truth).mean() > 0.97
+
+
+def test_looks_of_a_group_are_those_of_all_its_portraits() -> None:
+    embedded = np.random.default_rng(0).normal(size=(9, 3))
+    rows = [np.arange(4), np.arange(4, 9), np.arange(0)]
+    looks = Looks.of(embedded, rows).merged(np.array([0, 0, 1]))
+    assert looks.mean == pytest.approx(np.stack([embedded.mean(0)] * 2)), "and of one without, anybody's"
+    assert looks.worth == pytest.approx([4 / 12 + 5 / 13, 0])
 
 
 def test_it_is_seen_whether_anybody_comes_or_leaves() -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sqair.reid.embedding import SIZE, Embedding, learn
-from sqair.reid.linking import Linking
+from sqair.reid.embedding import Embedding, learn
+from sqair.reid.linking import Linking, Looks
 from sqair.reid.renaming import rename
 from sqair.reid.tracklets import Tracklets, cut, follows, is_closed, touching
 from sqair.tracks import Tracks
@@ -22,6 +23,8 @@ ROUNDS = ((12, 3.0), (8, 3.0), (8, 0.0))
 round."""
 TRACKLETS = (40, 125)
 """Of how many tracklets there are that many steps, at least and at most."""
+CHAPTER = 500
+"""Tracklets of which all pairs are weighed at a time, at most."""
 LARGEST = 2**25
 """Bytes of portraits, about: beyond, every other one is forgotten."""
 PAIRS = 2000
@@ -81,28 +84,30 @@ class Gallery:
         tracklets = cut(tracks)
         if len(tracklets) < 2 or not (self._portraits and _needed(tracklets)):
             return Identified(tracks, tracks.id, len(self._parts))
-        rng = np.random.default_rng(0)
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(0)
-            group = self._group(tracks, tracklets, rng, count)
+            group = self._group(tracks, tracklets, count)
         return Identified(tracks, rename(tracks, tracklets, group, count), len(self._parts))
 
-    def _group(self, tracks: Tracks, tracklets: Tracklets, rng: np.random.Generator, count: int) -> np.ndarray:
-        """The individual that each of n tracklets is of, int ``[n]``."""
+    def _group(self, tracks: Tracks, tracklets: Tracklets, count: int) -> np.ndarray:
+        """The individual that each of n tracklets is of, int ``[n]``; each is its own where nothing can be learned."""
+        rng = np.random.default_rng(0)
         portraits, rows = self._pictures(tracks, tracklets)
-        there, moves = tracklets.together(), follows(tracklets, tracks, self.size)
+        together, group = tracklets.together(), np.arange(len(tracklets))
         seen = np.array([len(mine) > 0 for mine in rows])
-        there &= seen & seen[:, None]
-        group, embedding = np.arange(len(tracklets)), Embedding(portraits.shape[1])
+        beside = together & seen & seen[:, None]
+        if not np.triu(beside, 1).any():
+            return group
+        embedding = Embedding(portraits.shape[1])
+        among, closed = float(np.log(beside.sum(1).max())), is_closed(tracks, self.size)
         for number, (steps, least) in enumerate(ROUNDS, 1):
-            learn(embedding, portraits, rows, there, group, steps * int(np.clip(len(rows), *TRACKLETS)), rng)
+            learn(embedding, portraits, rows, beside, group, steps * int(np.clip(len(rows), *TRACKLETS)), rng)
             with torch.no_grad():
                 embedded = torch.cat([embedding(part) for part in portraits.split(256)])
-            looks, spread = _summaries(embedded, rows)
-            same = _same(embedded, rows, there, rng)
-            linking = Linking(tracklets, moves, looks, spread, same, closed=is_closed(tracks, self.size))
-            among = np.log(max(1, there.sum(1).max()))
-            group = linking.join(least + among, count if number == len(ROUNDS) else 0)
+            looks = Looks.of(embedded.double().numpy(), rows)
+            same = _same(embedded, rows, beside, rng)
+            link = partial(_link, tracks, self.size, least=least + among, same=same, closed=closed)
+            group = _by_chapters(tracks, tracklets, together, looks, link, count if number == len(ROUNDS) else 0)
         return group
 
     def _pictures(self, tracks: Tracks, tracklets: Tracklets) -> tuple[Tensor, list[np.ndarray]]:
@@ -124,16 +129,47 @@ def _needed(tracklets: Tracklets) -> bool:
     return bool(np.triu(apart, 1).any() and np.triu(~apart, 1).any())
 
 
-def _summaries(embedded: Tensor, rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean of the embeddings of each tracklet ``[n, SIZE]``, and the mean square of their distances from it
-    ``[n]``; of one without portraits, those of all."""
-    every = embedded.numpy().astype(np.float64)
-    looks, spread = np.tile(every.mean(0), (len(rows), 1)), np.full(len(rows), every.var(0).sum())
-    for k, mine in enumerate(rows):
-        if len(mine):
-            looks[k], spread[k] = every[mine].mean(0), every[mine].var(0).sum()
-    assert looks.shape[1] == SIZE
-    return looks, spread
+def _link(
+    tracks: Tracks,
+    size: tuple[int, int],
+    tracklets: Tracklets,
+    together: np.ndarray,
+    looks: Looks,
+    groups: int,
+    *,
+    least: float,
+    same: float,
+    closed: bool,
+) -> np.ndarray:
+    """The groups of n tracklets, int ``[n]``; for the arguments see ``Linking``."""
+    moves = follows(tracklets, tracks, size)
+    return Linking(tracklets.start, together, moves, looks, same, closed=closed).join(least, groups)
+
+
+def _by_chapters(
+    tracks: Tracks,
+    tracklets: Tracklets,
+    together: np.ndarray,
+    looks: Looks,
+    link: Callable[[Tracklets, np.ndarray, Looks, int], np.ndarray],
+    count: int,
+) -> np.ndarray:
+    """The groups of n tracklets that ``link`` makes, int ``[n]``: of ``CHAPTER`` at a time, and then of their groups.
+
+    All pairs are weighed, so that the tracklets of a long clip would be too many.
+    """
+    if len(tracklets) <= CHAPTER:
+        return link(tracklets, together, looks, count)
+    group = np.zeros(len(tracklets), dtype=int)
+    for part in np.array_split(np.arange(len(tracklets)), -(-len(tracklets) // CHAPTER)):
+        some = Tracklets.of(tracks, [tracklets.rows[k] for k in part])
+        group[part] = len(tracklets) + group.max() + link(some, together[np.ix_(part, part)], looks.rows(part), 0)
+    group = np.unique(group, return_inverse=True)[1]
+    members = [np.flatnonzero(group == name) for name in range(group.max() + 1)]
+    rows = [np.concatenate([tracklets.rows[k] for k in mine]) for mine in members]
+    share = np.eye(len(rows), dtype=np.float32)[group]  # [n, G]
+    there = share.T @ together @ share > 0
+    return link(Tracklets.of(tracks, rows), there, looks.merged(group), count)[group]
 
 
 def _same(embedded: Tensor, rows: list[np.ndarray], there: np.ndarray, rng: np.random.Generator) -> float:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import NamedTuple
 
-from sqair.reid.tracklets import Tracklets
+import numpy as np
 
 MOST_LOOKS = (-8.0, 4.0)
 """Least and most nats of evidence from looks."""
@@ -13,41 +13,65 @@ DIFFERENT = 3.0
 further apart than they have to."""
 FEW = 8
 """Portraits of a tracklet that are worth half of what many are."""
-ENOUGH = 50
-"""Portraits from which on a tracklet counts no more for the looks of an individual."""
+FEWEST, ENOUGH = 0.1, 50.0
+"""What a tracklet counts for the looks of an individual, in portraits: least and most."""
+
+
+class Looks(NamedTuple):
+    """What groups of portraits look like.
+
+    Attributes:
+        mean: ``[n, SIZE]`` of their embeddings, and ``spread [n]`` their mean square about it.
+        weight: ``[n]``, of each in the mean of several.
+        worth: ``[n]``, how many tracklets' looks are known, in tracklets of many portraits.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    weight: np.ndarray
+    worth: np.ndarray
+
+    @staticmethod
+    def of(embedded: np.ndarray, rows: list[np.ndarray]) -> Looks:
+        """Of the embeddings ``[R, SIZE]`` in some rows each; where there are none they are anybody's."""
+        number = np.array([len(mine) for mine in rows], dtype=float)
+        mean, spread = np.tile(embedded.mean(0), (len(rows), 1)), np.full(len(rows), embedded.var(0).sum())
+        for k in np.flatnonzero(number):
+            mean[k], spread[k] = embedded[rows[k]].mean(0), embedded[rows[k]].var(0).sum()
+        return Looks(mean, spread, number.clip(FEWEST, ENOUGH), number / (number + FEW))
+
+    def merged(self, group: np.ndarray) -> Looks:
+        """The looks of groups 0 to G - 1 of them, ``group [n]``."""
+        weight = np.bincount(group, self.weight)
+        share = np.eye(len(weight))[:, group] * self.weight / weight[:, None]  # [G, n]
+        return Looks(share @ self.mean, share @ self.spread, weight, np.bincount(group, self.worth))
+
+    def rows(self, index: np.ndarray) -> Looks:
+        """Those that ``index`` picks."""
+        return Looks(*(part[index] for part in self))
 
 
 class Linking:
     """Groups of tracklets, of which pairs are joined; a group is one individual as far as is known."""
 
     def __init__(
-        self,
-        tracklets: Tracklets,
-        moves: np.ndarray,
-        looks: np.ndarray,
-        spread: np.ndarray,
-        same: float,
-        *,
-        closed: bool,
+        self, start: np.ndarray, together: np.ndarray, moves: np.ndarray, looks: Looks, same: float, *, closed: bool
     ) -> None:
         """
         Args:
-            tracklets: n of them.
+            start: ``[n]``, the first frames of n tracklets.
+            together: bool ``[n, n]``, which are there at the same time.
             moves: ``[n, n]`` nats for that one goes on as another.
-            looks: ``[n, SIZE]`` mean embeddings, and ``spread [n]`` their mean square about it.
+            looks: of each.
             same: square of a distance of embeddings at which they are as likely of one individual as of two.
             closed: all individuals are there all the time. Then whoever looks like one is that one, the more surely the
                 more often it was seen; where they come and go, another may look the same.
         """
-        n = len(tracklets)
-        self.start, self.same, self.closed = tracklets.start, same, closed
-        self.next = moves
+        n = len(start)
+        self.start, self.same, self.closed, self.next = start, same, closed, moves
         self.members: list[list[int]] = [[k] for k in range(n)]
-        self.together = tracklets.together()
-        number = np.array([len(rows) for rows in tracklets.rows], dtype=float)
-        self.weight = np.minimum(number, ENOUGH)
-        self.worth = number / (number + FEW)
-        self.looks, self.spread = looks.copy(), spread.copy()
+        self.together = together.copy()
+        self.looks = Looks(*(part.copy() for part in looks))
         self.score = np.full((n, n), -np.inf)
         for k in range(n):
             self._weigh(k)
@@ -68,11 +92,8 @@ class Linking:
 
     def _join(self, k: int, other: int) -> None:
         """Makes group ``other`` a part of group ``k``."""
-        share = self.weight[[k, other]] / self.weight[[k, other]].sum()
-        self.looks[k] = share @ self.looks[[k, other]]
-        self.spread[k] = share @ self.spread[[k, other]]
-        self.worth[k] += self.worth[other]
-        self.weight[k] += self.weight[other]
+        for part, new in zip(self.looks, self.looks.rows(np.array([k, other])).merged(np.zeros(2, int)), strict=True):
+            part[k] = new[0]
         self.members[k] = self._order(k, other)
         self.members[other] = []
         self.together[k] |= self.together[other]
@@ -82,8 +103,9 @@ class Linking:
 
     def _weigh(self, k: int) -> None:
         """Scores group ``k`` with all others, nats."""
-        away = ((self.looks - self.looks[k]) ** 2).sum(-1) + self.spread + self.spread[k]
-        worth, looks = np.minimum(self.worth, self.worth[k]), self.same - away
+        mean, spread, _, worth = self.looks
+        away = ((mean - mean[k]) ** 2).sum(-1) + spread + spread[k]
+        worth, looks = np.minimum(worth, worth[k]), self.same - away
         looks = np.where(looks < 0, DIFFERENT * looks, looks).clip(*MOST_LOOKS)
         often = worth if self.closed else np.minimum(worth, 1)
         score = np.where(looks > 0, often, worth) * looks

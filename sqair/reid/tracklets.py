@@ -39,16 +39,20 @@ class Tracklets:
     Attributes:
         rows: which rows of the tracks each consists of, in the order of frames.
         start, end: ``[n]``, their first and last frames.
-        track: ``[n]``, the id of the track that each is of.
     """
 
     rows: list[np.ndarray]
     start: np.ndarray
     end: np.ndarray
-    track: np.ndarray
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @staticmethod
+    def of(tracks: Tracks, rows: list[np.ndarray]) -> Tracklets:
+        """Those of these rows of tracks."""
+        first, last = ends(rows)
+        return Tracklets(rows, tracks.frame[first], tracks.frame[last])
 
     def together(self) -> np.ndarray:
         """Which are there at the same time, bool ``[n, n]``."""
@@ -64,8 +68,13 @@ def cut(tracks: Tracks) -> Tracklets:
         parts = np.split(mine, np.flatnonzero(np.diff(tracks.frame[mine]) > 1) + 1)
         found += [part for part in parts if len(part) >= SHORTEST]
     found.sort(key=lambda part: (tracks.frame[part[0]], tracks.id[part[0]]))
-    first, last = (np.array([part[i] for part in found], dtype=np.int64) for i in (0, -1))
-    return Tracklets(found, tracks.frame[first], tracks.frame[last], tracks.id[first])
+    return Tracklets.of(tracks, found)
+
+
+def ends(rows: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last row of each, ``[n]`` and ``[n]``."""
+    first, last = (np.array([part[i] for part in rows], dtype=np.int64) for i in (0, -1))
+    return first, last
 
 
 def touching(tracks: Tracks) -> np.ndarray:
@@ -106,19 +115,15 @@ def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.n
     ratio = area / (2 * np.pi * spread) * (1 + (off**2).sum(-1) / spread) ** -1.5
     knows = (1 - UNFORESEEN) * np.exp(-np.maximum(gap, 0) / FORGETS)
     evidence = np.log(knows * ratio + 1 - knows)
-    of = tracklets.track
-    last, first = (np.array([np.flatnonzero(tracks.id == track)[i] for track in of]) for i in (-1, 0))
-    left, came = (_at_edge(tracks, rows, size).astype(float) for rows in (last, first))
-    evidence[following(tracklets)] += TRACKED
-    evidence += GONE * (left[:, None] + came) * (of[:, None] != of)
+    begins, stops = (tracks.id[row] for row in ends(tracklets.rows))
+    final = np.array([np.flatnonzero(tracks.id == track)[-1] for track in stops])
+    initial = np.array([np.flatnonzero(tracks.id == track)[0] for track in begins])
+    left, came = (_at_edge(tracks, row, size).astype(float) for row in (final, initial))
+    same = (stops[:, None] == begins) & (gap > 0)
+    soonest = np.where(same, gap, np.inf).argmin(1)
+    evidence[np.arange(len(tracklets)), soonest] += TRACKED * same.any(1)
+    evidence += GONE * (left[:, None] + came) * ~same
     return np.where(gap > 0, evidence, 0.0)
-
-
-def following(tracklets: Tracklets) -> tuple[np.ndarray, np.ndarray]:
-    """Tracklets that are followed by another of their track, and those."""
-    order = np.lexsort((tracklets.start, tracklets.track))
-    same = tracklets.track[order][1:] == tracklets.track[order][:-1]
-    return order[:-1][same], order[1:][same]
 
 
 def is_closed(tracks: Tracks, size: tuple[int, int]) -> bool:
