@@ -10,8 +10,9 @@ import pytest
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.files.mot_io import write_mot
-from sqair.scripts.experiments import footage
+from sqair.scripts.experiments import footage, hardships
 from sqair.scripts.experiments.footage import find, parse, table
+from sqair.scripts.experiments.shape_clip import shape_clip
 from sqair.tracks import Tracks
 
 
@@ -73,3 +74,30 @@ def test_a_study_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "| square | blobs | 1.000" in page and page.count("1.000 (1.000)") == 8
     assert "| trained |" in page and "| trained --count 1 |" in page and "| 0, 0 | 2 | 60 | 50 |" in page
     assert "| no training | 1.000 | 1.000" in page and "no training --count" not in page
+
+
+@pytest.mark.parametrize("kind", hardships.KINDS)
+def test_hardships_change_what_is_seen_and_not_what_is_there(kind: str) -> None:
+    plain, truth = shape_clip(3, 12)
+    frames, boxes = hardships.hard_clip(kind, 3, 12)
+    again, _ = hardships.hard_clip(kind, 3, 12)
+    assert (frames == again).all() and frames.shape == plain.shape
+    assert (boxes.id == truth.id).all() and np.abs(boxes.box - truth.box)[:, 2:].max() == 0
+    assert (np.abs(boxes.box - truth.box)[:, :2].max() > 0.5) == (kind == "tremble")
+    change = np.abs(frames.astype(int) - plain).mean((1, 2, 3))
+    assert change.max() > 0.2, "somewhere"
+    if kind == "lamp":
+        assert change[:4].min() > 10 and change[6] == 0
+    if kind == "shadows":
+        there = np.zeros(plain.shape[1:3], bool)
+        for x, y, w, h in truth.at(0).box.astype(int):
+            there[y : y + h, x : x + w] = True
+        darker = plain[0].mean(-1) - frames[0].mean(-1)
+        assert darker[there].max() > 15 and np.abs(darker[there]).min() < 1
+
+
+def test_a_camera_that_trembles_moves_things_as_well() -> None:
+    picture = np.zeros((hardships.HEIGHT, hardships.WIDTH, 3), np.uint8)
+    picture[100:120, 50:90] = 200
+    y, x = np.nonzero(hardships.moved(picture, np.array([3.0, -2.0]))[..., 0] > 100)
+    assert (x.min(), x.max(), y.min(), y.max()) == (53, 92, 98, 117)

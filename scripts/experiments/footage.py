@@ -28,6 +28,7 @@ from sqair.eval.mot import score
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.mot_rows import read_rows
 from sqair.scripts.any_camera import ANY_CAMERA
+from sqair.scripts.experiments.hardships import KINDS, hard_clip
 from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import markdown, trained
 from sqair.scripts.experiments.shape_clip import FPS, shape_clip
@@ -39,6 +40,7 @@ from sqair.tracks import Tracks
 
 COLUMNS = ("mota", "idf1", "hota", "motp_iou")
 HEAD = ("clip", "", *("MOTA", "IDF1", "HOTA", "MOTP"), "switches", "seeds", "training, CPU-s", "frames/s")
+ABSENT = "say where they are by --clips, or add --shapes 5 or --hard 1"
 SHAPES_LENGTH = 300
 """Frames of a generated clip."""
 
@@ -53,6 +55,8 @@ class Args:
     """Folder of clips, each with its ground truth."""
     shapes: int = 0
     """So many generated clips as well."""
+    hard: int = 0
+    """So many of each hardship of scenes as well: light, shadows, leaves, tremble, compression (hardships.py)."""
     only: tuple[str, ...] = ()
     """Names of clips; by default all."""
     counts: tuple[str, ...] = ()
@@ -74,14 +78,15 @@ def main(args: Args) -> None:
     """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
     study = Study(args.output, args.workers)
     clips = {**(find(args.clips) if args.clips else {}), **make_shapes(args.output, args.shapes)}
+    clips |= {name: clip for kind in KINDS for name, clip in make_shapes(args.output, args.hard, kind).items()}
     counts = parse(args.counts)
     for name in (*args.only, *counts):
         if name not in clips:
-            known = f"choose from {', '.join(clips)}" if clips else "say where they are by --clips, or add --shapes 5"
+            known = f"choose from {', '.join(clips)}" if clips else ABSENT
             raise UserError(f"there is no clip {name!r}: {known}")
     names = args.only or tuple(clips)
     if not names:
-        raise UserError("no clips: say where they are by --clips, or add --shapes 5")
+        raise UserError(f"no clips: {ABSENT}")
     study.measure("blobs", partial(measure_blobs, clips=clips), [("blobs", name) for name in names])
     known = [("untrained", name, counts.get(name, 0)) for name in names]
     study.measure("without training", partial(run_untrained, clips=clips), known)
@@ -102,13 +107,14 @@ def find(folder: Path) -> dict[str, Clip]:
     return found
 
 
-def make_shapes(output: Path, count: int) -> dict[str, Clip]:
-    """Generated clips, written unless they are there."""
+def make_shapes(output: Path, count: int, kind: str = "shapes") -> dict[str, Clip]:
+    """Generated clips, plain ones or of a hardship, written unless they are there."""
     found = {}
     for number in range(count):
-        clip = found[f"shapes-{number}"] = Clip(output / f"shapes-{number}.mp4", output / f"shapes-{number}.gt.txt")
+        clip = found[f"{kind}-{number}"] = Clip(output / f"{kind}-{number}.mp4", output / f"{kind}-{number}.gt.txt")
         if not clip.truth.exists():
-            frames, truth = shape_clip(number, SHAPES_LENGTH, 0.0)
+            plain = kind == "shapes"
+            frames, truth = shape_clip(number, SHAPES_LENGTH) if plain else hard_clip(kind, number, SHAPES_LENGTH)
             write_video(clip.video, iter(frames), FPS)
             write_mot(clip.truth, truth, truth=True)
     return found

@@ -5,7 +5,7 @@ Nothing of ``sqair.datasets.motion`` or ``.backgrounds`` is used, and no setting
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,10 +105,13 @@ def new_shape(chance: np.random.Generator, number: int, inside: bool) -> Shape:
     return Shape(number, place, velocity, radius, int(chance.integers(4)), colour.tolist(), stripe)
 
 
-def shape_clip(seed: int, length: int, drift: float = 0.0) -> tuple[np.ndarray, Tracks]:
+def shape_clip(
+    seed: int, length: int, drift: float = 0.0, seen_as: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, Tracks]:
     """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each shape; later ones lie on top.
 
-    The light swells and fades by a share ``drift``, once in a clip.
+    The light swells and fades by a share ``drift``, once in a clip. ``seen_as`` changes each picture ``[H, W, 3]``, of
+    255, before the camera adds its noise; it is given which shape shows in each pixel as well, ``[H, W]``, or -1.
     """
     chance = np.random.default_rng(seed)
     behind = scene(chance)
@@ -117,6 +120,8 @@ def shape_clip(seed: int, length: int, drift: float = 0.0) -> tuple[np.ndarray, 
         picture, shown = behind.copy(), np.full((HEIGHT, WIDTH), -1)
         for shape in shapes:
             shown[shape.draw(picture)] = shape.id
+        if seen_as is not None:
+            picture = seen_as(picture, shown)
         light = 1 + drift * np.sin(2 * np.pi * len(frames) / length)
         noisy = light * picture + chance.normal(0, NOISE, picture.shape)
         rows += [(len(frames), *row) for shape in shapes if (row := seen(shape.id, shown, shape.area))]
