@@ -15,6 +15,7 @@ import numpy as np
 from sqair.frames import Fit
 from sqair.reid.portraits import portrait
 from sqair.scenery import plain_colour
+from sqair.vacated import vacated
 
 LONGEST = 960
 """Pixels of the longer side of frames as edges are looked for, at most."""
@@ -58,7 +59,7 @@ class Edges:
     def learn(cls, frames: np.ndarray) -> Edges:
         """From frames of a clip, uint8 ``[T, h, w]`` or ``[T, h, w, C]``."""
         frames = frames if frames.ndim == 4 else frames[..., None]
-        scene = scene_of(frames)
+        scene = vacated(frames, scene_of(frames))
         some = np.s_[::EVERY, ::EVERY]
         away = np.abs([_away(frame[some], scene[some]) for frame in frames])
         return cls(scene, float(np.percentile(away, WITHIN)))

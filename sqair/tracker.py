@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sqair.boxes import BoxKind, moved, step_tracks
 from sqair.camera import Motion, Stabilise, steadied
@@ -27,6 +28,7 @@ from sqair.process import threads as use_threads
 from sqair.state import State, Step
 from sqair.steady import Steady
 from sqair.tracks import Tracks
+from sqair.vacated import vacated
 
 __all__ = ["Tracker", "mask_clips", "track_clips"]
 
@@ -119,7 +121,19 @@ class Tracker:
             if self.box == "ink" and self.model.config.render.hides:
                 self.edges = Edges.learn(self._placed(frames))
         images = to_frames(canvases[None], next(self.model.parameters()).device)
-        self._state = self.model.initial_state(1, images, self.model.still(images))
+        self._state = self.model.initial_state(1, images, self._scene(canvases, images))
+
+    def _scene(self, canvases: np.ndarray, images: Tensor) -> Tensor | None:
+        """The image of the scene ``[1, C, h, w]`` of ``canvases [T, h, w(, C)]``, which are ``images [T, 1, C, h, w]``.
+
+        Things of footage that sat still in it are left out.
+        """
+        scene = self.model.still(images)
+        if scene is None or not (self.model.config.fit and self.model.config.objects == "opaque"):
+            return scene
+        frames = canvases if canvases.ndim == 4 else canvases[..., None]
+        behind = vacated(frames, 255 * scene[0].permute(1, 2, 0).cpu().numpy())
+        return torch.from_numpy(behind / 255).to(scene).permute(2, 0, 1)[None]
 
     def _placed(self, frames: np.ndarray) -> np.ndarray:
         """Frames ``[T, H, W]`` or ``[T, H, W, C]`` where the scene is, at the size at which edges are looked for."""
