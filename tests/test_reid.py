@@ -295,8 +295,9 @@ def test_portraits_are_bounded_and_spread_over_the_clip(monkeypatch: pytest.Monk
     monkeypatch.setattr(galleries, "LARGEST", 150 * SIDE * SIDE)
     gallery, truth = crossing(False)
     assert 70 < len(gallery._portraits) <= 150
-    frames = np.array([frame for frame, _ in gallery._portraits])
-    assert np.histogram(frames, 4, (0, 240))[0].min() > 15
+    for mine in range(2):
+        frames = np.array([frame for frame, name in gallery._portraits if name == mine])
+        assert np.histogram(frames, 4, (0, 240))[0].min() > 7, "of each"
     assert (gallery.identify().ids == truth).all()
 
 
@@ -309,6 +310,14 @@ def test_where_nothing_is_to_be_decided_ids_stay(spans: list[tuple[int, int, int
         gallery.add(now, {int(name): np.ones((SIDE, SIDE, 1), np.int8) for name in now.id})
     who = gallery.identify()
     assert who.ids.tolist() == tracks.id.tolist() and who.frames == 21 and len(who.renamed()) == len(tracks)
+
+
+def test_where_nobody_is_seen_beside_another_ids_stay() -> None:
+    tracks = straight((0, 0, 9, 0), (1, 0, 30, 90), (0, 12, 20, 0))
+    gallery = Gallery(SIZE)
+    for t in range(31):
+        gallery.add(tracks.at(t), {0: np.ones((SIDE, SIDE, 1), np.int8)})
+    assert gallery.identify().ids.tolist() == tracks.id.tolist()
 
 
 def test_rows_of_nobody_are_left_out() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sqair.reid.embedding import Embedding, learn
 from sqair.reid.linking import Linking, Looks
+from sqair.reid.portraits import SIDE
 from sqair.reid.renaming import rename
 from sqair.reid.tracklets import Tracklets, cut, follows, is_closed, touching
 from sqair.tracks import Tracks
@@ -25,8 +26,8 @@ TRACKLETS = (40, 125)
 """Of how many tracklets there are that many steps, at least and at most."""
 CHAPTER = 500
 """Tracklets of which all pairs are weighed at a time, at most."""
-LARGEST = 2**25
-"""Bytes of portraits, about: beyond, every other one is forgotten."""
+LARGEST = 2**24
+"""Bytes of portraits, about: beyond, every other one of each track is forgotten."""
 PAIRS = 2000
 """Portraits among which it is measured how far apart different individuals are."""
 UNTRAINED = 1.0
@@ -62,7 +63,7 @@ class Gallery:
         """Frames are of a ``size`` (H, W), pixels."""
         self.size = size
         self._parts: list[Tracks] = []
-        self._portraits: dict[tuple[int, int], np.ndarray] = {}
+        self._portraits: dict[tuple[int, int], tuple[int, np.ndarray]] = {}
         self._seen: Counter[int] = Counter()
         self._every = 1
 
@@ -72,32 +73,38 @@ class Gallery:
         for frame, name, touches in zip(tracks.frame.tolist(), tracks.id.tolist(), touching(tracks), strict=True):
             if not touches and name in portraits:
                 if self._seen[name] % self._every == 0:
-                    self._portraits[frame, name] = portraits[name]
+                    self._portraits[frame, name] = self._seen[name], portraits[name]
                 self._seen[name] += 1
-        if self._portraits and len(self._portraits) * next(iter(self._portraits.values())).nbytes > LARGEST:
+        if self._portraits and len(self._portraits) * next(iter(self._portraits.values()))[1].nbytes > LARGEST:
             self._every *= 2
-            self._portraits = dict(list(self._portraits.items())[::2])
+            self._portraits = {key: one for key, one in self._portraits.items() if one[0] % self._every == 0}
 
     def identify(self, count: int = 0) -> Identified:
         """All rows, and who they are of; there are ``count`` individuals, if that is not 0."""
         tracks = Tracks.concat(self._parts)
         tracklets = cut(tracks)
-        if len(tracklets) < 2 or not (self._portraits and _needed(tracklets)):
+        portraits, rows = self._pictures(tracks, tracklets)
+        together = tracklets.together()
+        seen = np.array([len(mine) > 0 for mine in rows], dtype=bool)
+        beside = together & seen & seen[:, None]
+        if together.all() or not np.triu(beside, 1).any():  # nothing to decide, or to learn from
             return Identified(tracks, tracks.id, len(self._parts))
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
             torch.manual_seed(0)
-            group = self._group(tracks, tracklets, count)
+            group = self._group(tracks, tracklets, portraits, rows, beside, count)
         return Identified(tracks, rename(tracks, tracklets, group, count), len(self._parts))
 
-    def _group(self, tracks: Tracks, tracklets: Tracklets, count: int) -> np.ndarray:
-        """The individual that each of n tracklets is of, int ``[n]``; each is its own where nothing can be learned."""
-        rng = np.random.default_rng(0)
-        portraits, rows = self._pictures(tracks, tracklets)
-        together, group = tracklets.together(), np.arange(len(tracklets))
-        seen = np.array([len(mine) > 0 for mine in rows])
-        beside = together & seen & seen[:, None]
-        if not np.triu(beside, 1).any():
-            return group
+    def _group(
+        self,
+        tracks: Tracks,
+        tracklets: Tracklets,
+        portraits: Tensor,
+        rows: list[np.ndarray],
+        beside: np.ndarray,
+        count: int,
+    ) -> np.ndarray:
+        """The individual that each of n tracklets is of, int ``[n]``; ``beside [n, n]`` of which others are seen."""
+        rng, group = np.random.default_rng(0), np.arange(len(tracklets))
         embedding = Embedding(portraits.shape[1])
         among, closed = float(np.log(beside.sum(1).max())), is_closed(tracks, self.size)
         for number, (steps, least) in enumerate(ROUNDS, 1):
@@ -107,7 +114,7 @@ class Gallery:
             looks = Looks.of(embedded.double().numpy(), rows)
             same = _same(embedded, rows, beside, rng)
             link = partial(_link, tracks, self.size, least=least + among, same=same, closed=closed)
-            group = _by_chapters(tracks, tracklets, together, looks, link, count if number == len(ROUNDS) else 0)
+            group = _by_chapters(tracks, tracklets, looks, link, count if number == len(ROUNDS) else 0)
         return group
 
     def _pictures(self, tracks: Tracks, tracklets: Tracklets) -> tuple[Tensor, list[np.ndarray]]:
@@ -116,17 +123,13 @@ class Gallery:
         rows = []
         for mine in tracklets.rows:
             names = [(int(tracks.frame[row]), int(tracks.id[row])) for row in mine]
-            new = [self._portraits[name] for name in names if name in self._portraits]
+            new = [self._portraits[name][1] for name in names if name in self._portraits]
             rows.append(len(pictures) + np.arange(len(new)))
             pictures += new
+        if not pictures:
+            return torch.zeros(0, 1, SIDE, SIDE), rows
         stack = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float()
         return stack / stack.abs().flatten(1).amax(1).median().clamp_min(1), rows
-
-
-def _needed(tracklets: Tracklets) -> bool:
-    """Whether there is anything to decide, and anything to learn from: parts of one track, and others beside."""
-    apart = ~tracklets.together()
-    return bool(np.triu(apart, 1).any() and np.triu(~apart, 1).any())
 
 
 def _link(
@@ -149,7 +152,6 @@ def _link(
 def _by_chapters(
     tracks: Tracks,
     tracklets: Tracklets,
-    together: np.ndarray,
     looks: Looks,
     link: Callable[[Tracklets, np.ndarray, Looks, int], np.ndarray],
     count: int,
@@ -158,6 +160,7 @@ def _by_chapters(
 
     All pairs are weighed, so that the tracklets of a long clip would be too many.
     """
+    together = tracklets.together()
     if len(tracklets) <= CHAPTER:
         return link(tracklets, together, looks, count)
     group = np.zeros(len(tracklets), dtype=int)
