@@ -167,9 +167,23 @@ def test_the_likeliest_pair_is_joined_first_and_nobody_is_twice_in_a_frame() -> 
     tracklets = cut(straight((0, 0, 9, 100), (1, 0, 9, 300), (2, 12, 20, 100), (3, 12, 20, 300)))
     looks = np.array([[0.0], [5], [0.5], [0.2]])
     linking = linking_of(tracklets, np.zeros((4, 4)), looks, 2.0, closed=True)
-    assert linking.join(0.5).tolist() == [0, 1, 2, 0], "0 is nearer to 3 than to 2, and then is not free"
+    linking.join(0.5)
+    assert linking.groups().tolist() == [0, 1, 2, 0], "0 is nearer to 3 than to 2, and then is not free"
     linking = linking_of(tracklets, np.zeros((4, 4)), looks, 2.0, closed=True)
-    assert linking.join(0.5, 2).tolist() == [0, 1, 1, 0], "of two individuals, the others are the other"
+    linking.join(0.5, 2)
+    assert linking.groups().tolist() == [0, 1, 1, 0], "of two individuals, the others are the other"
+
+
+def test_what_tracking_says_stands_where_nothing_is_likelier() -> None:
+    tracks = straight((0, 0, 9, 100), (1, 0, 9, 300), (0, 12, 20, 100), (1, 12, 20, 300))
+    tracklets = cut(tracks)
+    pairs = np.stack(parts.following(tracklets, tracks), 1)
+    assert pairs.tolist() == [[0, 2], [1, 3]]
+    for looks, groups in (([0, 9, 5, 20], [0, 1, 0, 1]), ([0, 9, 8.9, 0.1], [0, 1, 1, 0])):
+        linking = linking_of(tracklets, np.zeros((4, 4)), np.array(looks, float)[:, None], 2.0, closed=True)
+        linking.join(0.5)
+        linking.keep(pairs)
+        assert linking.groups().tolist() == groups
 
 
 def test_the_evidence_of_a_group_is_that_of_its_looks_and_of_its_chain() -> None:

@@ -16,7 +16,7 @@ from sqair.reid.embedding import Embedding, learn
 from sqair.reid.linking import Linking, Looks
 from sqair.reid.portraits import SIDE
 from sqair.reid.renaming import rename
-from sqair.reid.tracklets import Tracklets, cut, follows, is_closed, touching
+from sqair.reid.tracklets import Tracklets, cut, following, follows, is_closed, touching
 from sqair.tracks import Tracks
 
 ROUNDS = ((12, 3.0), (8, 3.0), (8, 0.0))
@@ -113,8 +113,9 @@ class Gallery:
                 embedded = torch.cat([embedding(part) for part in portraits.split(256)])
             looks = Looks.of(embedded.double().numpy(), rows)
             same = _same(embedded, rows, beside, rng)
-            link = partial(_link, tracks, self.size, least=least + among, same=same, closed=closed)
-            group = _by_chapters(tracks, tracklets, looks, link, count if number == len(ROUNDS) else 0)
+            last = number == len(ROUNDS)
+            link = partial(_link, tracks, self.size, least=least + among, same=same, closed=closed, last=last)
+            group = _by_chapters(tracks, tracklets, looks, link, count)
         return group
 
     def _pictures(self, tracks: Tracks, tracklets: Tracklets) -> tuple[Tensor, list[np.ndarray]]:
@@ -143,10 +144,21 @@ def _link(
     least: float,
     same: float,
     closed: bool,
+    last: bool,
 ) -> np.ndarray:
-    """The groups of n tracklets, int ``[n]``; for the arguments see ``Linking``."""
+    """The groups of n tracklets, int ``[n]``; for the arguments see ``Linking``.
+
+    In the ``last`` round what tracking says stands, where nothing was likelier, and there are ``groups`` at most, if
+    that is not 0 and they can be one.
+    """
     moves = follows(tracklets, tracks, size)
-    return Linking(tracklets.start, together, moves, looks, same, closed=closed).join(least, groups)
+    linking = Linking(tracklets.start, together, moves, looks, same, closed=closed)
+    linking.join(least)
+    if last:
+        linking.keep(np.stack(following(tracklets, tracks), 1))
+        if groups:
+            linking.join(np.inf, groups)
+    return linking.groups()
 
 
 def _by_chapters(

@@ -76,15 +76,27 @@ class Linking:
         for k in range(n):
             self._weigh(k)
 
-    def join(self, least: float, groups: int = 0) -> np.ndarray:
+    def join(self, least: float, groups: int = 0) -> None:
         """Joins pairs that have at least ``least`` nats for it, and any that can be one while there are more than
-        ``groups``, if that is not 0; returns the group of each tracklet, int ``[n]``."""
+        ``groups``, if that is not 0."""
         while self.score.size:
             k, other = np.unravel_index(self.score.argmax(), self.score.shape)
             best, left = self.score[k, other], sum(map(bool, self.members))
             if not (best >= least or (groups and left > groups and np.isfinite(best))):
-                break
+                return
             self._join(int(k), int(other))
+
+    def keep(self, pairs: np.ndarray) -> None:
+        """Joins the groups of pairs of tracklets ``[P, 2]`` where they can still be one, the likeliest first."""
+        while len(pairs):
+            score = self.score[tuple(self.groups()[pairs].T)]
+            if not np.isfinite(score.max()):
+                return
+            k, other = self.groups()[pairs[score.argmax()]]
+            self._join(int(k), int(other))
+
+    def groups(self) -> np.ndarray:
+        """The group of each tracklet, int ``[n]``."""
         group = np.zeros(len(self.members), dtype=int)
         for name, members in enumerate(self.members):
             group[members] = name

@@ -120,10 +120,18 @@ def follows(tracklets: Tracklets, tracks: Tracks, size: tuple[int, int]) -> np.n
     initial = np.array([np.flatnonzero(tracks.id == track)[0] for track in begins])
     left, came = (_at_edge(tracks, row, size).astype(float) for row in (final, initial))
     same = (stops[:, None] == begins) & (gap > 0)
-    soonest = np.where(same, gap, np.inf).argmin(1)
-    evidence[np.arange(len(tracklets)), soonest] += TRACKED * same.any(1)
+    evidence[following(tracklets, tracks)] += TRACKED
     evidence += GONE * (left[:, None] + came) * ~same
     return np.where(gap > 0, evidence, 0.0)
+
+
+def following(tracklets: Tracklets, tracks: Tracks) -> tuple[np.ndarray, np.ndarray]:
+    """Tracklets that another of their track follows, and the first of those that do."""
+    begins, stops = (tracks.id[row] for row in ends(tracklets.rows))
+    gap = tracklets.start - tracklets.end[:, None]
+    after = np.where((stops[:, None] == begins) & (gap > 0), gap, np.inf)
+    some = np.isfinite(after.min(1, initial=np.inf))
+    return np.flatnonzero(some), after[some].argmin(1)
 
 
 def is_closed(tracks: Tracks, size: tuple[int, int]) -> bool:
