@@ -15,7 +15,7 @@ from sqair.datasets.video_out import write_video
 from sqair.files.mot_io import read_mot
 from sqair.reid import gallery as galleries
 from sqair.reid import tracklets as parts
-from sqair.reid.embedding import contrast
+from sqair.reid.embedding import Embedding, contrast
 from sqair.reid.gallery import Gallery, Identified
 from sqair.reid.linking import MOST_LOOKS, Linking, Looks
 from sqair.reid.portraits import SIDE, portrait
@@ -376,3 +376,9 @@ def test_files_of_a_clip_agree_on_who_is_who(film: Path, tmp_path: Path) -> None
             assert set(np.unique(masks[t])) <= {0, *(now.id + 1).tolist()}
         boxes.append(sorted(map(tuple, rows.box.round(2))))
     assert boxes[0] == boxes[1], "only ids differ"
+
+
+def test_embeddings_lie_apart_before_training() -> None:
+    portraits = 0.02 * torch.randn(300, 1, SIDE, SIDE)
+    embedded = Embedding(portraits)(portraits)
+    assert embedded.var(0).sum().item() == pytest.approx(1, rel=0.2)

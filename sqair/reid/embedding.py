@@ -27,14 +27,23 @@ SOLVED, OVER = 0.02, 50
 class Embedding(nn.Module):
     """Portraits ``[R, C, SIDE, SIDE]`` to embeddings ``[R, SIZE]``."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, portraits: Tensor) -> None:
+        """A network for ``portraits [R, C, SIDE, SIDE]``, of which embeddings have a variance of 1 at first.
+
+        Gradients of a contrast vanish with distances: of embeddings that all lie in one place nothing is learned.
+        """
         super().__init__()
+        channels = portraits.shape[1]
         self.layers = nn.Sequential(
             nn.Conv2d(channels, 16, 5, 2, 2), nn.ReLU(),
             nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(),
             nn.Conv2d(32, 32, 3, 2, 1), nn.ReLU(),
             nn.Flatten(), nn.Linear(32 * (SIDE // 8) ** 2, 64), nn.ReLU(), nn.Linear(64, SIZE),
         )  # fmt: skip
+        with torch.no_grad():
+            some = self.layers[:-1](portraits[:: max(1, len(portraits) // 256)])
+            last = self.layers[-1]
+            last.weight /= (some @ last.weight.T).var(0).sum().sqrt().clamp_min(1e-6)
 
     def forward(self, portraits: Tensor) -> Tensor:
         return self.layers(portraits)
@@ -57,7 +66,7 @@ def learn(
         there: bool ``[n, n]``, which tracklets are there at the same time; n of itself.
         group: int ``[n]``, tracklets of one group are of one individual.
     """
-    optimiser = torch.optim.Adam(embedding.parameters(), RATE, weight_decay=1e-4)
+    optimiser = torch.optim.Adam(embedding.parameters(), RATE)
     weight = np.array([len(r) for r in rows], float) * (there.sum(1) > 1)
     pool = {g: np.concatenate([rows[k] for k in np.flatnonzero(group == g)]) for g in np.unique(group)}
     losses: list[float] = []

@@ -105,7 +105,7 @@ class Gallery:
     ) -> np.ndarray:
         """The individual that each of n tracklets is of, int ``[n]``; ``beside [n, n]`` of which others are seen."""
         rng, group = np.random.default_rng(0), np.arange(len(tracklets))
-        embedding = Embedding(portraits.shape[1])
+        embedding = Embedding(portraits)
         among, closed = float(np.log(beside.sum(1).max())), is_closed(tracks, self.size)
         for number, (steps, least) in enumerate(ROUNDS, 1):
             learn(embedding, portraits, rows, beside, group, steps * int(np.clip(len(rows), *TRACKLETS)), rng)
