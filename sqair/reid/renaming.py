@@ -68,8 +68,11 @@ def _spread(tracks: Tracks, tracklets: Tracklets, group: np.ndarray) -> tuple[np
         if not len(known):
             name[mine], away[mine] = len(group) + number, len(tracks)
         elif len(rest):
-            gap = np.abs(tracks.frame[rest][:, None] - tracks.frame[known])
-            name[rest], away[rest] = name[known[gap.argmin(1)]], gap.min(1)
+            after = np.searchsorted(tracks.frame[known], tracks.frame[rest])
+            sides = known[np.stack([after - 1, after]).clip(0, len(known) - 1)]  # [2, R]
+            gap = np.abs(tracks.frame[sides] - tracks.frame[rest])
+            nearer = gap.argmin(0), np.arange(len(rest))
+            name[rest], away[rest] = name[sides[nearer]], gap[nearer]
     return name, away
 
 
