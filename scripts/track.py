@@ -37,8 +37,8 @@ class Args:
     or still training. auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
     training: a survey of the clips tells it what is behind things, how large they are and how many."""
     adapt: float = 0.0
-    """Footage: first train on it, from the weights of any-camera, for about so many CPU-minutes; 2 do. Boxes and
-    identities get better, and the run is kept in OUTPUT/adapted, a --model for other clips of that camera."""
+    """Footage: first train on it, from the weights of any-camera, for about so many CPU-minutes, such as 2. The run is
+    kept in OUTPUT/adapted, a --model for other clips of that camera."""
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
     model explains it; or those of its glimpse."""
@@ -71,8 +71,8 @@ class Args:
     nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
     reid: bool = True
     """When a clip of footage has been tracked, decide once more who is who, by how each looked while nobody touched it
-    and by how it moved: ids become those of individuals. It takes half a minute at most, beside the time of tracking;
-    of cameras and streams ids stay as they were found."""
+    and by how it moved: ids become those of individuals. It takes some seconds, or half a minute for long or crowded
+    clips; of cameras and streams ids stay as they were found."""
     passes: int = 2
     """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
     frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,

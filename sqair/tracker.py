@@ -95,6 +95,7 @@ class Tracker:
         self._shift = np.zeros(2)
         self._size: Fit | None = None
         self._tight: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        """The last frame where the scene is, ids ``[M]``, and boxes ``[M, 4]`` around what is seen of them there."""
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:

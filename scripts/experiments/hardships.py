@@ -11,6 +11,8 @@ from sqair.datasets.images import opencv
 from sqair.scripts.experiments.shape_clip import HEIGHT, WIDTH, shape_clip
 from sqair.tracks import Tracks
 
+KINDS = ("drift", "lamp", "shadows", "leaves", "tremble", "compression")
+"""Each has a picture of ``Hardship``, but for drift, which shape_clip.py has."""
 DRIFT = 0.15
 """Share by which light swells and fades, once in a clip."""
 LAMP, LIT = 0.8, (0.4, 0.6)
@@ -50,8 +52,6 @@ class Hardship:
             return moved(picture, self.shifts[-1])
         return compressed(picture) if self.kind == "compression" else picture
 
-
-KINDS = ("drift", "lamp", "shadows", "leaves", "tremble", "compression")
 
 
 def hard_clip(kind: str, seed: int, length: int) -> tuple[np.ndarray, Tracks]:
