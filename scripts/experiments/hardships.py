@@ -53,7 +53,6 @@ class Hardship:
         return compressed(picture) if self.kind == "compression" else picture
 
 
-
 def hard_clip(kind: str, seed: int, length: int) -> tuple[np.ndarray, Tracks]:
     """Frames ``[T, H, W, 3]`` and ground truth of a clip of shapes that has one hardship of ``KINDS``."""
     hardship = Hardship(kind, length, np.random.default_rng([seed, KINDS.index(kind)]))
