@@ -56,9 +56,17 @@ def track_blobs(frames: Callable[[], Iterable[np.ndarray]]) -> Tracks:
 
     Boxes have score 1; where a blob was not seen for a while it has no row.
     """
+    return linked(find_blobs(frames))
+
+
+def find_blobs(frames: Callable[[], Iterable[np.ndarray]]) -> list[np.ndarray]:
+    """Boxes ``[M, 4]`` (x, y, w, h, pixels) of the blobs of each frame; of a clip of one frame there are none.
+
+    The frames, uint8 ``[H, W]`` or ``[H, W, C]``, are gone through twice.
+    """
     pairs = neighbours(frames())
     if not pairs:
-        return Tracks.empty()
+        return []
     scene = scene_of(np.stack([image for image, _ in pairs]))
     rule = choose(scene, [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, TRIED).astype(int))])
     boxes = []
@@ -66,7 +74,7 @@ def track_blobs(frames: Callable[[], Iterable[np.ndarray]]) -> Tracks:
         image = small(frame)
         found = Blobs.of(differing(image, scene, rule.sign), rule.level).larger(rule.pixels)
         boxes.append(found.box * (frame.shape[1] / image.shape[1]))
-    return linked(boxes)
+    return boxes
 
 
 def neighbours(frames: Iterable[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -74,6 +74,8 @@ def test_a_study_in_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert "| square | blobs | 1.000" in page and page.count("1.000 (1.000)") == 8
     assert "| trained |" in page and "| trained --count 1 |" in page and "| 0, 0 | 2 | 60 | 50 |" in page
     assert "| no training | 1.000 | 1.000" in page and "no training --count" not in page
+    lines.append({"key": ["others", "square"], "ways": {"SORT": {**floor, "idf1": 0.25, "switches": 3}}})
+    assert "|  | blobs, SORT | 1.000 | 0.250 |" in table(lines, ["square"]) and "SORT" not in page
 
 
 @pytest.mark.parametrize("kind", hardships.KINDS)

@@ -5,8 +5,9 @@ sqair experiments footage --output runs/footage --shapes 5                   gen
 sqair experiments footage --output runs/footage --shapes 5 --seeds 0         without training: minutes
 
 ``--clips`` is a folder in which, however deep, ``clip.*`` lies beside ``gt.txt`` (or another ``gt*.txt``), MOTChallenge
-rows. A clip is called by its folders. Beside the tracks are those of blobs (eval/blobs.py), which learn nothing. Ground
-truth is read after training and tracking. What is finished is not run again.
+rows. A clip is called by its folders. Beside the tracks are those of blobs (eval/blobs.py), which learn nothing, and
+with ``--others`` those of SORT, ByteTrack and trackpy on the same blobs (eval/others.py). Ground truth is read after
+training and tracking. What is finished is not run again.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from sqair.datasets.clip import ClipSource
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
-from sqair.eval.blobs import track_blobs
+from sqair.eval.blobs import find_blobs, track_blobs
 from sqair.eval.mot import score
+from sqair.eval.others import installed, track_others
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.mot_rows import read_rows
 from sqair.scripts.any_camera import ANY_CAMERA
@@ -61,6 +63,8 @@ class Args:
     """Names of clips; by default all."""
     counts: tuple[str, ...] = ()
     """NAME=N: of clips in which so many individuals are always there, tracked with --count as well."""
+    others: bool = False
+    """SORT, ByteTrack and trackpy as well, on the boxes of blobs; they have to be installed: sqair[compare]."""
     seeds: int = 1
     """Seeds 0 to this, of training; 0 trains nothing."""
     workers: int = 2
@@ -75,7 +79,12 @@ class Clip(NamedTuple):
 
 
 def main(args: Args) -> None:
-    """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do."""
+    """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do.
+
+    It does so as well if ``--others`` are asked for and not installed.
+    """
+    if args.others:
+        installed()
     study = Study(args.output, args.workers)
     clips = {**(find(args.clips) if args.clips else {}), **make_shapes(args.output, args.shapes)}
     clips |= {name: clip for kind in KINDS for name, clip in make_shapes(args.output, args.hard, kind).items()}
@@ -88,6 +97,8 @@ def main(args: Args) -> None:
     if not names:
         raise UserError(f"no clips: {ABSENT}")
     study.measure("blobs", partial(measure_blobs, clips=clips), [("blobs", name) for name in names])
+    linked = [("others", name) for name in names if args.others]
+    study.measure("others", partial(measure_others, clips=clips), linked)
     known = [("untrained", name, counts.get(name, 0)) for name in names]
     study.measure("without training", partial(run_untrained, clips=clips), known)
     cells = [("model", name, seed, counts.get(name, 0)) for seed in range(args.seeds) for name in names]
@@ -137,6 +148,14 @@ def measure_blobs(output: str, kind: str, name: str, *, clips: Mapping[str, Clip
     return [{"key": [kind, name], **scores(clips[name], clip, track_blobs(clip.frames))}]
 
 
+def measure_others(output: str, kind: str, name: str, *, clips: Mapping[str, Clip]) -> list[Line]:
+    """The scores of what others link of the boxes of blobs."""
+    (clip,) = read_source(str(clips[name].video))
+    found = track_others(find_blobs(clip.frames))
+    ways = {way: scores(clips[name], clip, tracks) for way, tracks in found.items()}
+    return [{"key": [kind, name], "packages": installed(), "ways": ways}]
+
+
 def run_untrained(output: str, kind: str, name: str, count: int, *, clips: Mapping[str, Clip]) -> list[Line]:
     """Tracks and scores a clip with the weights that ship."""
     found = ways(Path(output), f"{name}-{kind}", clips[name], ANY_CAMERA, count)
@@ -173,9 +192,12 @@ def table(lines: Sequence[Line], names: Sequence[str]) -> str:
     """Rows by clip and way: the mean over seeds, and the lowest in brackets."""
     rows = []
     for name in names:
-        for floor in lines_of(lines, "blobs", name):
+        floors = [("blobs", line) for line in lines_of(lines, "blobs", name)]
+        for line in lines_of(lines, "others", name):
+            floors += [(f"blobs, {way}", floor) for way, floor in line["ways"].items()]
+        for way, floor in floors:
             shown = [*(f"{floor[key]:.3f}" for key in COLUMNS), f"{floor['switches']:.0f}"]
-            rows.append([name, "blobs", *shown, "", "", ""])
+            rows.append([name if way == "blobs" else "", way, *shown, "", "", ""])
         for kind, said in {"untrained": "no training", "model": "trained"}.items():
             runs = lines_of(lines, kind, name)
             for way in dict.fromkeys(way for line in runs for way in line["ways"]):
