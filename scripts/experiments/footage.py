@@ -7,7 +7,7 @@ sqair experiments footage --output runs/footage --shapes 5 --seeds 0         wit
 ``--clips`` is a folder in which, however deep, ``clip.*`` lies beside ``gt.txt`` (or another ``gt*.txt``), MOTChallenge
 rows. A clip is called by its folders. Beside the tracks are those of blobs (eval/blobs.py), which learn nothing, and
 with ``--others`` those of SORT, ByteTrack and trackpy on the same blobs (eval/others.py). Ground truth is read after
-training and tracking. What is finished is not run again.
+training and tracking. What is finished is not run again. OUTPUT/index.html shows the table, and the tracks.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sqair.eval.others import installed, track_others
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.mot_rows import read_rows
 from sqair.scripts.any_camera import ANY_CAMERA
+from sqair.scripts.experiments.footage_page import Shown, page_of
 from sqair.scripts.experiments.hardships import KINDS, hard_clip
 from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import markdown, trained
@@ -42,6 +43,8 @@ from sqair.tracks import Tracks
 
 COLUMNS = ("mota", "idf1", "hota", "motp_iou")
 HEAD = ("clip", "", *("MOTA", "IDF1", "HOTA", "MOTP"), "switches", "seeds", "training, CPU-s", "frames/s")
+PAGE_HEAD = ("clip", "tracks", *HEAD[2:])
+SAID = {"untrained": "no training", "model": "trained"}
 ABSENT = "say where they are by --clips, or add --shapes 5 or --hard 1"
 SHAPES_LENGTH = 300
 """Frames of a generated clip."""
@@ -52,7 +55,7 @@ class Args:
     """Track clips of still cameras, without training and after it, and score them, beside blobs; resumable."""
 
     output: Path
-    """Folder of the runs, the tracks, results.jsonl and table.md."""
+    """Folder of the runs, the tracks, results.jsonl, table.md and index.html."""
     clips: Path | None = None
     """Folder of clips, each with its ground truth."""
     shapes: int = 0
@@ -79,9 +82,10 @@ class Clip(NamedTuple):
 
 
 def main(args: Args) -> None:
-    """Runs what is missing and prints the table. Raises UserError as ``sqair train`` and ``sqair track`` do.
+    """Runs what is missing, prints the table and writes the page.
 
-    It does so as well if ``--others`` are asked for and not installed.
+    Raises:
+        UserError: as ``sqair train`` and ``sqair track`` do, or ``--others`` are asked for and not installed.
     """
     if args.others:
         installed()
@@ -104,6 +108,8 @@ def main(args: Args) -> None:
     cells = [("model", name, seed, counts.get(name, 0)) for seed in range(args.seeds) for name in names]
     study.measure("trainings", partial(run, clips=clips), cells)
     study.publish(table(study.lines, names))
+    page = page_of(best_ways(study, clips, names), table_rows(study.lines, names), PAGE_HEAD)
+    page.save(args.output / "index.html")
 
 
 def find(folder: Path) -> dict[str, Clip]:
@@ -177,10 +183,15 @@ def ways(output: Path, name: str, of: Clip, model: str, count: int) -> dict[str,
     found = {}
     for way, known in {"": 0, f" --count {count}": count}.items():
         if known or not way:
-            place = output / f"tracks-{name}-{known}"
+            place = place_of(output, name, known)
             rate = track(TrackArgs(str(of.video), place, model, count=known, overwrite=True))
             found[way] = {"frames_per_second": rate, **scores(of, clip, read_mot(place / f"{clip.name}.txt"))}
     return found
+
+
+def place_of(output: Path, name: str, known: int) -> Path:
+    """The folder of the tracks of a clip by a model, whose ``name`` is of both, for ``known`` individuals or 0."""
+    return output / f"tracks-{name}-{known}"
 
 
 def scores(truth: Clip, clip: ClipSource, found: Tracks) -> dict[str, float]:
@@ -188,8 +199,29 @@ def scores(truth: Clip, clip: ClipSource, found: Tracks) -> dict[str, float]:
     return dict(score({"clip": read_rows(truth.truth)}, {"clip": found}, {"clip": count_frames(clip)}).overall)
 
 
+def best_ways(study: Study, clips: Mapping[str, Clip], names: Sequence[str]) -> list[Shown]:
+    """Clips with the tracks of the highest HOTA that were made of them."""
+    found = []
+    for name in names:
+        mine = []
+        for kind, said in SAID.items():
+            for line in lines_of(study.lines, kind, name):
+                _, _, *seed, count = line["key"]
+                run = f"{name}-{seed[0] if seed else kind}"
+                for way, of in line["ways"].items():
+                    mine.append((of["hota"], said + way, place_of(study.output, run, count if way else 0)))
+        hota, way, place = max(mine, key=lambda one: one[0])
+        found.append(Shown(name, *clips[name], place, way, hota, study.get("blobs", name)["hota"]))
+    return found
+
+
 def table(lines: Sequence[Line], names: Sequence[str]) -> str:
     """Rows by clip and way: the mean over seeds, and the lowest in brackets."""
+    return markdown(HEAD, table_rows(lines, names))
+
+
+def table_rows(lines: Sequence[Line], names: Sequence[str]) -> list[list[str]]:
+    """The cells of the table, under ``HEAD``; the first row of each clip has its name."""
     rows = []
     for name in names:
         floors = [("blobs", line) for line in lines_of(lines, "blobs", name)]
@@ -198,7 +230,7 @@ def table(lines: Sequence[Line], names: Sequence[str]) -> str:
         for way, floor in floors:
             shown = [*(f"{floor[key]:.3f}" for key in COLUMNS), f"{floor['switches']:.0f}"]
             rows.append([name if way == "blobs" else "", way, *shown, "", "", ""])
-        for kind, said in {"untrained": "no training", "model": "trained"}.items():
+        for kind, said in SAID.items():
             runs = lines_of(lines, kind, name)
             for way in dict.fromkeys(way for line in runs for way in line["ways"]):
                 mine = [line["ways"][way] for line in runs if way in line["ways"]]
@@ -208,7 +240,7 @@ def table(lines: Sequence[Line], names: Sequence[str]) -> str:
                 speed = f"{np.mean([line['frames_per_second'] for line in mine]):.0f}"
                 seeds = str(len(mine)) if kind == "model" else ""
                 rows.append(["", said + way, *cells, switches, seeds, seconds, speed])
-    return markdown(HEAD, rows)
+    return rows
 
 
 def _mean(values: Sequence[float]) -> str:
