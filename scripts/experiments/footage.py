@@ -110,6 +110,7 @@ def main(args: Args) -> None:
     study.publish(table(study.lines, names))
     page = page_of(best_ways(study, clips, names), table_rows(study.lines, names), PAGE_HEAD)
     page.save(args.output / "index.html")
+    print(f"\n{args.output / 'index.html'}: what was found, in pictures")
 
 
 def find(folder: Path) -> dict[str, Clip]:
