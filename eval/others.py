@@ -1,9 +1,9 @@
 """Linkers that people use today, on the boxes of blobs: SORT and ByteTrack of ``trackers``, and ``trackpy``.
 
 They see what ``eval/blobs.py`` finds in each frame, and nothing else, so that what differs between their rows and those
-of blobs is the linking. SORT and ByteTrack have their default settings. trackpy has no default for how far a particle may
-go between frames: it gets that of blobs, and their memory (its own default is 0, with which it loses whoever is not seen
-in a single frame). The packages are optional: ``pip install "sqair[compare]"``.
+of blobs is the linking. SORT and ByteTrack have their default settings. trackpy has no default for how far a particle
+may go between frames: it gets that of blobs, and their memory (its own default is 0, with which it loses whoever is not
+seen in a single frame). The packages are optional: ``pip install "sqair[compare]"``.
 """
 
 from __future__ import annotations
