@@ -98,6 +98,14 @@ def test_a_video_is_the_middle_of_a_clip(tmp_path: Path) -> None:
     assert np.abs(np.array(places) - (10 + 4 * np.arange(15, 35))).max() < 1, "the square, of grey level 200"
 
 
+def test_ground_truth_that_does_not_count_is_not_drawn(tmp_path: Path) -> None:
+    shown = clip(tmp_path, "a")
+    truth = read_mot(shown.truth)
+    write_mot(shown.truth, Tracks(truth.frame, truth.id, truth.box, (truth.frame != 4).astype(float)), truth=True)
+    seen = see(shown)
+    assert seen is not None and len(seen.tracks) == 20 and np.setdiff1d(truth.frame, seen.truth.frame).tolist() == [4]
+
+
 def test_large_frames_are_made_smaller_and_boxes_with_them() -> None:
     frame = np.full((960, 1280), 60, np.uint8)
     box = np.array([[600.0, 400, 100, 80]])

@@ -48,6 +48,15 @@ def test_frames_without_boxes_are_no_trouble_for_the_others() -> None:
     assert all(tracks.frame.max() == LENGTH + 1 for tracks in late.values())
 
 
+def test_trackpy_links_centres() -> None:
+    """One that is held for larger once does not move by that."""
+    pytest.importorskip("trackpy")
+    boxes = [np.array([[46.0, 46, 8, 8]])] * LENGTH
+    boxes[MISSED] = np.array([[20.0, 20, 60, 60]])
+    found = others.linked_by_trackpy(boxes)
+    assert len(found) == LENGTH and len(np.unique(found.id)) == 1
+
+
 def test_boxes_are_told_by_their_numbers_whatever_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """A linker may change the order of what it gets, and say of some that they are of no track."""
 
