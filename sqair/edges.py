@@ -8,6 +8,7 @@ shared out among the objects: a pixel is of the one that shows nearest to it on 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -19,8 +20,9 @@ from sqair.vacated import vacated
 
 LONGEST = 960
 """Pixels of the longer side of frames as edges are looked for, at most."""
-REACH = 0.3
-"""How far beyond a box what it holds may reach, in its own sides; and at least that of so many pixels of the canvas."""
+FAR, REACH = 1.0, 0.3
+"""How far beyond a box what it holds may reach, in its own sides, if it hangs together with no other object, and if it
+does; and at least that of so many pixels of the canvas."""
 BEYOND = 2.0
 HALF, NEAR = 0.5, 9
 """Share at which a thing ends of the contrast that it has near there, in a square of so many pixels: a blurred edge is
@@ -31,6 +33,8 @@ NOISES, LEAST = 4.0, 3.0
 """Least difference from the scene, in standard deviations of the noise; and in grey levels."""
 WITHIN = 68.3
 """Percent of pixels that differ from the scene by less than the standard deviation of the noise."""
+UNLIKE = 0.9
+"""Objects by whose colours scenes differ otherwise are not of one thing: by so much of the larger difference."""
 FEWEST = 6
 """Pixels of which an edge is told."""
 EVERY = 8
@@ -41,6 +45,20 @@ def look_size(size: tuple[int, int]) -> tuple[int, int]:
     """The size (h, w) at which frames of a ``size`` (H, W) are looked at."""
     scale = min(1.0, LONGEST / max(size))
     return max(1, round(scale * size[0])), max(1, round(scale * size[1]))
+
+
+class Look(NamedTuple):
+    """A frame as edges are looked for.
+
+    Attributes:
+        image: uint8 ``[h, w, C]``, as large as the scene.
+        scale: of its pixels, in those of the frame.
+        light: by how much it is lighter than the scene, ``[C]``.
+    """
+
+    image: np.ndarray
+    scale: float
+    light: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,70 +82,115 @@ class Edges:
         away = np.abs([_away(frame[some], scene[some]) for frame in frames])
         return cls(scene, float(np.percentile(away, WITHIN)))
 
-    def fit(self, frame: np.ndarray, canvas: np.ndarray, ids: np.ndarray, box: np.ndarray) -> np.ndarray:
+    def look(self, frame: np.ndarray) -> Look:
+        """A frame uint8 ``[H, W]`` or ``[H, W, C]``, where the scene is, as edges are looked for."""
+        fit = Fit((frame.shape[0], frame.shape[1]), (self.scene.shape[0], self.scene.shape[1]))
+        image = fit.frame(frame)
+        image = image if image.ndim == 3 else image[..., None]
+        some = np.s_[::EVERY, ::EVERY]
+        return Look(image, fit.scale, np.median(image[some] - self.scene[some], axis=(0, 1)))
+
+    def fit(self, look: Look, canvas: np.ndarray, ids: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Boxes ``[M, 4]`` (x, y, w, h) in pixels of a frame, tight around what is seen of objects.
 
         Args:
-            frame: uint8 ``[H, W]`` or ``[H, W, C]``, where the scene is.
+            look: at the frame.
             canvas: ``[h, w]``, 1 and the id of the object that shows in each pixel of the canvas, or 0.
             ids: ``[M]``, of the objects.
             box: ``[M, 4]``, where they are: as they stay where nothing is seen of an object.
-        """
-        if not len(box):
-            return box
-        height, width = self.scene.shape[:2]
-        frame, scale, light = self._look(frame)
-        lie = Fit((height, width), (canvas.shape[0], canvas.shape[1]))
-        found = []
-        for name, old in zip(ids, box, strict=True):
-            room = np.maximum(REACH * old[2:], BEYOND / lie.scale / scale)
-            low = np.floor(scale * (old[:2] - room)).astype(int).clip(0, [width, height])
-            high = np.ceil(scale * (old[:2] + old[2:] + room)).astype(int).clip(0, [width, height])
-            new = None
-            if (high > low).all():
-                here = np.s_[low[1] : high[1], low[0] : high[0]]
-                away = np.abs(frame[here] - self.scene[here] - light).max(-1)
-                new = self._tight(away, lie.labels(canvas, window=here), int(name) + 1)
-            found.append(old if new is None else (new + [*low, 0, 0]) / scale)
-        return np.stack(found)
 
-    def portraits(self, frame: np.ndarray, box: np.ndarray, side: float) -> list[np.ndarray | None]:
-        """What is seen of things in boxes ``[M, 4]`` of a frame uint8 ``[H, W]`` or ``[H, W, C]``, where the scene is.
+        Returns:
+            The boxes, and which objects hang together and look alike, bool ``[M, M]``, symmetric.
+        """
+        joined = np.zeros((len(box), len(box)), bool)
+        if not len(box):
+            return box, joined
+        size = np.array(self.scene.shape[1::-1])
+        lie = Fit((size[1], size[0]), (canvas.shape[0], canvas.shape[1]))
+        found = box.copy()
+        for i, name in enumerate(ids.tolist()):
+            far, close = (_around(look.scale * box[i], reach, BEYOND / lie.scale, size) for reach in (FAR, REACH))
+            here = np.s_[far[0, 1] : far[1, 1], far[0, 0] : far[1, 0]]
+            shown = lie.labels(canvas, window=here) if (far[1] > far[0]).all() else np.zeros(0)
+            if (shown == name + 1).any():
+                near = Near(look.image[here] - self.scene[here] - look.light, shown, name + 1, self.noise)
+                joined[i] = np.isin(ids + 1, near.joined())
+                tight = near.box(close - far[0])
+                found[i] = box[i] if tight is None else (tight + [*far[0], 0, 0]) / look.scale
+        return found, joined | joined.T
+
+    def portraits(self, look: Look, box: np.ndarray, side: float) -> list[np.ndarray | None]:
+        """What is seen of things in boxes ``[M, 4]`` of a frame.
 
         A typical thing has that ``side``, in pixels of the frame; see ``portrait``.
         """
-        frame, scale, light = self._look(frame)
-        return [portrait(frame, self.scene, light, scale * one, scale * side) for one in box]
+        return [portrait(look.image, self.scene, look.light, look.scale * one, look.scale * side) for one in box]
 
-    def _look(self, frame: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-        """The frame ``[h, w, C]`` as edges are looked for, its pixels to one of it, how much lighter it is ``[C]``."""
-        look = Fit((frame.shape[0], frame.shape[1]), (self.scene.shape[0], self.scene.shape[1]))
-        frame = look.frame(frame)
-        frame = frame if frame.ndim == 3 else frame[..., None]
-        some = np.s_[::EVERY, ::EVERY]
-        return frame, look.scale, np.median(frame[some] - self.scene[some], axis=(0, 1))
 
-    def _tight(self, away: np.ndarray, shown: np.ndarray, name: int) -> np.ndarray | None:
-        """The box ``[4]`` around what is ``away [h, w]`` from the scene and nearest to where object ``name`` shows."""
-        own = (shown == name).astype(np.uint8)
-        if not own.any():
-            return None
-        value = away[own > 0].astype(np.float64)
-        contrast = float((value**2).sum() / max(value.sum(), 1e-9))
-        seen = away >= max(DIM * contrast, NOISES * self.noise, LEAST)
-        others = (shown > 0) & (shown != name)
-        if others.any():
-            seen &= _distance(own) <= _distance(others.astype(np.uint8))
-        number, part = cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)
-        touched = np.bincount(part[(own > 0) & seen], minlength=number) > 0
-        mask = within(away, np.full_like(away, contrast)) & seen & touched[np.asarray(part, np.int64)]
-        mask = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+class Near:
+    """What is seen in and around the box of an object.
+
+    Attributes:
+        ink: by how much the frame differs from the scene, float32 ``[h, w, C]``, and ``away [h, w]`` its largest.
+        shown: ``[h, w]``, 1 and the id of the object that shows in each pixel, or 0; ``name`` for this one.
+        contrast: by how much this object typically differs.
+        seen: ``[h, w]``, what may be of something that differs as much.
+        mask: ``[h, w]``, what of that is within the edges of things.
+        company: ``[h, w]``, where others show that this object hangs together with.
+    """
+
+    def __init__(self, ink: np.ndarray, shown: np.ndarray, name: int, noise: float) -> None:
+        self.ink, self.away, self.shown, self.name = ink, np.abs(ink).max(-1), shown, name
+        self.own, self.others = shown == name, (shown > 0) & (shown != name)
+        value = self.away[self.own].astype(np.float64)
+        self.contrast = float((value**2).sum() / max(value.sum(), 1e-9))
+        self.seen = self.away >= max(DIM * self.contrast, NOISES * noise, LEAST)
+        self.mask = self._edged(self.seen) > 0
+        self.company = self.others & _touching(self.mask, self.own)
+
+    def box(self, close: np.ndarray) -> np.ndarray | None:
+        """The box ``[4]`` around what is nearest to where this object shows.
+
+        That is what hangs together with it between the corners ``close [2, 2]`` (x, y). Further away it is what does so
+        within edges, unless others do, too.
+        """
+        (left, top), (right, bottom) = close
+        here = np.zeros_like(self.own)
+        here[top:bottom, left:right] = True
+        nearest = np.ones_like(self.own)
+        if self.others.any():
+            nearest = _distance(self.own) <= _distance(self.others)
+        mask = self._edged(_touching(self.seen & nearest & here, self.own))
+        if not self.company.any():
+            mask |= _touching(self.mask & nearest, self.own).astype(np.uint8)
         stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2][1:]
         kept = stats[stats[:, cv2.CC_STAT_AREA] >= FEWEST]
         if not len(kept):
             return None
         low = kept[:, :2].min(0)
         return np.concatenate([low, (kept[:, :2] + kept[:, 2:4]).max(0) - low]).astype(np.float64)
+
+    def joined(self) -> list[int]:
+        """The others that this object hangs together with and looks like, as they are ``shown``."""
+        names = np.unique(self.shown[self.company]).tolist()
+        return [name for name in names if self._alike(self.own & self.mask, (self.shown == name) & self.mask)]
+
+    def _edged(self, mask: np.ndarray) -> np.ndarray:
+        """What of a mask ``[h, w]`` is within the edges of things, uint8; holes of a pixel are filled."""
+        mask = mask & within(self.away, np.full_like(self.away, self.contrast))
+        return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+
+    def _alike(self, one: np.ndarray, other: np.ndarray) -> bool:
+        """Whether the scene differs by about the same colour from what is in two masks ``[h, w]``."""
+        one, other = self.ink[one].mean(0), self.ink[other].mean(0)
+        return bool(np.abs(one - other).max() <= UNLIKE * max(np.abs(one).max(), np.abs(other).max()))
+
+
+def _around(box: np.ndarray, reach: float, least: float, size: np.ndarray) -> np.ndarray:
+    """The corners ``[2, 2]`` (x, y), whole pixels of an image of a ``size`` (w, h), of a box ``[4]`` (x, y, w, h) and
+    what is within ``reach`` of it, in its sides, and within the ``least`` pixels."""
+    room = np.maximum(reach * box[2:], least)
+    return np.stack([np.floor(box[:2] - room), np.ceil(box[:2] + box[2:] + room)]).astype(int).clip(0, size)
 
 
 def within(away: np.ndarray, contrast: np.ndarray) -> np.ndarray:
@@ -151,6 +214,13 @@ def _away(frame: np.ndarray, scene: np.ndarray) -> np.ndarray:
     return away - np.median(away, axis=(0, 1))
 
 
+def _touching(mask: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """What of a mask ``[h, w]`` hangs together with what of it is in another, ``some [h, w]``, bool."""
+    number, part = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    touched = np.bincount(part[some], minlength=number) > 0
+    return mask & touched[np.asarray(part, np.int64)]
+
+
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """How far each pixel is from those of a mask uint8 ``[h, w]``."""
-    return cv2.distanceTransform(1 - mask, cv2.DIST_L2, 3)
+    """How far each pixel is from those of a mask ``[h, w]``."""
+    return cv2.distanceTransform(1 - mask.astype(np.uint8), cv2.DIST_L2, 3)

@@ -16,13 +16,14 @@ from torch import Tensor
 
 from sqair.boxes import BoxKind, moved, step_tracks
 from sqair.camera import Motion, Stabilise, steadied
-from sqair.edges import Edges, look_size
+from sqair.edges import Edges, Look, look_size
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import check_count, tracking
 from sqair.inference.restarts import explain
 from sqair.masks import outlines, segments
 from sqair.model import SQAIR
+from sqair.parts import Parts, put_together
 from sqair.passes import mask_clips, track_clips
 from sqair.process import threads as use_threads
 from sqair.state import State, Step
@@ -71,6 +72,7 @@ class Tracker:
         self.model = model.eval()
         self.box: BoxKind = box
         self.inference = tracking(refine, memory, count)
+        self.count, self.memory = count, memory
         self.stabilise: Stabilise = stabilise
         self.reset()
 
@@ -94,8 +96,12 @@ class Tracker:
         """What tells where things end in the pixels of frames, if boxes are of ink and the scene is still and known."""
         self._shift = np.zeros(2)
         self._size: Fit | None = None
-        self._tight: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        """The last frame where the scene is, ids ``[M]``, and boxes ``[M, 4]`` around what is seen of them there."""
+        self._tight: tuple[Look, np.ndarray, np.ndarray] | None = None
+        """A look at the last frame, where the scene is, ids ``[M]``, and boxes ``[M, 4]`` around what is seen there."""
+        self._parts: Parts | None = None if self.count else Parts(self.memory)
+        """What is a part of what, if their number is not known."""
+        self._wholes: dict[int, int] = {}
+        """Ids of the parts that are in the last frame, and those of what they are parts of."""
 
     @torch.inference_mode()
     def watch(self, frames: np.ndarray) -> None:
@@ -170,16 +176,28 @@ class Tracker:
         self.frame += 1
         boxes = fit.boxes(tracks.box)
         if self.edges is not None:
-            boxes = self.edges.fit(still, outlines(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
-            self._tight = still, tracks.id, boxes
+            tracks, boxes = self._on_edges(self.edges.look(still), tracks, boxes)
         return replace(tracks, box=moved(boxes, shift, fit.size))
+
+    def _on_edges(self, look: Look, tracks: Tracks, boxes: np.ndarray) -> tuple[Tracks, np.ndarray]:
+        """Rows of a frame that are no parts of others, and tight boxes ``[M, 4]``, for loose ones ``[N, 4]``."""
+        assert self.last is not None and self.edges is not None
+        boxes, joined = self.edges.fit(look, outlines(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
+        if self._parts is not None:
+            wholes = self._parts.wholes(tracks.id, joined)
+            boxes, kept = put_together(boxes, tracks.id, wholes), tracks.id == wholes
+            self._wholes = dict(zip(tracks.id[~kept].tolist(), wholes[~kept].tolist(), strict=True))
+            tracks, boxes = tracks.where(kept), boxes[kept]
+        self._tight = look, tracks.id, boxes
+        return tracks, boxes
 
     def appearance(self) -> dict[int, np.ndarray]:
         """z_what ``[D]`` of the objects of the last frame, by their ids."""
         if self.last is None:
             return {}
         objects = self.last.objects
-        return dict(zip(objects.id.tolist(), objects.what.cpu().numpy(), strict=True))
+        what = zip(objects.id.tolist(), objects.what.cpu().numpy(), strict=True)
+        return {name: one for name, one in what if name not in self._wholes}
 
     def portraits(self) -> dict[int, np.ndarray]:
         """What is seen of the objects of the last frame (reid/portraits.py), int8 ``[SIDE, SIDE, C]``, by their ids.
@@ -188,15 +206,18 @@ class Tracker:
         """
         if self.edges is None or self._tight is None or self._size is None:
             return {}
-        frame, ids, boxes = self._tight
-        seen = self.edges.portraits(frame, boxes, self.model.config.size_mean / self._size.scale)
+        look, ids, boxes = self._tight
+        seen = self.edges.portraits(look, boxes, self.model.config.size_mean / self._size.scale)
         return {int(name): image for name, image in zip(ids, seen, strict=True) if image is not None}
 
     def masks(self) -> np.ndarray:
         """Which object shows in each pixel of the last frame, int64 ``[H, W]`` in its pixels: 1 and its id, or 0."""
         if self.last is None or self._size is None:
             raise UserError("there are no masks before the first frame: update the tracker with one")
-        return self._size.labels(segments(self.last, 1)[0].cpu().numpy(), self._shift)
+        shown = segments(self.last, 1)[0].cpu().numpy()
+        for part, whole in self._wholes.items():
+            shown[shown == part + 1] = whole + 1
+        return self._size.labels(shown, self._shift)
 
     def _fit(self, frame: np.ndarray) -> Fit:
         config = self.model.config
