@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from sqair.scripts import cli
 from sqair.scripts.run_folder import ENTRIES
 from sqair.scripts.tracking import _summary
 
-SHORT = "--preset tiny --device cpu --train.stages 1x2x2 --validate-every 0"
-ENUMERATE = "train --preset tiny --device cpu --estimator enumeration --output new"
+SHORT = "--preset tiny --device cpu --train.stages 1x2x2 --validate-every 0 --model.glimpse 8 --validation-clips 1"
+ENUMERATE = "train --preset tiny --device cpu --estimator enumeration --validation-clips 1 --output new"
 BIRTHS = "generate --recipe birth-death --count 2 --length 9 --min-objects 2 --max-objects 2 --output new"
 CASES = {
     "a run is there: resume": (f"train {SHORT} --output run", "add --resume", "train --output run --resume"),
@@ -115,6 +116,13 @@ CASES = {
 """What fails, a part of what is advised, and what works then; None where that takes long."""
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert cli.run("train", [*SHORT.split(), "--output", str(folder)]) == 0
+    return folder
+
+
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a run, a model, a clip and tracks; it is where commands run, without a display."""
@@ -132,10 +140,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_advice_works(name: str, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_advice_works(name: str, place: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fails, advice, works = CASES[name]
     if "run" in fails.split():
-        assert cli.run("train", [*SHORT.split(), "--output", "run"]) == 0
+        shutil.copytree(trained, "run")
     command, *words = fails.split()
     assert cli.run(command, words) == 2
     said = capsys.readouterr().err.strip()
@@ -153,9 +161,9 @@ def test_frames_of_another_size_take_a_model_of_their_own(place: Path, capsys: p
     save_weights("spotter", spotter(), {})
     assert cli.run("track", ["--source", "my clip", "--model", "spotter", "--output", "new"]) == 2
     assert "sqair train --data 'my clip' --output runs/mine" in capsys.readouterr().err
-    few = ["--train.stages", "5x2x2", "--validate-every", "0", "--device", "cpu"]
+    few = ["--train.stages", "5x2x2", "--validate-every", "0", "--validation-clips", "1", "--device", "cpu"]
     assert cli.run("train", ["--data", "my clip", "--output", "runs/mine", *few]) == 0
-    assert cli.run("track", ["--source", "my clip", "--model", "runs/mine", "--output", "new"]) == 0
+    assert cli.run("track", ["--source", "my clip", "--model", "runs/mine", "--output", "new", "--no-reid"]) == 0
 
 
 def test_a_damaged_checkpoint_is_put_back_or_trained_anew(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,6 +41,14 @@ def shapes(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Tracks]:
     return path, truth
 
 
+@pytest.fixture(scope="module")
+def few(shapes: tuple[Path, Tracks]) -> Path:
+    """The first 16 of those frames."""
+    path = shapes[0].with_name("few.npy")
+    np.save(path, np.load(shapes[0])[:16])
+    return path
+
+
 def test_the_weights_are_small_enough_to_ship() -> None:
     assert sum(file.stat().st_size for file in pretrained(ANY_CAMERA).iterdir()) <= 10e6
 
@@ -91,8 +99,8 @@ def test_what_auto_stands_for() -> None:
         any_camera([clip((480, 640), None, "camera 0")], "cpu")
 
 
-def test_training_starts_from_them(shapes: tuple[Path, Tracks], trained: SQAIR, tmp_path: Path) -> None:
-    words = ["--data", str(shapes[0]), "--train.stages", "1x2x4", "5x1x2", "--validate-every", "0"]
+def test_training_starts_from_them(few: Path, trained: SQAIR, tmp_path: Path) -> None:
+    words = ["--data", str(few), "--train.stages", "1x2x4", "5x1x2", "--validate-every", "0", "--validation-clips", "2"]
     assert cli.run("train", [*words, "--output", str(tmp_path / "run")]) == 0
     assert f"start: {ANY_CAMERA}" in (tmp_path / "run" / "config.yaml").read_text()
     model = SQAIR.from_pretrained(tmp_path / "run")
@@ -102,9 +110,9 @@ def test_training_starts_from_them(shapes: tuple[Path, Tracks], trained: SQAIR, 
 
 
 def test_weights_of_another_model_are_refused(
-    shapes: tuple[Path, Tracks], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["--data", str(shapes[0]), "--output", str(tmp_path / "run"), "--train.stages", "1x1x1"]
+    words = ["--data", str(few), "--output", str(tmp_path / "run"), "--train.stages", "1x1x1"]
     assert cli.run("train", [*words, "--model.z-what", "3"]) == 2
     assert "--from any-camera: the weights are those of another model: --from none" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

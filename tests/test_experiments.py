@@ -21,7 +21,7 @@ from sqair.scripts.experiments.study import Study
 from sqair.tracker import track_clips
 from sqair.tracks import Tracks
 
-TINY_WORDS = ("--preset", "tiny")
+TINY_WORDS = ("--preset", "tiny", "--model.glimpse", "8", "--train.stages", "1x3x4", "3x2x2")
 
 
 def test_adjusted_rand_counts_pairs() -> None:

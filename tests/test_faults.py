@@ -6,18 +6,22 @@ import errno
 import io
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from conftest import TINY, tiny_model
 from sqair.datasets.images import encode_png, read_image
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.files.checkpoint import load_checkpoint, save_checkpoint
+from sqair.files.pretrained import save_weights
 from sqair.scripts import cli
 from sqair.scripts.experiments import (
     fault_damage,
@@ -33,7 +37,10 @@ from sqair.scripts.experiments.fault_commands import run as run_process
 from sqair.scripts.run_folder import read_metrics
 from sqair.trainer import Trainer
 
-SHORT = ("--preset", "tiny", "--train.stages", "1x9x4", "--save-seconds", "0", "--validate-every", "0")
+SHORT = (
+    "--preset", "tiny", "--train.stages", "1x9x4", "--save-seconds", "0", "--validate-every", "0",
+    "--model.glimpse", "8", "--data.length", "3",
+)  # fmt: skip
 
 
 def here(words: Sequence[str]) -> Ended:
@@ -42,6 +49,19 @@ def here(words: Sequence[str]) -> Ended:
     with redirect_stdout(out), redirect_stderr(err):
         status = cli.run(words[0], words[1:])
     return Ended(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[str, ...]], Path]:
+    """The run of SHORT, and of more words, that nothing is planted in."""
+
+    @cache
+    def trained(more: tuple[str, ...]) -> Path:
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        assert here(["train", *SHORT, *more, "--device", "cpu", "--output", str(folder)]).outcome == "works"
+        return folder
+
+    return trained
 
 
 def test_how_a_command_ended() -> None:
@@ -55,7 +75,7 @@ def test_how_a_command_ended() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks up names of open files in /proc")
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    whole, killed, words = tmp_path / "whole", tmp_path / "killed", ("--train.stages", "1x20x4", "--overwrite")
+    whole, killed, words = tmp_path / "whole", tmp_path / "killed", ("--train.stages", "1x14x4", "--overwrite")
     assert here(fault_kills.train(whole, *words)).outcome == "works"
     with start(fault_kills.train(killed, *words), ("sync", "8", "0", "-")) as process:
         assert process.stdout is not None and process.stdout.readline() == "in a save\n", process.communicate()
@@ -93,7 +113,15 @@ def test_wrong_values_would_be_seen(tmp_path: Path) -> None:
 def test_every_broken_video_is_tracked_as_far_as_it_goes_or_refused(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    lines = {n: fault_videos.track(tmp_path, n, e, here) for n, e in fault_videos.make_sources(tmp_path).items()}
+    """By a small model that finds something in every frame: how files are read is asked, not what is found."""
+    size = {"height": fault_videos.SIDE, "width": fault_videos.SIDE}
+    save_weights(tmp_path / "small", tiny_model(replace(TINY, **size, slots=1, first_steps=1), price=-2.0), {})
+
+    def small(words: Sequence[str]) -> Ended:
+        return here([str(tmp_path / "small") if word == "moving-mnist" else word for word in words])
+
+    sources = fault_videos.make_sources(tmp_path / "sources")
+    lines = {n: fault_videos.track(tmp_path / "sources", n, e, small) for n, e in sources.items()}
     assert {name: line for name, line in lines.items() if not line["good"]} == {}
     assert {line["outcome"] for line in lines.values()} > {fault_videos.WHOLE, fault_videos.TOLD, fault_videos.REFUSED}
     assert capfd.readouterr() == ("", ""), "a library talks on its own"
@@ -117,21 +145,20 @@ def test_checksums_of_png(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", fault_training.PLANTED)
 def test_what_is_not_finite_is_named_and_spares_the_checkpoint(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, whole: Callable[[tuple[str, ...]], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (kind, value, where), named, more = fault_training.PLANTED[name]
-    words = ["train", *SHORT, *more, "--device", "cpu", "--output"]
-    assert here([*words, str(tmp_path / "whole")]).outcome == "works"
+    expected = whole(more)
     for method in ("batch", "_descend"):
         monkeypatch.setattr(Trainer, method, getattr(Trainer, method))
     fault_plant.plant(kind, "5", value, where)
-    ended = here([*words, str(tmp_path / "run")])
+    ended = here(["train", *SHORT, *more, "--device", "cpu", "--output", str(tmp_path / "run")])
     monkeypatch.undo()
     assert ended.outcome == "refused" and named in ended.err and str(tmp_path / "run" / "checkpoint.pt") in ended.err
     assert f"step {6 if 'Adam' in name else 5}: " in ended.err
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["trainer"]["step"] == 5
     assert here(["train", "--resume", "--output", str(tmp_path / "run")]).outcome == "works"
-    assert fault_kills.same(tmp_path / "whole", tmp_path / "run")
+    assert fault_kills.same(expected, tmp_path / "run")
 
 
 def test_what_is_not_finite_without_any_gradient_is_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -141,7 +168,12 @@ def test_what_is_not_finite_without_any_gradient_is_seen(monkeypatch: pytest.Mon
     assert ended.outcome == "refused" and "step 0: the loss is not finite" in ended.err
 
 
-def test_footage_trains_or_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_footage_trains_or_is_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of clips of 12 frames at most."""
+    walk = fault_training.walk
+    monkeypatch.setattr(fault_training, "walk", lambda length, *how, **more: walk(min(length, 12), *how, **more))
     lines = {n: fault_training.learn(tmp_path, n, e, here) for n, e in fault_training.make_footage(tmp_path).items()}
     assert {name: line for name, line in lines.items() if not line["good"]} == {}
     assert capfd.readouterr() == ("", "")

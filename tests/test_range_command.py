@@ -15,7 +15,7 @@ from sqair.model import SQAIR
 from sqair.scripts.cli import run
 from sqair.scripts.track_frames import fitted
 
-SHORT = ["--preset", "tiny", "--train.stages", "1x2x2", "2x1x2", "--validation-clips", "1"]
+SHORT = ["--preset", "tiny", "--train.stages", "1x2x2", "2x1x2", "--validation-clips", "1", "--model.glimpse", "8"]
 
 
 def walk(high: int = 255, length: int = 20) -> np.ndarray:

@@ -34,7 +34,10 @@ from sqair.tracker import track_clips
 from sqair.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
-TINY = ("--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4")
+TINY = (
+    "--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4",
+    "--data.length", "4", "--model.glimpse", "8",
+)  # fmt: skip
 STEPS = 7
 
 
@@ -174,8 +177,8 @@ def test_enumeration_trains_on_frames_and_short_clips(tmp_path: Path, stage: str
 
 
 def test_enumeration_refuses_what_it_could_never_finish(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = [*TINY, "--estimator", "enumeration", "--train.stages", "5x4x6", "--output", str(tmp_path / "run")]
-    assert cli.run("train", words) == 2
+    words = [*TINY, "--estimator", "enumeration", "--train.stages", "5x4x6", "--data.length", "5"]
+    assert cli.run("train", [*words, "--output", str(tmp_path / "run")]) == 2
     assert "1.65e+04 outcomes in clips of 5 frames, and does 256 at most" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -434,7 +437,7 @@ def test_a_model_that_finds_nothing_stays_bold(fewest: float, monkeypatch: pytes
     monkeypatch.setattr("sqair.schedule._FEWEST", fewest)
     config = TrainConfig(stages=(Stage(1, 90, 2),), price=(1e3, 1e3), bold_steps=2)
     clips = Generated(get_recipe("moving-mnist", min_objects=1), 0)
-    trainer = Trainer(ModelConfig(hidden=8, features=8), config, clips)
+    trainer = Trainer(ModelConfig(hidden=8, features=8, glimpse=8), config, clips)
     found = [metrics["objects"] for metrics in trainer.run()]
     assert found[0] > 0 and any(found[50:]) == (fewest > 0)
     assert trainer.found < 0.2 and trainer.state_dict()["found"] == trainer.found

@@ -17,7 +17,10 @@ from sqair.scripts import cli, train
 from sqair.scripts.presets import PRESETS
 from test_footage import film
 
-SMALL = ("--from", "none", "--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2")
+SMALL = (
+    "--from", "none", "--model.hidden", "16", "--model.features", "16", "--model.first-steps", "2",
+    "--model.glimpse", "8", "--validation-clips", "2",
+)  # fmt: skip
 SHORT = ("--train.stages", "1x2x2", "5x1x2")
 
 
@@ -33,11 +36,12 @@ def video(path: Path, frames: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of videos: ``a/clip.avi``, ``b/clip.avi`` and ``more/x.avi``."""
+    """A folder of videos: ``a/clip.avi``, ``b/clip.avi``, ``more/x.avi``, and ``few/x.avi`` for tracking alone."""
     folder = tmp_path_factory.mktemp("street")
-    for name, length in (("a/clip", 12), ("b/clip", 14), ("more/x", 16)):
+    for name, length in (("a/clip", 10), ("b/clip", 11), ("more/x", 12), ("few/x", 6)):
         video(folder / f"{name}.avi", film(length))
-    np.savez(folder / "clips.npz", frames=film(12)[None])
+    np.savez(folder / "clips.npz", frames=film(10)[None])
+    np.savez(folder / "few" / "clips.npz", frames=film(6)[None])
     return folder
 
 
@@ -180,7 +184,7 @@ def test_every_background_and_kind_of_object_trains_on_footage_and_tracks_it(
     assert cli.run("train", words) == 0
     assert sorted(path.name for path in (run / "pictures").iterdir()) == ["000002.png", "000003.png"]
     assert cli.run("train", ["--resume", "--output", str(run)]) == 0
-    for source in (street / "more" / "x.avi", street / "clips.npz"):
+    for source in (street / "few" / "x.avi", street / "few" / "clips.npz"):
         found = tmp_path / source.stem
         assert cli.run("track", ["--source", str(source), "--model", str(run), "--output", str(found)]) == 0
         (rows,) = found.glob("*.txt")

@@ -22,7 +22,10 @@ from sqair.model import SQAIR
 from sqair.scripts import cli
 from sqair.scripts.training import Session
 
-TINY = ("--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4")
+TINY = (
+    "--preset", "tiny", "--log-every", "1", "--validation-clips", "2", "--train.stages", "1x4x6", "2x3x4",
+    "--data.length", "4", "--model.glimpse", "8",
+)  # fmt: skip
 STEPS = 7
 
 
