@@ -28,6 +28,9 @@ STD, CONTRAST = 0.3, 0.8
 others: errors are told from things at the same signal to noise."""
 QUIET, DIMMEST = 2.0, 0.02
 """Least standard deviation, in those of the noise and of 1: noise is no evidence."""
+FAINTER, MOST_STRETCHED = 0.24, 4.0
+"""Contrast up to which things are shown to weights of other footage as if they had it, by so much at most: they know
+little of less."""
 FAINT = 0.06
 """Least standard deviation in sets of things of any colours, which differ from what is behind by little or much: it is
 STD of that difference."""
@@ -136,7 +139,9 @@ def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
     scale = min(1.0, OBJECT / math.sqrt(seen.height * seen.width))
     scale = min(1.0, max(min(scale, UNTRAINED / max(seen.size)), SMALLEST / min(seen.size)))
     grown = scale * seen.size[0] / model.height
-    std = round(_within(STD * seen.contrast, (max(QUIET * seen.noise, DIMMEST), trained.likelihood_std)), 4)
+    stretch = round(_within(FAINTER / seen.contrast, (1.0, MOST_STRETCHED)), 2)
+    quiet = max(QUIET * stretch * seen.noise, DIMMEST)
+    std = round(_within(STD * stretch * seen.contrast, (quiet, trained.likelihood_std)), 4)
     slots = int(_within(wanted_slots(seen), MANY))
     return replace(
         trained,
@@ -148,6 +153,7 @@ def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
         growth=GROWTH,
         background_margin=BESIDE,
         likelihood_std=std,
+        stretch=stretch,
         size_mean=round(grown * model.size_mean, 2),
         context=round(grown * model.context, 1),
         search_margin=round(grown * model.search_margin, 1),

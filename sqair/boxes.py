@@ -13,6 +13,7 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.geometry import top_left_box, where_to_box
 from sqair.state import Step
+from sqair.stretch import stretched
 from sqair.tracks import Tracks
 
 BoxKind = Literal["ink", "patch"]
@@ -49,7 +50,8 @@ def step_tracks(step: Step, frame: Tensor, number: int, config: ModelConfig, box
     objects = step.objects
     boxes = top_left_box(where_to_box(objects.where, config))
     if box == "ink":
-        ink = config.render.visible(frame, None if step.behind is None else step.behind.image)
+        behind = None if step.behind is None else step.behind.image
+        ink = config.render.visible(*stretched(frame, behind, config))
         windows = step.patches.windows
         std = math.hypot(config.likelihood_std, config.ink_std)
         tight, any_ink = ink_boxes(step.patches.image, windows.cut(ink), std)

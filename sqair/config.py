@@ -62,6 +62,9 @@ class ModelConfig:
     ink_std: float = field(default=0.0, metadata={"later": True})
     """What ink adds to that, as a share of how much a pixel differs from its background: errors of what is drawn grow
     with it."""
+    stretch: float = field(default=1.0, metadata={"later": True})
+    """By how much differences from what is behind things are larger as the model sees them (stretch.py); ``ink_std``
+    and ``likelihood_std`` are of what it sees."""
     position_std: float = 0.6
     """Prior standard deviation of a new object's centre, in half canvases."""
     size_mean: float = 11.0

@@ -40,6 +40,7 @@ from sqair.salience import to_retina
 from sqair.scene import Evidence, Proposal, Rows, Scene
 from sqair.scenery import still_image
 from sqair.state import State, Step
+from sqair.stretch import relaxed, stretched
 from sqair.windows import Patches, Windows
 
 BACKGROUNDS: dict[str, type[Background]] = {"plain": Plain, "smooth": Smooth, "upconv": UpConvolved, "still": Still}
@@ -92,7 +93,7 @@ class SQAIR(Pretrained):
         if self.background is not None:
             retina = to_retina(frame, self.config)
             behind = self.background(retina, frame, state.background, inference.generator)
-        scene = Scene(frame, behind, self.price, self.config)
+        scene = self._scene(frame, behind)
         absent = self._propagate(scene, state.objects, inference)
         next_id = self._discover(scene, state, absent, inference)
         step = self._render(scene, behind)
@@ -103,6 +104,13 @@ class SQAIR(Pretrained):
             with torch.no_grad():
                 last = self.background.carry(behind, frame, 1 - scene.explained())
         return step, State(carried, next_id, begun=True, background=last)
+
+    def _scene(self, frame: Tensor, behind: Behind | None) -> Scene:
+        """A frame ``[B, C, H, W]`` before what is ``behind``, of as much contrast as the model sees."""
+        if behind is not None:
+            frame, image = stretched(frame, behind.image, self.config)
+            behind = replace(behind, image=image)
+        return Scene(frame, behind, self.price, self.config)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> Absent | None:
         """Finds the objects of the last frame again; returns those that are not seen, if they are remembered."""
@@ -177,7 +185,7 @@ class SQAIR(Pretrained):
         flat = self.render.depth(frame.new_zeros(0, config.painted, *window.size))
         canvas = scene.canvas()
         return Step(
-            canvas=canvas,
+            canvas=canvas if behind is None else relaxed(canvas, behind.image, config),
             log_likelihood=log_likelihood(frame, canvas, scene.std),
             log_p_nothing=scene.log_p_nothing,
             rows=scene.rows,

@@ -17,6 +17,7 @@ from sqair.boxes import ink_boxes
 from sqair.config import ModelConfig
 from sqair.geometry import where_to_box
 from sqair.state import Step
+from sqair.stretch import stretched
 from sqair.windows import Patches
 
 _FAR = 2.0
@@ -46,6 +47,7 @@ def slack(frame: Tensor, step: Step, config: ModelConfig) -> Tensor:
 def _ink(frame: Tensor, step: Step, paint: Patches, config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Boxes ``[M, 4]`` (centre x, y, w, h; pixels) of the ink of objects, and of which of them all of it is seen."""
     windows, behind = paint.windows, None if step.behind is None else step.behind.image
+    frame, behind = stretched(frame, behind, config)
     image = config.render.alone(paint.image, None if behind is None else windows.cut(behind))
     mask = (image.amax(1, keepdim=True) > _COVERED).to(image)
     alone = (mask * (windows.cut(windows.add(mask, len(frame))) - mask)).flatten(1).sum(1) < _SHARED

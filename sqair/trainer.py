@@ -28,6 +28,7 @@ from sqair.muon import Muon, matrices
 from sqair.render import background
 from sqair.salience import object_nats
 from sqair.snug import slack
+from sqair.stretch import stretched
 
 _MEASURED = 2_500_000
 """Pixels of the clips on which it is measured what an object is worth, at most 100 clips and at least 10."""
@@ -213,6 +214,7 @@ class Trainer:
             clips, still = to_frames(found, self.device), self._scenes(0, found)
             if self.model.background is not None:
                 behind = self.model.background.rough(clips) if still is None else still
+                clips, behind = stretched(clips, behind, self.model.config)
                 clips = self.model.render.ink(clips, background(behind))
             self.object_nats = object_nats(clips.flatten(0, 1), self.model.config)
         return self.object_nats * share
