@@ -8,6 +8,7 @@ shared out among the objects: a pixel is of the one that shows nearest to it on 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import NamedTuple
 
 import cv2
@@ -140,7 +141,8 @@ class Near:
     """
 
     def __init__(self, ink: np.ndarray, shown: np.ndarray, name: int, noise: float) -> None:
-        self.ink, self.away, self.shown, self.name = ink, np.abs(ink).max(-1), shown, name
+        self.ink, self.shown, self.name = ink, shown, name
+        self.away = reduce(np.maximum, np.abs(np.moveaxis(ink, -1, 0)))  # faster than max(-1)
         self.own, self.others = shown == name, (shown > 0) & (shown != name)
         value = self.away[self.own].astype(np.float64)
         self.contrast = float((value**2).sum() / max(value.sum(), 1e-9))
