@@ -64,10 +64,12 @@ def test_sizes_follow_from_the_footage(trained: SQAIR) -> None:
     assert crowd.slots == crowd.first_steps == crowd.later_steps == 61
 
 
-def test_faint_things_and_noise_set_the_deviation(trained: SQAIR) -> None:
-    stds = [untrained(replace(SEEN, contrast=c, noise=n), trained.config).likelihood_std
-            for c, n in ((0.5, 0.0), (0.1, 0.0), (0.1, 0.02), (0.01, 0.0))]  # fmt: skip
-    assert stds == [0.06, 0.03, 0.04, 0.02]
+def test_contrast_and_noise_set_the_deviation(trained: SQAIR) -> None:
+    """Faint things are stretched to a contrast of .24, by 4 at most; so is noise, and its double is the least."""
+    seen = [untrained(replace(SEEN, contrast=c, noise=n), trained.config)
+            for c, n in ((0.5, 0.0), (0.24, 0.0), (0.12, 0.0), (0.03, 0.0), (0.03, 0.006), (0.01, 0.0))]  # fmt: skip
+    assert [config.stretch for config in seen] == [1, 1, 2, 4, 4, 4]
+    assert [config.likelihood_std for config in seen] == [0.06, 0.06, 0.06, 0.036, 0.048, 0.02]
 
 
 def test_refitted_weights_are_the_same(trained: SQAIR) -> None:

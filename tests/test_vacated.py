@@ -51,7 +51,7 @@ def test_edges_know_things_that_sit_still() -> None:
     edges = Edges.learn(frames)
     canvas = np.zeros(SIZE, np.int64)
     canvas[55:66, 35:46] = 1
-    box = edges.fit(frames[0], canvas, np.array([0]), np.array([[30.0, 50, 20, 20]]))
+    box, _ = edges.fit(edges.look(frames[0]), canvas, np.array([0]), np.array([[30.0, 50, 20, 20]]))
     assert box[0] == pytest.approx([31, 51, 19, 19], abs=1.5)
 
 

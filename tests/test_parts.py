@@ -1,0 +1,104 @@
+"""What is a part of what, told from who was ever seen apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import TINY, tiny_model
+from sqair.edges import Edges, Look
+from sqair.masks import segments
+from sqair.parts import ALONE, Parts, put_together
+from sqair.tracker import Tracker
+
+
+def joined(ids: list[int], *pairs: tuple[int, int]) -> np.ndarray:
+    """Which of ``ids`` hang together, of ``pairs`` of them."""
+    matrix = np.zeros((len(ids), len(ids)), bool)
+    for one, other in pairs:
+        i, j = ids.index(one), ids.index(other)
+        matrix[i, j] = matrix[j, i] = True
+    return matrix
+
+
+def seen(parts: Parts, ids: list[int], *pairs: tuple[int, int], frames: int = 1) -> list[int]:
+    """What ``ids`` are parts of in the last of so many ``frames``."""
+    for _ in range(frames):
+        found = parts.wholes(np.array(ids, dtype=np.int64), joined(ids, *pairs))
+    return found.tolist()
+
+
+def test_who_was_never_apart_is_a_part_of_the_first() -> None:
+    parts = Parts(30)
+    assert seen(parts, [4, 7, 9], (4, 7)) == [4, 4, 9]
+    assert seen(parts, [4, 7, 9], (4, 7), (7, 9), frames=50) == [4, 4, 4]
+    assert seen(Parts(30), [4, 7, 9], (7, 9)) == [4, 7, 7]
+
+
+@pytest.mark.parametrize(("frames", "whole"), [(ALONE - 1, 2), (ALONE, 5)])
+def test_who_was_alone_for_long_enough_is_an_individual(frames: int, whole: int) -> None:
+    parts = Parts(30)
+    seen(parts, [2, 5], frames=frames)
+    assert seen(parts, [2, 5], (2, 5), frames=9) == [2, whole]
+
+
+def test_frames_alone_are_counted_in_a_row() -> None:
+    parts = Parts(30)
+    for _ in range(9):
+        seen(parts, [2, 5], frames=ALONE - 1)
+        assert seen(parts, [2, 5], (2, 5)) == [2, 2]
+
+
+def test_a_part_is_of_the_individual_that_it_touches() -> None:
+    """Two individuals cross; what is found then on the tail of the second is of that."""
+    parts = Parts(30)
+    seen(parts, [2, 5], frames=ALONE)
+    assert seen(parts, [2, 5, 8], (2, 5), (5, 8)) == [2, 5, 5]
+    assert seen(parts, [2, 5, 8, 9], (2, 5), (5, 8), (8, 9)) == [2, 5, 5, 2]
+
+
+def test_who_is_away_for_longer_than_ids_are_kept_is_forgotten() -> None:
+    for away, whole in ((30, 5), (31, 2)):
+        parts = Parts(30)
+        seen(parts, [2, 5], frames=ALONE)
+        seen(parts, [2], frames=away)
+        assert seen(parts, [2, 5], (2, 5)) == [2, whole]
+        assert len(parts._seen) == len(parts._alone) == 2
+    seen(parts, [], frames=40)
+    assert not parts._seen and not parts._alone
+
+
+def test_boxes_hold_their_parts() -> None:
+    box = np.array([[10.0, 10, 5, 5], [13, 8, 10, 4], [50, 50, 3, 3]])
+    found = put_together(box, np.array([1, 2, 3]), np.array([1, 1, 3]))
+    assert found[[0, 2]].tolist() == [[10, 8, 13, 7], [50, 50, 3, 3]]
+    assert put_together(box[:0], np.zeros(0), np.zeros(0)).shape == (0, 4)
+
+
+class Joined(Edges):
+    """Edges that find all objects to hang together."""
+
+    def fit(self, look: Look, canvas: np.ndarray, ids: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return box, np.ones((len(box), len(box)), bool)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_tracker_tells_wholes(count: int) -> None:
+    """In rows, masks, appearance and portraits alike; where the number of individuals is known they are as found."""
+    config = replace(TINY, objects="opaque", background="still", fit=True, height=20, width=24)
+    tracker = Tracker(tiny_model(config), count=count, box="ink")
+    tracker.model.price = -1e6  # all that is looked at is an object
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 255, (8, 40, 48), dtype=np.uint8)
+    tracker.watch(clip)
+    assert tracker.edges is not None
+    tracker.edges = Joined(tracker.edges.scene, tracker.edges.noise)
+    rows = tracker.update(clip[0])
+    assert tracker.last is not None and len(tracker.last.objects) == 2
+    expected = [0, 1] if count else [0]
+    assert rows.id.tolist() == sorted(tracker.appearance()) == sorted(tracker.portraits()) == expected
+    shown = set(np.unique(segments(tracker.last, 1)).tolist())
+    assert 2 in shown
+    assert set(np.unique(tracker.masks()).tolist()) - {0} == {one + 1 for one in expected}
