@@ -105,11 +105,14 @@ def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Fra
             return
 
 
-def open_clip(tracker: Tracker, clip: ClipSource) -> Iterator[Frame]:
-    """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still."""
+def open_clip(tracker: Tracker, clip: ClipSource, live: bool = False) -> Iterator[Frame]:
+    """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still.
+
+    That is in frames of the whole clip, or in its first ones if that is ``live`` or has no known length.
+    """
     model = tracker.model
     frames = fitted(clip, model.config)
-    if model.config.background == "still" and clip.length is not None:
+    if model.config.background == "still" and clip.length is not None and not live:
         watched, _ = thinned(clip, look_size(clip.size), model.config.channels, WATCHED)
         if len(watched):
             tracker.watch(watched)

@@ -178,7 +178,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
     gallery = Gallery(clip.size) if _identifies(args, clip, job.model.config) else None
     now = args if gallery is None else replace(args, overlay=False, gif=False)
     with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
-        frames = thin(open_clip(tracker, clip), args.stride, args.max_frames)
+        frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
             _draw(now, clip, _follow(job, frames, tracker, rows, gallery), job.stage)
@@ -195,7 +195,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
 def _identifies(args: Args, clip: ClipSource, config: ModelConfig) -> bool:
     """Whether it is decided once more who is who: of things in files, if there are portraits (Tracker.portraits)."""
     portraits = config.background == "still" and config.render.hides and args.box == "ink"
-    return args.reid and portraits and isinstance(clip.path, Path)
+    return args.reid and not args.live and portraits and isinstance(clip.path, Path)
 
 
 def _draw(args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]], stage: Path) -> None:

@@ -12,11 +12,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 from conftest import TINY, spots, tiny_model
-from sqair.datasets.clip import Frame
+from sqair.datasets.clip import ClipSource, Frame, evenly
 from sqair.datasets.images import opencv, write_png
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
 from sqair.scripts import cli, tracking
+from sqair.scripts.track import Args
+from sqair.scripts.track_frames import WATCHED, open_clip
+from sqair.scripts.tracking import _identifies
 from sqair.tracker import Tracker
 
 cv2 = opencv()
@@ -205,3 +208,21 @@ def test_frames_are_thinned_from_the_first_number_on() -> None:
     assert [f.number for f in tracking.thin(iter(frames), 1, 5)] == [300, 301, 303, 304]
     assert [f.number for f in tracking.thin(iter(frames), 2, None)] == [300, 303, 304, 309]
     assert [f.number for f in tracking.thin(iter(frames), 3, 6)] == [300, 303]
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_live_files_show_their_first_frames_alone_before_they_are_tracked(live: bool) -> None:
+    """Whose ids stay as they were found; otherwise the scene is told from all of the file."""
+    images = [np.full((20, 24), t, np.uint8) for t in range(120)]
+    clip = ClipSource("clip", Path("clip.mp4"), (20, 24), 120, 10.0, lambda: evenly(images, 10.0))
+    config = replace(TINY, objects="opaque", background="still", fit=True, channels=1)
+    tracker = Tracker(tiny_model(config))
+    watched: list[np.ndarray] = []
+    tracker.watch = watched.append  # type: ignore[method-assign]
+    frames = [int(frame.image[0, 0]) for frame in open_clip(tracker, clip, live)]
+    assert frames == list(range(120))
+    seen = [int(image.flat[0]) for image in watched[0]]
+    assert len(watched) == 1 and len(seen) == WATCHED
+    assert seen == list(range(WATCHED)) if live else seen[-1] > 110
+    args = Args("clip.mp4", Path("out"), live=live)
+    assert _identifies(args, clip, config) is not live
