@@ -74,9 +74,9 @@ class Args:
     and by how it moved: ids become those of individuals. It takes some seconds, or half a minute for long or crowded
     clips; of cameras and streams ids stay as they were found."""
     live: bool = False
-    """Track a file of footage as a camera would be: rows are final as each frame comes. That gives up what only the whole
-    clip tells: the scene is that of the first 50 frames, so that who sits still there is found when it moves, and
-    leaves a ghost; and who is who is not decided once more."""
+    """Track a file of footage as a camera would be: rows are final as each frame comes. That gives up what only the
+    whole clip tells: the scene is that of the first 50 frames, so that who sits still there is not found before it
+    moves, and leaves a ghost; and who is who is not decided once more."""
     passes: int = 2
     """How often to go through the clips of arrays (.npz, .npy): forth, and back with what is known then, so that later
     frames tell of earlier ones; 3 goes forth once more, 1 forth alone. Videos are gone through once, frame by frame,
