@@ -160,6 +160,7 @@ def main(args: Args) -> None:
         "--train.clip-norm": args.train.clip_norm,
         "--train.price-steps": args.train.price_steps,
         "--model.likelihood-std": args.model.likelihood_std,
+        "--model.stretch": args.model.stretch,
     }
     for flag, value in positive.items():
         if not value > 0:

@@ -265,6 +265,7 @@ def test_errors_are_one_line(tmp_path: Path, whole: Path, capsys: pytest.Capture
         (words_of(new, "--train.learning-rate", "nan"), ["--train.learning-rate is nan"]),
         (words_of(new, "--train.price-steps", "0"), ["--train.price-steps is 0"]),
         (words_of(new, "--model.likelihood-std=-1"), ["--model.likelihood-std is -1"]),
+        (words_of(new, "--model.stretch=0"), ["--model.stretch is 0"]),
         (words_of(new, "--train.exploration", "1.5"), ["--train.exploration is 1.5", "from 0 to 1"]),
         (words_of(new, "--train.crowd-dropout=nan"), ["--train.crowd-dropout is nan", "from 0 to 1"]),
         (words_of(new, "--resume", "--overwrite"), ["--resume", "--overwrite"]),
