@@ -150,6 +150,7 @@ def untrained(seen: Survey, trained: ModelConfig) -> ModelConfig:
         slots=slots,
         first_steps=slots,
         later_steps=slots,
+        parts=True,
         growth=GROWTH,
         background_margin=BESIDE,
         likelihood_std=std,

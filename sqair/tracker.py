@@ -98,8 +98,9 @@ class Tracker:
         self._size: Fit | None = None
         self._tight: tuple[Look, np.ndarray, np.ndarray] | None = None
         """A look at the last frame, where the scene is, ids ``[M]``, and boxes ``[M, 4]`` around what is seen there."""
-        self._parts: Parts | None = None if self.count else Parts(self.memory)
-        """What is a part of what, if their number is not known."""
+        told = self.model.config.parts and not self.count
+        self._parts: Parts | None = Parts(self.memory) if told else None
+        """What is a part of what, if pieces are to be expected and the number of individuals is not known."""
         self._wholes: dict[int, int] = {}
         """Ids of the parts that are in the last frame, and those of what they are parts of."""
 

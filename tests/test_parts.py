@@ -84,10 +84,10 @@ class Joined(Edges):
         return box, np.ones((len(box), len(box)), bool)
 
 
-@pytest.mark.parametrize("count", [0, 2])
-def test_the_tracker_tells_wholes(count: int) -> None:
-    """In rows, masks, appearance and portraits alike; where the number of individuals is known they are as found."""
-    config = replace(TINY, objects="opaque", background="still", fit=True, height=20, width=24)
+@pytest.mark.parametrize(("parts", "count"), [(True, 0), (True, 2), (False, 0)])
+def test_the_tracker_tells_wholes(parts: bool, count: int) -> None:
+    """In rows, masks, appearance and portraits alike, if the model asks for it and the number is not known."""
+    config = replace(TINY, objects="opaque", background="still", fit=True, height=20, width=24, parts=parts)
     tracker = Tracker(tiny_model(config), count=count, box="ink")
     tracker.model.price = -1e6  # all that is looked at is an object
     rng = np.random.default_rng(0)
@@ -97,7 +97,7 @@ def test_the_tracker_tells_wholes(count: int) -> None:
     tracker.edges = Joined(tracker.edges.scene, tracker.edges.noise)
     rows = tracker.update(clip[0])
     assert tracker.last is not None and len(tracker.last.objects) == 2
-    expected = [0, 1] if count else [0]
+    expected = [0] if parts and not count else [0, 1]
     assert rows.id.tolist() == sorted(tracker.appearance()) == sorted(tracker.portraits()) == expected
     shown = set(np.unique(segments(tracker.last, 1)).tolist())
     assert 2 in shown
