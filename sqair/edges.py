@@ -2,7 +2,8 @@
 
 On the canvas a thing is some fifteen pixels wide, and what is drawn of it is soft. Where it ends is seen in the frame
 itself: there it differs from the scene by more than noise, and by half of what it does near there. What differs is
-shared out among the objects: a pixel is of the one that shows nearest to it on the canvas.
+shared out among the objects: a pixel is of the one that shows nearest to it on the canvas. Which objects hang together
+is seen there, too.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from sqair.vacated import vacated
 LONGEST = 960
 """Pixels of the longer side of frames as edges are looked for, at most."""
 FAR, REACH = 1.0, 0.3
-"""How far beyond a box what it holds may reach, in its own sides, if it hangs together with no other object, and if it
-does; and at least that of so many pixels of the canvas."""
+"""How far beyond its box a thing may reach, in the box's sides: within its edges, if no other object hangs together
+with it, and else."""
 BEYOND = 2.0
+"""And at least, pixels of the canvas."""
 HALF, NEAR = 0.5, 9
 """Share at which a thing ends of the contrast that it has near there, in a square of so many pixels: a blurred edge is
 there, and wings and legs have edges of their own."""
@@ -35,7 +37,8 @@ NOISES, LEAST = 4.0, 3.0
 WITHIN = 68.3
 """Percent of pixels that differ from the scene by less than the standard deviation of the noise."""
 UNLIKE = 0.9
-"""Objects by whose colours scenes differ otherwise are not of one thing: by so much of the larger difference."""
+"""Objects do not look alike if their mean differences from the scene differ, in some channel, by more than this share
+of the larger one's largest."""
 FEWEST = 6
 """Pixels of which an edge is told."""
 EVERY = 8
@@ -133,7 +136,8 @@ class Near:
 
     Attributes:
         ink: by how much the frame differs from the scene, float32 ``[h, w, C]``, and ``away [h, w]`` its largest.
-        shown: ``[h, w]``, 1 and the id of the object that shows in each pixel, or 0; ``name`` for this one.
+        shown: ``[h, w]``, 1 and the id of the object that shows in each pixel, or 0.
+        own, others: ``[h, w]``, where that is this object, of which it is ``name``, and where it is another.
         contrast: by how much this object typically differs.
         seen: ``[h, w]``, what may be of something that differs as much.
         mask: ``[h, w]``, what of that is within the edges of things.
