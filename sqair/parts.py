@@ -50,7 +50,7 @@ class Parts:
     def _learn(self, ids: np.ndarray, joined: np.ndarray) -> None:
         self._frame += 1
         alone = ~(joined & ~np.eye(len(ids), dtype=bool)).any(1)
-        for name, free in zip(ids.tolist(), alone.tolist(), strict=True):
+        for name, free in zip(ids.tolist(), alone.tolist(), strict=True):  # type: ignore[arg-type]
             before = self._alone.get(name, 0)
             self._alone[name] = ALONE if before == ALONE else before + 1 if free else 0
             self._seen[name] = self._frame
