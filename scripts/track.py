@@ -46,6 +46,9 @@ class Args:
     """Also write videos with the tracks drawn over the frames."""
     gif: bool = False
     """Also write the first 100 frames of that as a small GIF."""
+    csv: bool = False
+    """Also write NAME.csv, a tidy table for data frames, a row for each box: clip, frame, seconds, id, x, y, w,
+    h, centre_x, centre_y and score. Frames and ids count from 1, pixels from 0."""
     json: bool = False
     """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
     appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""

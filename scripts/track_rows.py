@@ -17,6 +17,7 @@ import numpy as np
 from sqair.datasets.clip import Frame
 from sqair.files.masks import ENDING, MaskWriter
 from sqair.files.mot_io import mot_rows
+from sqair.files.tidy import AFTER_ID, tidy_head, tidy_rows
 from sqair.reid.gallery import Identified
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -28,11 +29,15 @@ def numbered(tracks: Tracks, frame: Frame) -> Tracks:
 
 
 class RowFiles:
-    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.jsonl`` with a line for each frame, and masks."""
+    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.csv`` with the same as a tidy table, ``NAME.jsonl`` with
+    a line for each frame, and masks."""
 
-    def __init__(self, folder: Path, name: str, *, lines: bool, masks: bool = False) -> None:
-        self._stack = ExitStack()
+    def __init__(self, folder: Path, name: str, *, table: bool, lines: bool, masks: bool = False) -> None:
+        self._stack, self._name = ExitStack(), name
         self._rows = self._stack.enter_context((folder / f"{name}.txt").open("w"))
+        self._table = self._stack.enter_context((folder / f"{name}.csv").open("w")) if table else None
+        if self._table is not None:
+            self._table.write(tidy_head())
         self._lines = self._stack.enter_context((folder / f"{name}.jsonl").open("w")) if lines else None
         self._masks = MaskWriter() if masks else None
         self._masks_path = folder / f"{name}{ENDING}"
@@ -49,6 +54,8 @@ class RowFiles:
         """The rows of ``frame``, which ``tracker`` has just seen."""
         tracks = numbered(tracks, frame)
         self._rows.write(mot_rows(tracks))
+        if self._table is not None:
+            self._table.write(tidy_rows(self._name, tracks, np.full(len(tracks), frame.seconds)))
         if self._masks is not None:
             self._masks.add(tracker.masks(), frame.number)
         if self._lines is not None:
@@ -76,6 +83,14 @@ class RowFiles:
                     if name:
                         frame, _, rest = line.split(",", 2)
                         renamed.write(f"{frame},{name},{rest}")
+        if self._table is not None:
+            with self._rewritten(self._table) as (rows, renamed):
+                renamed.write(next(rows))
+                for table in tables:
+                    for name, line in sorted((name, next(rows)) for name in table.values()):
+                        if name:
+                            start, _, *rest = line.rsplit(",", AFTER_ID + 1)
+                            renamed.write(",".join([start, str(name), *rest]))
         if self._lines is not None:
             with self._rewritten(self._lines) as (lines, renamed):
                 for line, table in zip(lines, tables, strict=True):

@@ -26,6 +26,7 @@ from sqair.errors import UserError
 from sqair.files.masks import ENDING, write_masks
 from sqair.files.mot_io import write_mot
 from sqair.files.pretrained import weights_files
+from sqair.files.tidy import tidy_head, tidy_rows
 from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
@@ -66,7 +67,8 @@ def track(args: Args) -> float:
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
     args = replace(args, model=model_name(clips, args.model))
-    wanted = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json, ENDING: args.masks}
+    wanted = {".txt": True, ".csv": args.csv, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
+    wanted[ENDING] = args.masks
     check_adapt(args)
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
     claim_output(args, [*entries, *([FOLDER] if args.adapt else [])])
@@ -157,7 +159,11 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             found = track_clips(job.model, frames, **how)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             numbers = np.array([frame.number for frame in stamped])
-            write_mot(job.stage / f"{clip.name}.txt", replace(tracks, frame=numbers[tracks.frame]))
+            named = replace(tracks, frame=numbers[tracks.frame])
+            write_mot(job.stage / f"{clip.name}.txt", named)
+            if args.csv:
+                seconds = np.array([frame.seconds for frame in stamped])[tracks.frame]
+                (job.stage / f"{clip.name}.csv").write_text(tidy_head() + tidy_rows(clip.name, named, seconds))
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
@@ -177,7 +183,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
     truncated = None
     gallery = Gallery(clip.size) if _identifies(args, clip, job.model.config) else None
     now = args if gallery is None else replace(args, overlay=False, gif=False)
-    with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks) as rows:
+    with RowFiles(job.stage, clip.name, table=args.csv, lines=args.json, masks=args.masks) as rows:
         frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:

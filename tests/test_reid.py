@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -359,9 +360,9 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_of_a_clip_agree_on_who_is_who(film: Path, tmp_path: Path) -> None:
     for name, more in {"with": ["--overlay", "--gif"], "without": ["--no-reid"]}.items():
-        words = ["--source", str(film), "--output", str(tmp_path / name), "--json", "--masks", *more]
+        words = ["--source", str(film), "--output", str(tmp_path / name), "--json", "--csv", "--masks", *more]
         assert cli.run("track", words) == 0
-    assert {p.suffix for p in (tmp_path / "with").iterdir()} == {".txt", ".jsonl", ".npz", ".mp4", ".gif"}
+    assert {p.suffix for p in (tmp_path / "with").iterdir()} == {".txt", ".csv", ".jsonl", ".npz", ".mp4", ".gif"}
     boxes = []
     for name in ("with", "without"):
         folder = tmp_path / name
@@ -375,6 +376,9 @@ def test_files_of_a_clip_agree_on_who_is_who(film: Path, tmp_path: Path) -> None
             assert np.allclose([thing["box"] for thing in line["objects"]], now.box, atol=0.02)
             assert set(np.unique(masks[t])) <= {0, *(now.id + 1).tolist()}
         boxes.append(sorted(map(tuple, rows.box.round(2))))
+        table = pandas.read_csv(folder / "clip.csv")
+        assert table.id.tolist() == (rows.id + 1).tolist() and table.frame.tolist() == (rows.frame + 1).tolist()
+        assert np.allclose(table[["x", "y", "w", "h"]], rows.box, atol=0.02)
     assert boxes[0] == boxes[1], "only ids differ"
 
 

@@ -1,5 +1,6 @@
 """``sqair track``: lines of JSON, GIFs, strides, cameras, and an end by a signal."""
 
+import csv
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 from numpy.testing import assert_allclose
 
@@ -16,11 +18,13 @@ from sqair.datasets.clip import ClipSource, Frame, evenly
 from sqair.datasets.images import opencv, write_png
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
+from sqair.files.tidy import AFTER_ID, COLUMNS, tidy_head, tidy_rows
 from sqair.scripts import cli, tracking
 from sqair.scripts.track import Args
 from sqair.scripts.track_frames import WATCHED, open_clip
 from sqair.scripts.tracking import _identifies
 from sqair.tracker import Tracker
+from sqair.tracks import Tracks
 
 cv2 = opencv()
 
@@ -60,6 +64,35 @@ def test_lines_of_json_say_what_the_rows_say_and_how_objects_look(
         tracker.update(frame)
         for o in line["objects"]:
             assert_allclose(o["appearance"], tracker.appearance()[o["id"] - 1], atol=1e-4)
+
+
+@pytest.mark.parametrize("words", [(), ("--stride", "2")])
+def test_a_tidy_table_is_read_without_options(
+    clip: np.ndarray, model: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """Of an archive, whose clips are tracked together, and frame by frame."""
+    np.savez(tmp_path / "clips.npz", clips=np.stack([clip, clip[::-1], clip]))
+    run = ["--source", str(tmp_path / "clips.npz"), "--model", str(model), "--output", str(tmp_path / "out")]
+    assert cli.run("track", [*run, "--csv", *words]) == 0
+    names = sorted(path.stem for path in (tmp_path / "out").glob("*.txt"))
+    assert names
+    for name in names:
+        rows = read_mot(tmp_path / "out" / f"{name}.txt")
+        table = pandas.read_csv(tmp_path / "out" / f"{name}.csv", dtype={"clip": str})
+        assert tuple(table.columns) == COLUMNS and set(table["clip"]) == {name} and len(table) > 3
+        assert table.id.tolist() == (rows.id + 1).tolist() and table.frame.tolist() == (rows.frame + 1).tolist()
+        assert_allclose(table[["x", "y", "w", "h"]], rows.box, atol=0.01)
+        assert_allclose(table.centre_x, rows.box[:, 0] + rows.box[:, 2] / 2, atol=0.01)
+        assert_allclose(table.centre_y, rows.box[:, 1] + rows.box[:, 3] / 2, atol=0.01)
+        assert_allclose(table.score, rows.score, atol=1e-3)
+        assert_allclose(table.seconds, rows.frame / 10)
+
+
+def test_names_of_clips_are_quoted() -> None:
+    rows = tidy_rows('a, "b"', Tracks(np.array([4]), np.array([2]), np.array([[1.0, 2, 3, 4]])), np.array([0.4]))
+    assert rows == '"a, ""b""",5,0.4,3,1.0,2.0,3.0,4.0,2.5,4.0,1.0\n'
+    (line,) = csv.DictReader([tidy_head(), rows])
+    assert line["clip"] == 'a, "b"' and rows.rsplit(",", AFTER_ID + 1)[1] == line["id"] == "3"
 
 
 def test_one_frame_in_three_is_tracked_up_to_the_last_that_is_wanted(
