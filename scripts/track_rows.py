@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,9 @@ from sqair.files.tidy import AFTER_ID, tidy_head, tidy_rows
 from sqair.reid.gallery import Identified
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
+
+MOT_AFTER_ID = 8
+"""Columns of MOTChallenge rows that come after the id."""
 
 
 def numbered(tracks: Tracks, frame: Frame) -> Tracks:
@@ -77,20 +80,9 @@ class RowFiles:
         ends = np.searchsorted(who.tracks.frame, np.arange(who.frames + 1))
         old, new = who.tracks.id + 1, who.ids + 1
         tables = [dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)]
-        with self._rewritten(self._rows) as (rows, renamed):
-            for table in tables:
-                for name, line in sorted((name, next(rows)) for name in table.values()):
-                    if name:
-                        frame, _, rest = line.split(",", 2)
-                        renamed.write(f"{frame},{name},{rest}")
+        self._rename_rows(self._rows, tables, MOT_AFTER_ID)
         if self._table is not None:
-            with self._rewritten(self._table) as (rows, renamed):
-                renamed.write(next(rows))
-                for table in tables:
-                    for name, line in sorted((name, next(rows)) for name in table.values()):
-                        if name:
-                            start, _, *rest = line.rsplit(",", AFTER_ID + 1)
-                            renamed.write(",".join([start, str(name), *rest]))
+            self._rename_rows(self._table, tables, AFTER_ID, head=1)
         if self._lines is not None:
             with self._rewritten(self._lines) as (lines, renamed):
                 for line, table in zip(lines, tables, strict=True):
@@ -100,6 +92,17 @@ class RowFiles:
                     renamed.write(json.dumps({**said, "objects": objects}) + "\n")
         if self._masks is not None:
             self._masks.rename(tables)
+
+    def _rename_rows(self, file: TextIO, tables: list[dict[int, int]], after: int, head: int = 0) -> None:
+        """Puts new ids for the old ones of each frame, which ``after`` columns follow, below ``head`` lines; id 0 is of
+        nobody, and its rows are left out."""
+        with self._rewritten(file) as (rows, renamed):
+            renamed.writelines(islice(rows, head))
+            for table in tables:
+                for name, line in sorted((name, next(rows)) for name in table.values()):
+                    if name:
+                        start, _, *rest = line.rsplit(",", after + 1)
+                        renamed.write(",".join([start, str(name), *rest]))
 
     @contextmanager
     def _rewritten(self, file: TextIO) -> Iterator[tuple[TextIO, TextIO]]:
