@@ -16,7 +16,7 @@ CONFIG = replace(TINY, objects="opaque", background="still", stretch=2.5)
 
 
 def faint(behind: Tensor, contrast: float, frames: int = 4) -> Tensor:
-    """Frames ``[T, B, C, H, W]`` that differ from what is ``behind [B, C, H, W]`` by as much, in a corner of them."""
+    """Frames ``[T, B, C, H, W]`` that differ from what is ``behind [B, C, H, W]`` by as much, in their left halves."""
     noise = torch.rand(frames, *behind.shape, generator=seeded(3)) - 0.5
     noise[..., 12:] = 0
     return behind + 2 * contrast * noise
