@@ -38,6 +38,12 @@ def centre_to_where(centre: Tensor, config: ModelConfig) -> Tensor:
     return (centre / half - 1) / config.position_std
 
 
+def box_to_where(box: Tensor, config: ModelConfig) -> Tensor:
+    """``(centre x, centre y, w, h) [..., 4]`` in pixels to z_where, whose inverse this is."""
+    median = box.new_tensor([config.size_mean * config.aspect**-0.5, config.size_mean * config.aspect**0.5])
+    return torch.cat([centre_to_where(box[..., :2], config), (box[..., 2:] / median).log() / config.size_std], -1)
+
+
 def where_unit(config: ModelConfig, like: Tensor) -> Tensor:
     """In what networks speak of z_where, ``[4]``: so much of its units is 1 to them.
 

@@ -93,7 +93,7 @@ class SQAIR(Pretrained):
         if self.background is not None:
             retina = to_retina(frame, self.config)
             behind = self.background(retina, frame, state.background, inference.generator)
-        scene = self._scene(frame, behind)
+        scene = self.scene(frame, behind)
         absent = self._propagate(scene, state.objects, inference)
         next_id = self._discover(scene, state, absent, inference)
         step = self._render(scene, behind)
@@ -105,7 +105,7 @@ class SQAIR(Pretrained):
                 last = self.background.carry(behind, frame, 1 - scene.explained())
         return step, State(carried, next_id, begun=True, background=last)
 
-    def _scene(self, frame: Tensor, behind: Behind | None) -> Scene:
+    def scene(self, frame: Tensor, behind: Behind | None) -> Scene:
         """A frame ``[B, C, H, W]`` before what is ``behind``, of as much contrast as the model sees."""
         if behind is not None:
             frame, image = stretched(frame, behind.image, self.config)
@@ -198,11 +198,15 @@ class SQAIR(Pretrained):
 
     def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:
         """Glimpses ``[M, P, G, G]`` of objects in the clips ``clip [M]``, and their paint in place ``[M, P, h, w]``."""
-        config = self.config
         glimpse = self.decoder(posterior.what)
-        box = where_to_box(posterior.where, config)
+        return glimpse, self.painted(glimpse, posterior.where, clip)
+
+    def painted(self, glimpse: Tensor, where: Tensor, clip: Tensor) -> Patches:
+        """The paint ``[M, P, h, w]`` of what is drawn as ``glimpse [M, P, G, G]``, at ``where [M, 4]`` of its clip."""
+        config = self.config
+        box = where_to_box(where, config)
         windows = Windows.around(box[:, :2], clip, config.window, (config.height, config.width))
-        return glimpse, Patches(self.render.paint(write(glimpse, windows.local(box), *windows.size)), windows)
+        return Patches(self.render.paint(write(glimpse, windows.local(box), *windows.size)), windows)
 
     def moved(self, old: Objects, posterior: Posterior) -> tuple[Objects, Patches]:
         """Objects of the last frame with new latents, and their paint ``[M, P, h, w]``."""

@@ -21,11 +21,13 @@ from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import check_count, tracking
 from sqair.inference.restarts import explain
+from sqair.lumps import Ink
 from sqair.masks import outlines, segments
 from sqair.model import SQAIR
 from sqair.parts import Parts, put_together
 from sqair.passes import mask_clips, track_clips
 from sqair.process import threads as use_threads
+from sqair.split import Split
 from sqair.state import State, Step
 from sqair.steady import Steady
 from sqair.tracks import Tracks
@@ -98,9 +100,9 @@ class Tracker:
         self._size: Fit | None = None
         self._tight: tuple[Look, np.ndarray, np.ndarray] | None = None
         """A look at the last frame, where the scene is, ids ``[M]``, and boxes ``[M, 4]`` around what is seen there."""
-        told = self.model.config.parts and not self.count
-        self._parts: Parts | None = Parts(self.memory) if told else None
-        """What is a part of what, if pieces are to be expected and the number of individuals is not known."""
+        self._parts: Parts | None = Parts(self.memory) if self.model.config.parts else None
+        """What is a part of what, and how large things are, if pieces are to be expected. Nothing is taken for a part
+        where the number of individuals is known."""
         self._wholes: dict[int, int] = {}
         """Ids of the parts that are in the last frame, and those of what they are parts of."""
 
@@ -170,27 +172,38 @@ class Tracker:
             canvas = fit.frame(still)
         self.canvas, self._shift, self._size = canvas, shift, fit
         image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
-        if self._state is None:
-            self._state = self.model.initial_state(1, image)
-        self.last, self._state = explain(self.model, image, self._state, self.inference)
+        before = self._state or self.model.initial_state(1, image)
+        self.last, self._state = explain(self.model, image, before, self.inference)
+        if self._parts is not None and self._parts.typical is not None:
+            split = Split(self.model, image, before, self.count)
+            self.last, self._state = split.of(self.last, self._state, self._parts.typical)
         tracks = step_tracks(self.last, image, self.frame, self.model.config, self.box)[0]
         self.frame += 1
         boxes = fit.boxes(tracks.box)
         if self.edges is not None:
-            tracks, boxes = self._on_edges(self.edges.look(still), tracks, boxes)
+            tracks, boxes = self._on_edges(self.edges.look(still), image, tracks, boxes)
         return replace(tracks, box=moved(boxes, shift, fit.size))
 
-    def _on_edges(self, look: Look, tracks: Tracks, boxes: np.ndarray) -> tuple[Tracks, np.ndarray]:
-        """Rows of a frame that are no parts of others, and tight boxes ``[M, 4]``, for loose ones ``[N, 4]``."""
+    def _on_edges(self, look: Look, image: Tensor, tracks: Tracks, boxes: np.ndarray) -> tuple[Tracks, np.ndarray]:
+        """Rows of a frame that are no parts of others, and tight boxes ``[M, 4]``, for loose ones ``[N, 4]``.
+
+        ``image [1, C, h, w]`` is the frame on the canvas.
+        """
         assert self.last is not None and self.edges is not None
         boxes, joined = self.edges.fit(look, outlines(self.last, 1)[0].cpu().numpy(), tracks.id, boxes)
         if self._parts is not None:
-            wholes = self._parts.wholes(tracks.id, joined)
-            boxes, kept = put_together(boxes, tracks.id, wholes), tracks.id == wholes
-            self._wholes = dict(zip(tracks.id[~kept].tolist(), wholes[~kept].tolist(), strict=True))
-            tracks, boxes = tracks.where(kept), boxes[kept]
+            ink = Ink(self.last, image, self.model.config)
+            self._parts.learn(tracks.id, joined, ink)
+            if not self.count:
+                tracks, boxes = self._put_together(self._parts.wholes(tracks.id, joined, ink), tracks, boxes)
         self._tight = look, tracks.id, boxes
         return tracks, boxes
+
+    def _put_together(self, wholes: np.ndarray, tracks: Tracks, boxes: np.ndarray) -> tuple[Tracks, np.ndarray]:
+        """The same rows without those of the parts of others, by ids ``wholes [M]`` of what each is a part of."""
+        boxes, kept = put_together(boxes, tracks.id, wholes), tracks.id == wholes
+        self._wholes = dict(zip(tracks.id[~kept].tolist(), wholes[~kept].tolist(), strict=True))
+        return tracks.where(kept), boxes[kept]
 
     def appearance(self) -> dict[int, np.ndarray]:
         """z_what ``[D]`` of the objects of the last frame, by their ids."""
