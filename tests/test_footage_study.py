@@ -10,8 +10,10 @@ import pytest
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.files.mot_io import write_mot
+from sqair.reid.tracklets import meets
 from sqair.scripts.experiments import footage, hardships
 from sqair.scripts.experiments.footage import find, parse, table
+from sqair.scripts.experiments.school import school_clip
 from sqair.scripts.experiments.shape_clip import shape_clip
 from sqair.tracks import Tracks
 
@@ -103,3 +105,20 @@ def test_a_camera_that_trembles_moves_things_as_well() -> None:
     picture[100:120, 50:90] = 200
     y, x = np.nonzero(hardships.moved(picture, np.array([3.0, -2.0]))[..., 0] > 100)
     assert (x.min(), x.max(), y.min(), y.max()) == (53, 92, 98, 117)
+
+
+def test_fish_of_a_school_stay_look_alike_and_touch() -> None:
+    frames, truth = school_clip(1, 40)
+    again, _ = school_clip(1, 40)
+    assert (frames == again).all() and frames.shape == (40, 480, 560, 3)
+    fish = len(np.unique(truth.id))
+    assert 5 <= fish <= 8 and len(truth) == 40 * fish
+    assert any(meets(truth.at(time).box).any() for time in range(40))
+    inside = frames[:, :, :, 0] < 140
+    for time in (0, 39):
+        mask = np.zeros((480, 560), bool)
+        for x, y, w, h in truth.at(time).box.astype(int):
+            mask[y : y + h, x : x + w] = True
+        assert inside[time].any() and not (inside[time] & ~mask).any()
+    speed = np.diff(truth.where(truth.id == 0).box[:, :2], axis=0)
+    assert 0 < np.abs(speed).max() < 12

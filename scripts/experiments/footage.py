@@ -34,6 +34,7 @@ from sqair.scripts.experiments.footage_page import Shown, page_of
 from sqair.scripts.experiments.hardships import KINDS, hard_clip
 from sqair.scripts.experiments.provenance import commit, fingerprints
 from sqair.scripts.experiments.running import markdown, trained
+from sqair.scripts.experiments.school import school_clip
 from sqair.scripts.experiments.shape_clip import FPS, shape_clip
 from sqair.scripts.experiments.study import Line, Study, lines_of
 from sqair.scripts.score_floor import count_frames
@@ -62,6 +63,8 @@ class Args:
     """So many generated clips as well."""
     hard: int = 0
     """So many of each hardship of scenes as well: light, shadows, leaves, tremble, compression (hardships.py)."""
+    schools: int = 0
+    """So many of fish that swim together (school.py)."""
     only: tuple[str, ...] = ()
     """Names of clips; by default all."""
     counts: tuple[str, ...] = ()
@@ -92,6 +95,7 @@ def main(args: Args) -> None:
     study = Study(args.output, args.workers)
     clips = {**(find(args.clips) if args.clips else {}), **make_shapes(args.output, args.shapes)}
     clips |= {name: clip for kind in KINDS for name, clip in make_shapes(args.output, args.hard, kind).items()}
+    clips |= make_shapes(args.output, args.schools, "school")
     counts = parse(args.counts)
     for name in (*args.only, *counts):
         if name not in clips:
@@ -126,13 +130,13 @@ def find(folder: Path) -> dict[str, Clip]:
 
 
 def make_shapes(output: Path, count: int, kind: str = "shapes") -> dict[str, Clip]:
-    """Generated clips, plain ones or of a hardship, written unless they are there."""
+    """Generated clips, plain ones, of a hardship or of a school, written unless they are there."""
+    make = {"shapes": shape_clip, "school": school_clip}.get(kind) or partial(hard_clip, kind)
     found = {}
     for number in range(count):
         clip = found[f"{kind}-{number}"] = Clip(output / f"{kind}-{number}.mp4", output / f"{kind}-{number}.gt.txt")
         if not clip.truth.exists():
-            plain = kind == "shapes"
-            frames, truth = shape_clip(number, SHAPES_LENGTH) if plain else hard_clip(kind, number, SHAPES_LENGTH)
+            frames, truth = make(number, SHAPES_LENGTH)
             write_video(clip.video, iter(frames), FPS)
             write_mot(clip.truth, truth, truth=True)
     return found
