@@ -50,8 +50,9 @@ class ModelConfig:
     """What objects do to what is behind them: brighten it, as white digits do; or cover it with colours of their own,
     lighter or darker; layered, one covers another as well."""
     parts: bool = field(default=False, metadata={"later": True})
-    """Whether the tracker takes what of footage was never seen apart from another object for a part of it (parts.py):
-    weights of other footage find pieces of what is larger than they know, others what was seen in training."""
+    """Whether the tracker takes what of footage was never seen apart from another object for a part of it (parts.py),
+    and makes two objects of one that explains two things (split.py): weights of other footage find pieces of what is
+    larger than they know, and heaps of what is smaller; others find what was seen in training."""
     glimpse: int = 16
     """Glimpse side G, cells."""
     z_what: int = 24
