@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,24 @@ class Tracks:
     def where(self, mask: np.ndarray) -> Tracks:
         """The rows where ``mask`` ([M], bool) holds."""
         return Tracks(self.frame[mask], self.id[mask], self.box[mask], self.score[mask], self.visibility[mask])
+
+    def to_dataframe(self, fps: float | None = None) -> pandas.DataFrame:
+        """A row for each box: ``frame``, with ``fps`` also its ``seconds``, ``id``, ``x``, ``y``, ``w``, ``h``,
+        ``centre_x``, ``centre_y`` and ``score``.
+
+        Frames, ids and pixels count from 0, as here; in files frames and ids count from 1. Raises ImportError without
+        pandas.
+        """
+        import pandas
+
+        columns: dict[str, np.ndarray] = {"frame": self.frame}
+        if fps is not None:
+            columns["seconds"] = self.frame / fps
+        centre = self.box[:, :2] + self.box[:, 2:] / 2
+        columns["id"] = self.id
+        columns.update(zip(("x", "y", "w", "h"), self.box.T, strict=True))
+        columns.update(zip(("centre_x", "centre_y"), centre.T, strict=True))
+        return pandas.DataFrame({**columns, "score": self.score})
 
     @staticmethod
     def empty() -> Tracks:

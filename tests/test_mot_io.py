@@ -250,3 +250,11 @@ def test_trackers_are_listed_by_their_data(tmp_path: Path) -> None:
     (tmp_path / "me" / "pedestrian_summary.txt").write_text("MOTA\n")
     expected = {"c": tmp_path / "me" / "data" / "c.txt"}
     assert list_mot(tmp_path / "me") == list_mot(tmp_path) == expected
+
+
+def test_a_data_frame_has_a_row_for_each_box() -> None:
+    tracks = Tracks(np.array([3, 1]), np.array([0, 7]), np.array([[1.0, 2, 4, 6], [0, 0, 2, 2]]), np.array([0.5, 1]))
+    table = tracks.to_dataframe(fps=2.0)
+    assert list(table.columns) == ["frame", "seconds", "id", "x", "y", "w", "h", "centre_x", "centre_y", "score"]
+    assert table.to_numpy().tolist() == [[1, 0.5, 7, 0, 0, 2, 2, 1, 1, 1], [3, 1.5, 0, 1, 2, 4, 6, 3, 5, 0.5]]
+    assert len(Tracks.empty().to_dataframe()) == 0 and "seconds" not in Tracks.empty().to_dataframe()
