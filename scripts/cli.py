@@ -21,6 +21,8 @@ COMMANDS = {
     "generate": "Make video of moving digits, with the truth about it.",
     "train": "Train a model, from scratch or from a checkpoint.",
     "track": "Follow the objects of a video.",
+    "edit": "Correct who is who in tracks, by a list of edits.",
+    "export": "Write tracks in the files of other tools.",
     "report": "Show on a page what a model finds in a video.",
     "score": "Compare tracks with ground truth.",
     "demo": "All of it in a few minutes: generate, train, track, score, show.",

@@ -2,6 +2,7 @@
 
     sqair track --source clip.mp4 --output tracks --overlay
     sqair track --source clip.mp4 --output tracks --adapt 2
+    sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
 writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, with ``--masks``
@@ -48,13 +49,22 @@ class Args:
     """Also write the first 100 frames of that as a small GIF."""
     csv: bool = False
     """Also write NAME.csv, a tidy table for data frames, a row for each box: clip, frame, seconds, id, x, y, w,
-    h, centre_x, centre_y and score. Frames and ids count from 1, pixels from 0."""
+    h, centre_x, centre_y, score and interpolated. Frames and ids count from 1, pixels from 0."""
+    format: tuple[Literal["csv", "via", "coco", "cvat"], ...] = ()
+    """Also write files for other tools: csv, as --csv does; via, NAME.via.csv, which movement and napari open; coco,
+    NAME.coco.json; cvat, NAME.cvat.xml, of a task with the label `object`. `sqair export` makes them of rows."""
+    fill: int = 0
+    """In these files fill the gaps of an id that are of so many frames or fewer, evenly; such rows are marked."""
+    scale: tuple[float, str] | None = None
+    """Units a pixel and their name, such as 0.12 mm: adds distance_mm, path_mm and speed_mm_s to the csv."""
     json: bool = False
     """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
     appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""
     masks: bool = False
     """Also write NAME.masks.npz: masks [T, H, W], the id of the object that shows in each pixel as in NAME.txt, 0 where
     there is none, and the numbers of their frames, from 1."""
+    mask_images: bool = False
+    """Also write the folder NAME.masks of label maps, PNG of 16 bits: 000001.png is of the frame 1."""
     stride: int = 1
     """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
     fps: float | None = None
@@ -68,7 +78,11 @@ class Args:
     """Explain the first frame in several ways and keep the best, and check presence against what each object
     explains; otherwise trust the amortised posteriors."""
     memory: int = 30
-    """Frames for which an object that is not seen keeps its id; needs --refine."""
+    """Tracked frames for which an object that is not seen keeps its id: 30 are a second of a film of 30 frames a
+    second. Needs --refine."""
+    min_life: int = 1
+    """Leave out ids that were seen in fewer tracked frames than this: 15 are half a second of a film of 30 frames a
+    second. While they are drawn as they come, as of cameras, overlays show them all the same."""
     count: int = 0
     """How many individuals there are, if you know it and each is there from the beginning to the end of every clip:
     nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
@@ -113,7 +127,7 @@ def main(args: Args) -> None:
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    for name in ("threads", "stride", "passes", "tries", "max_frames"):
+    for name in ("threads", "stride", "passes", "tries", "max_frames", "min_life"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
@@ -15,9 +16,9 @@ from typing import TextIO
 import numpy as np
 
 from sqair.datasets.clip import Frame
-from sqair.files.masks import ENDING, MaskWriter
-from sqair.files.mot_io import mot_rows
-from sqair.files.tidy import AFTER_ID, tidy_head, tidy_rows
+from sqair.exports.record import lasting
+from sqair.files.masks import ENDING, IMAGES, MaskWriter
+from sqair.files.mot_io import mot_rows, read_mot
 from sqair.reid.gallery import Identified
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -32,18 +33,16 @@ def numbered(tracks: Tracks, frame: Frame) -> Tracks:
 
 
 class RowFiles:
-    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.csv`` with the same as a tidy table, ``NAME.jsonl`` with
-    a line for each frame, and masks."""
+    """``NAME.txt`` of MOTChallenge rows and, if wanted, ``NAME.jsonl`` with a line for each frame, and masks."""
 
-    def __init__(self, folder: Path, name: str, *, table: bool, lines: bool, masks: bool = False) -> None:
-        self._stack, self._name = ExitStack(), name
+    def __init__(self, folder: Path, name: str, *, lines: bool, masks: bool = False, images: bool = False) -> None:
+        self._stack = ExitStack()
+        self._numbers, self._seconds = array("q"), array("d")
         self._rows = self._stack.enter_context((folder / f"{name}.txt").open("w"))
-        self._table = self._stack.enter_context((folder / f"{name}.csv").open("w")) if table else None
-        if self._table is not None:
-            self._table.write(tidy_head())
         self._lines = self._stack.enter_context((folder / f"{name}.jsonl").open("w")) if lines else None
-        self._masks = MaskWriter() if masks else None
-        self._masks_path = folder / f"{name}{ENDING}"
+        self._masks = MaskWriter() if masks or images else None
+        self._masks_path = folder / f"{name}{ENDING}" if masks else None
+        self._images = folder / f"{name}{IMAGES}" if images else None
 
     def __enter__(self) -> RowFiles:
         return self
@@ -51,14 +50,17 @@ class RowFiles:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stack.close()
         if self._masks is not None and error is None:
-            self._masks.write(self._masks_path)
+            if self._masks_path is not None:
+                self._masks.write(self._masks_path)
+            if self._images is not None:
+                self._masks.write_images(self._images)
 
     def add(self, frame: Frame, tracks: Tracks, tracker: Tracker) -> None:
         """The rows of ``frame``, which ``tracker`` has just seen."""
         tracks = numbered(tracks, frame)
         self._rows.write(mot_rows(tracks))
-        if self._table is not None:
-            self._table.write(tidy_rows(self._name, tracks, np.full(len(tracks), frame.seconds)))
+        self._numbers.append(frame.number)
+        self._seconds.append(frame.seconds)
         if self._masks is not None:
             self._masks.add(tracker.masks(), frame.number)
         if self._lines is not None:
@@ -75,14 +77,34 @@ class RowFiles:
             line = {"frame": frame.number + 1, "seconds": round(frame.seconds, 6), "objects": objects}
             self._lines.write(json.dumps(line) + "\n")
 
+    @property
+    def frames(self) -> int:
+        """The number of the last frame so far, from 1."""
+        return self._numbers[-1] + 1 if self._numbers else 0
+
+    def written(self) -> tuple[Tracks, np.ndarray]:
+        """The rows so far, and the seconds of each ``[M]``."""
+        self._rows.flush()
+        tracks = read_mot(self._rows.name)
+        return tracks, np.asarray(self._seconds)[np.searchsorted(np.asarray(self._numbers), tracks.frame)]
+
     def rename(self, who: Identified) -> None:
         """Puts the ids of individuals for those of tracking, in all rows so far, which are those of ``who``."""
         ends = np.searchsorted(who.tracks.frame, np.arange(who.frames + 1))
         old, new = who.tracks.id + 1, who.ids + 1
-        tables = [dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)]
-        self._rename_rows(self._rows, tables, MOT_AFTER_ID)
-        if self._table is not None:
-            self._rename_rows(self._table, tables, AFTER_ID, head=1)
+        self._rename([dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)])
+
+    def leave_out(self, least: int) -> None:
+        """Takes ids of fewer than ``least`` rows out of all files."""
+        tracks, _ = self.written()
+        ends = np.searchsorted(tracks.frame, [*self._numbers, self.frames])
+        old = tracks.id + 1
+        new = np.where(lasting(tracks, least), old, 0)
+        self._rename([dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)])
+
+    def _rename(self, tables: list[dict[int, int]]) -> None:
+        """Puts new ids for the old ones of each frame in all files; id 0 is of nobody, and its rows are left out."""
+        self._rename_rows(tables)
         if self._lines is not None:
             with self._rewritten(self._lines) as (lines, renamed):
                 for line, table in zip(lines, tables, strict=True):
@@ -93,15 +115,13 @@ class RowFiles:
         if self._masks is not None:
             self._masks.rename(tables)
 
-    def _rename_rows(self, file: TextIO, tables: list[dict[int, int]], after: int, head: int = 0) -> None:
-        """Puts new ids for the old ones of each frame, which ``after`` columns follow, below ``head`` lines; id 0 is of
-        nobody, and its rows are left out."""
-        with self._rewritten(file) as (rows, renamed):
-            renamed.writelines(islice(rows, head))
+    def _rename_rows(self, tables: list[dict[int, int]]) -> None:
+        """Puts new ids for the old ones of each frame in ``NAME.txt``; id 0 is of nobody, and its rows are left out."""
+        with self._rewritten(self._rows) as (rows, renamed):
             for table in tables:
                 for name, line in sorted((name, next(rows)) for name in table.values()):
                     if name:
-                        start, _, *rest = line.rsplit(",", after + 1)
+                        start, _, *rest = line.rsplit(",", MOT_AFTER_ID + 1)
                         renamed.write(",".join([start, str(name), *rest]))
 
     @contextmanager

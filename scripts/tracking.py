@@ -23,15 +23,17 @@ from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
-from sqair.files.masks import ENDING, write_masks
+from sqair.exports.formats import ENDINGS
+from sqair.exports.record import lasting
+from sqair.files.masks import ENDING, IMAGES, MaskWriter, write_masks
 from sqair.files.mot_io import write_mot
 from sqair.files.pretrained import weights_files
-from sqair.files.tidy import tidy_head, tidy_rows
 from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
 from sqair.reid.gallery import Gallery, Identified
 from sqair.scripts.adapt import FOLDER, adapt, check_adapt
+from sqair.scripts.exporting import Wanted, wanted_of, write_exports
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
@@ -50,6 +52,7 @@ class _Job(NamedTuple):
     """Clips being tracked: how, by what, where to, and what is told of it."""
 
     args: Args
+    wanted: Wanted
     model: SQAIR
     stage: Path
     bar: tqdm
@@ -67,10 +70,12 @@ def track(args: Args) -> float:
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
     args = replace(args, model=model_name(clips, args.model))
-    wanted = {".txt": True, ".csv": args.csv, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
-    wanted[ENDING] = args.masks
+    wanted = wanted_of(args)
+    kinds = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
+    kinds.update({ENDING: args.masks, IMAGES: args.mask_images})
+    kinds.update((ENDINGS[kind], True) for kind in wanted.formats)
     check_adapt(args)
-    entries = [f"{clip.name}{kind}" for clip in clips for kind, on in wanted.items() if on]
+    entries = [f"{clip.name}{kind}" for clip in clips for kind, on in kinds.items() if on]
     claim_output(args, [*entries, *([FOLDER] if args.adapt else [])])
     if args.adapt:
         args = replace(args, model=str(adapt(args)), overwrite=True)
@@ -82,7 +87,7 @@ def track(args: Args) -> float:
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=total, unit="frame", disable=None) as bar:
-            job = _Job(args, model, stage, bar, interrupts, notes)
+            job = _Job(args, wanted, model, stage, bar, interrupts, notes)
             if _fit_together(clips, args, model.config):
                 begun, done = _track_archive(job, clips)
             else:
@@ -113,7 +118,8 @@ def check_fps(fps: float | None) -> None:
 
 def claim_output(args: Args, entries: Sequence[str]) -> None:
     """Raises UserError, before any work, if the files may not be written: see ``sqair.datasets.staging.claim``."""
-    read_later = [f"--{name}" for name in ("overlay", "gif", "masks") if getattr(args, name)]
+    kinds = {"overlay": args.overlay, "gif": args.gif, "masks": args.masks, "mask-images": args.mask_images}
+    read_later = [f"--{kind}" for kind, on in kinds.items() if on]
     if read_later and Path(args.source).is_dir() and args.output.exists() and args.output.samefile(args.source):
         what = read_later[0]
         raise UserError(f"{what}: it would lie among what is read from {args.source}: choose another --output")
@@ -151,19 +157,23 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
         batch = clips[start : start + size]
         read = [list(fitted(clip, config)) for clip in batch]
         frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
-        if args.masks:
+        if args.masks or args.mask_images:
             found, masks = mask_clips(job.model, frames, **how)
-            for clip, labels in zip(batch, masks, strict=True):
-                write_masks(job.stage / f"{clip.name}{ENDING}", labels)
+            for clip, tracks, labels in zip(batch, found, masks, strict=True):
+                labels = np.where(np.isin(labels, tracks.id[lasting(tracks, args.min_life)] + 1), labels, 0)
+                if args.masks:
+                    write_masks(job.stage / f"{clip.name}{ENDING}", labels)
+                if args.mask_images:
+                    MaskWriter.of(labels).write_images(job.stage / f"{clip.name}{IMAGES}")
         else:
             found = track_clips(job.model, frames, **how)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
+            tracks = tracks.where(lasting(tracks, args.min_life))
             numbers = np.array([frame.number for frame in stamped])
             named = replace(tracks, frame=numbers[tracks.frame])
             write_mot(job.stage / f"{clip.name}.txt", named)
-            if args.csv:
-                seconds = np.array([frame.seconds for frame in stamped])[tracks.frame]
-                (job.stage / f"{clip.name}.csv").write_text(tidy_head() + tidy_rows(clip.name, named, seconds))
+            seconds = np.array([frame.seconds for frame in stamped])[tracks.frame]
+            write_exports(job.wanted, job.stage, clip, named, seconds, int(numbers[-1]) + 1)
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
@@ -183,17 +193,23 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
     truncated = None
     gallery = Gallery(clip.size) if _identifies(args, clip, job.model.config) else None
     now = args if gallery is None else replace(args, overlay=False, gif=False)
-    with RowFiles(job.stage, clip.name, table=args.csv, lines=args.json, masks=args.masks) as rows:
+    with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks, images=args.mask_images) as rows:
         frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
             _draw(now, clip, _follow(job, frames, tracker, rows, gallery), job.stage)
         except TruncatedClip as error:
             truncated = error
+        who = None
         if gallery is not None:
             who = gallery.identify(args.count)
             rows.rename(who)
+        if args.min_life > 1:
+            rows.leave_out(args.min_life)
+        if who is not None:
             _draw(replace(args, show=False), clip, _again(args, clip, who, job.model.config), job.stage)
+        if job.wanted.formats:
+            write_exports(job.wanted, job.stage, clip, *rows.written(), rows.frames)
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
 
@@ -219,6 +235,7 @@ def _again(
     if not (args.overlay or args.gif):
         return
     tracks = who.renamed()
+    tracks = tracks.where(lasting(tracks, args.min_life))
     with suppress(TruncatedClip):
         frames = thin(fitted(clip, config), args.stride, args.max_frames)
         for t, frame in enumerate(islice(frames, who.frames)):

@@ -1,6 +1,5 @@
 """``sqair track``: lines of JSON, GIFs, strides, cameras, and an end by a signal."""
 
-import csv
 import json
 import os
 import signal
@@ -16,15 +15,14 @@ from numpy.testing import assert_allclose
 from conftest import TINY, spots, tiny_model
 from sqair.datasets.clip import ClipSource, Frame, evenly
 from sqair.datasets.images import opencv, write_png
+from sqair.exports.tidy import COLUMNS
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
-from sqair.files.tidy import AFTER_ID, COLUMNS, tidy_head, tidy_rows
 from sqair.scripts import cli, tracking
 from sqair.scripts.track import Args
 from sqair.scripts.track_frames import WATCHED, open_clip
 from sqair.scripts.tracking import _identifies
 from sqair.tracker import Tracker
-from sqair.tracks import Tracks
 
 cv2 = opencv()
 
@@ -88,11 +86,44 @@ def test_a_tidy_table_is_read_without_options(
         assert_allclose(table.seconds, rows.frame / 10)
 
 
-def test_names_of_clips_are_quoted() -> None:
-    rows = tidy_rows('a, "b"', Tracks(np.array([4]), np.array([2]), np.array([[1.0, 2, 3, 4]])), np.array([0.4]))
-    assert rows == '"a, ""b""",5,0.4,3,1.0,2.0,3.0,4.0,2.5,4.0,1.0\n'
-    (line,) = csv.DictReader([tidy_head(), rows])
-    assert line["clip"] == 'a, "b"' and rows.rsplit(",", AFTER_ID + 1)[1] == line["id"] == "3"
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_files_for_other_tools_hold_the_rows(clip: np.ndarray, model: Path, tmp_path: Path, more: tuple) -> None:
+    """Of an archive, whose clips are tracked together, and frame by frame; of what lasts alone, but in overlays."""
+    np.savez(tmp_path / "clips.npz", clips=clip[None])
+    run = ["--source", str(tmp_path / "clips.npz"), "--model", str(model), *more]
+    formats = ["--format", "csv", "via", "coco", "cvat", "--masks", "--mask-images"]
+    assert cli.run("track", [*run, "--output", str(tmp_path / "all"), "--masks"]) == 0
+    name = next((tmp_path / "all").glob("*.txt")).stem
+    ids, seen = np.unique(read_mot(tmp_path / "all" / f"{name}.txt").id, return_counts=True)
+    least = int(seen.min()) + 1
+    assert seen.max() >= least, "some last, and some do not"
+    out = tmp_path / "out"
+    assert cli.run("track", [*run, "--output", str(out), *formats, "--min-life", str(least), "--fill", "3"]) == 0
+    rows = read_mot(out / f"{name}.txt")
+    assert set(rows.id) == set(ids[seen >= least])
+    table = pandas.read_csv(out / f"{name}.csv")
+    assert table[table.interpolated == 0].id.tolist() == (rows.id + 1).tolist()
+    told = json.loads((out / f"{name}.coco.json").read_text())
+    assert [row["track_id"] for row in told["annotations"]] == table.id.tolist() and len(told["images"]) == len(clip)
+    assert len(pandas.read_csv(out / f"{name}.via.csv")) == len(table)
+    whole, masks = (np.load(tmp_path / folder / f"{name}.masks.npz")["masks"] for folder in ("all", "out"))
+    assert (masks == np.where(np.isin(whole, rows.id + 1), whole, 0)).all()
+    images = sorted((out / f"{name}.masks").iterdir())
+    assert [image.name for image in images] == [f"{frame:06d}.png" for frame in range(1, len(clip) + 1)]
+    assert all((cv2.imread(str(i), cv2.IMREAD_UNCHANGED) == m).all() for i, m in zip(images, masks, strict=True))
+    if more:
+        lines = [json.loads(line) for line in (out / f"{name}.jsonl").read_text().splitlines()]
+        assert sum(len(line["objects"]) for line in lines) == len(rows) and len(lines) == len(clip)
+
+
+@pytest.mark.parametrize("words", [("--fill", "3"), ("--scale", "2", "mm"), ("--min-life", "0")])
+def test_options_of_files_that_are_not_wanted_are_refused(
+    clip: np.ndarray, model: Path, tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture
+) -> None:
+    np.save(tmp_path / "clip.npy", clip)
+    run = ["--source", str(tmp_path / "clip.npy"), "--model", str(model), "--output", str(tmp_path / "out")]
+    assert cli.run("track", [*run, *words]) == 2 and not (tmp_path / "out").exists()
+    assert words[0] in capsys.readouterr().err
 
 
 def test_one_frame_in_three_is_tracked_up_to_the_last_that_is_wanted(

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 
-import numpy as np
+from sqair.exports.measures import Scale, measures
+from sqair.exports.record import Record
 
-from sqair.tracks import Tracks
-
-COLUMNS = ("clip", "frame", "seconds", "id", "x", "y", "w", "h", "centre_x", "centre_y", "score")
+COLUMNS = ("clip", "frame", "seconds", "id", "x", "y", "w", "h", "centre_x", "centre_y", "score", "interpolated")
 """Frames and ids count from 1; ``x, y`` is the top left corner, in pixels that count from 0; seconds are those of the
-source."""
-AFTER_ID = len(COLUMNS) - COLUMNS.index("id") - 1
-"""Columns that come after the id."""
+source; interpolated is 1 where a gap was filled, or else 0."""
 
 
-def tidy_rows(clip: str, tracks: Tracks, seconds: np.ndarray) -> str:
-    """Lines of CSV, under ``COLUMNS``, of the rows of ``clip``, whose frames are at ``seconds [M]``."""
-    text = io.StringIO()
-    centre = tracks.box[:, :2] + tracks.box[:, 2:] / 2
-    sides = np.concatenate([tracks.box, centre], 1).round(2)
-    names = zip(tracks.frame.tolist(), seconds.tolist(), tracks.id.tolist(), strict=True)
+def tidy(record: Record, scale: Scale | None = None) -> str:
+    """The CSV of a clip; with a ``scale`` it ends with columns of ``measures``, empty in the first row of an id."""
+    tracks, text = record.tracks, io.StringIO()
+    more = measures(record, scale) if scale is not None else {}
     lines = csv.writer(text, lineterminator="\n")
-    for (frame, time, name), box, score in zip(names, sides.tolist(), tracks.score.tolist(), strict=True):
-        lines.writerow([clip, frame + 1, round(time, 6), name + 1, *box, round(score, 4)])
+    lines.writerow([*COLUMNS, *more])
+    measured = zip(*(column.tolist() for column in more.values()), strict=True) if more else [()] * len(tracks)
+    rows = zip(
+        tracks.frame.tolist(), record.seconds.tolist(), tracks.id.tolist(), tracks.box.tolist(),
+        tracks.score.tolist(), record.filled.tolist(), measured, strict=True,
+    )  # fmt: skip
+    for frame, seconds, name, (x, y, w, h), score, filled, told in rows:
+        sides = (round(value, 2) for value in (x, y, w, h, x + w / 2, y + h / 2))
+        extra = ("" if math.isnan(value) else f"{value:.6g}" for value in told)
+        lines.writerow(
+            [record.name, frame + 1, round(seconds, 6), name + 1, *sides, round(score, 4), int(filled), *extra]
+        )
     return text.getvalue()
-
-
-def tidy_head() -> str:
-    """The line above them."""
-    return ",".join(COLUMNS) + "\n"

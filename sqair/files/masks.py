@@ -2,21 +2,28 @@
 
     masks   [T, H, W] uint8, or the smallest unsigned integers that hold the ids: 0 for nobody, or an id as in NAME.txt
     frames  [T] int64, the numbers of the frames as in NAME.txt, from 1
+
+or as label maps, ``NAME.masks/000001.png`` and so on, of 16 bits a pixel.
 """
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from sqair.errors import UserError
-from sqair.files.durable import whole
+from sqair.files.durable import whole, write_bytes
 
 ENDING = ".masks.npz"
+IMAGES = ".masks"
+"""Ending of the folder of label maps."""
+MOST_LABELS = 65535
+"""Largest id that a pixel of a label map holds."""
 
 
 class MaskWriter:
@@ -44,6 +51,17 @@ class MaskWriter:
             new = np.array([table.get(int(label), 0) for label in old], dtype=np.uint32)
             self._packed[t] = zlib.compress(new[place].tobytes(), 1)
 
+    def write_images(self, folder: Path) -> None:
+        """Writes label maps as 16 bit PNG into a folder that is not there: ``000001.png`` is of the frame 1.
+
+        Raises UserError if an id is too large for that.
+        """
+        if self._largest > MOST_LABELS:
+            raise UserError(f"an id is {self._largest}, and pixels of a PNG hold no more than {MOST_LABELS}")
+        folder.mkdir()
+        for number, labels in zip(self._numbers, self._labels(), strict=True):
+            write_bytes(folder / f"{number:06d}.png", cv2.imencode(".png", labels.astype(np.uint16))[1].tobytes())
+
     def write(self, path: Path) -> None:
         """Writes the file, a frame at a time."""
         kind = np.min_scalar_type(self._largest)
@@ -51,17 +69,28 @@ class MaskWriter:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             with archive.open("masks.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array_header_1_0(file, header)
-                for packed in self._packed:
-                    file.write(np.frombuffer(zlib.decompress(packed), dtype=np.uint32).astype(kind).tobytes())
+                for labels in self._labels():
+                    file.write(labels.astype(kind).tobytes())
             with archive.open("frames.npy", "w") as file:
                 np.lib.format.write_array(file, np.array(self._numbers, dtype=np.int64))
+
+    def _labels(self) -> Iterator[np.ndarray]:
+        """The masks of each frame, uint32 ``[H, W]``."""
+        for packed in self._packed:
+            yield np.frombuffer(zlib.decompress(packed), dtype=np.uint32).reshape(self._size)
+
+    @staticmethod
+    def of(labels: np.ndarray) -> MaskWriter:
+        """With the masks ``[T, H, W]`` of all frames of a clip."""
+        writer = MaskWriter()
+        for number, frame in enumerate(labels):
+            writer.add(frame, number)
+        return writer
 
 
 def write_masks(path: str | Path, labels: np.ndarray) -> None:
     """Writes the masks ``[T, H, W]`` of all frames of a clip, whole or not at all."""
-    writer = MaskWriter()
-    for number, frame in enumerate(labels):
-        writer.add(frame, number)
+    writer = MaskWriter.of(labels)
     with whole(path) as partial:
         writer.write(partial)
 
