@@ -49,3 +49,23 @@ def test_it_says_what_its_schedules_are_good_for_and_holds_no_outputs() -> None:
     text = "".join("".join(cell["source"]) for cell in CELLS)
     assert "2 to 3 minutes" in text
     assert all(not cell["outputs"] for cell in CELLS if cell["cell_type"] == "code")
+
+
+def test_ten_cells_go_from_a_video_to_speeds_of_individuals(tmp_path: Path) -> None:
+    cells = json.loads((ROOT / "docs" / "speeds.ipynb").read_text(encoding="utf-8"))["cells"]
+    assert len(cells) == 10 and all(not cell.get("outputs") for cell in cells)
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    last = "print(names['speeds'].to_json())\nprint(names['first'], max(names['table'].id))"
+    settings = {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN.rsplit("print", 1)[0] + last], input=json.dumps(sources), cwd=tmp_path,
+        env={**os.environ, **settings}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("1 picture(s)") == 2
+    *_, told, ids = done.stdout.strip().split("\n")
+    speeds, (first, new) = json.loads(told), ids.split()
+    assert {first, new} <= set(speeds["path"]), "the edit made two of one"
+    for name, seconds in speeds["seconds"].items():
+        assert 0 < seconds <= 6 and 0 < speeds["median_speed"][name] <= speeds["highest_speed"][name]
+        assert speeds["path"][name] <= speeds["highest_speed"][name] * seconds * 1.01
