@@ -51,6 +51,12 @@ class Args:
     """Leave out ids that have fewer rows than this."""
     scale: tuple[float, str] | None = None
     """Units a pixel and their name, such as 0.12 mm: adds distance_mm, path_mm and speed_mm_s to the csv."""
+    zone: tuple[str, ...] = ()
+    """Rectangles x,y,w,h in pixels, such as 20,30,200,100, or files of polygons as LabelMe and VIA write them (JSON):
+    NAME.zones.csv says how many are in each, in each frame."""
+    line: tuple[str, ...] = ()
+    """Lines x0,y0,x1,y1 in pixels, such as 0,120,320,120: NAME.lines.csv says who crosses them, when, and whether to
+    the right or left of one who looks from its first point to its second."""
     fps: float | None = None
     """Frames per second, whatever --source says."""
     size: tuple[int, int] | None = None
@@ -67,27 +73,26 @@ def main(args: Args) -> None:
             written.
     """
     from sqair.datasets.staging import claim, source_files, staged
-    from sqair.exports.formats import ENDINGS, write_as
     from sqair.files.mot_io import list_mot
-    from sqair.scripts.exporting import Wanted, check_wanted, written_out
+    from sqair.scripts.exporting import Wanted, check_wanted, write_files
 
-    wanted = Wanted(tuple(dict.fromkeys(args.format)), args.fill, args.min_life, args.scale)
+    wanted = Wanted(tuple(dict.fromkeys(args.format)), args.fill, args.min_life, args.scale, args.zone, args.line)
     check_wanted(wanted)
+    if not wanted.endings:
+        raise UserError("--format is empty: name one, such as csv")
     if args.fps is not None and not 0 < args.fps <= 1e6:
         raise UserError(f"--fps is {args.fps:g}: it must be more than 0, and a million at most")
     if args.size is not None and min(args.size) < 1:
         raise UserError("--size is the width and the height of frames, pixels: 1 or more")
     files = list_mot(args.tracks)
-    entries = [f"{name}{ENDINGS[kind]}" for name in files for kind in wanted.formats]
+    entries = [f"{name}{ending}" for name in files for ending in wanted.endings]
     reads = [*files.values(), *(source_files(args.source) if args.source else ())]
     claim(args.output, entries, overwrite=args.overwrite, reads=reads)
     clips = _clips_of(args, files)
     records = [_record(args, name, path, clips.get(name)) for name, path in files.items()]
     with staged(args.output, entries, overwrite=args.overwrite, reads=reads) as stage:
         for record in records:
-            record = written_out(record, wanted)
-            for kind in wanted.formats:
-                write_as(record, kind, stage, wanted.scale)
+            write_files(record, wanted, stage)
     print(f"{count(len(files), 'clip')}: {', '.join(str(args.output / entry) for entry in entries[:8])}")
 
 
@@ -112,9 +117,11 @@ def _record(args: Args, name: str, path: Path, clip: ClipSource | None) -> Recor
     from sqair.files.mot_io import read_mot
 
     for formats, what, known in ((TIMED, "fps", args.fps), (SIZED, "size", args.size)):
-        untold = [kind for kind in args.format if kind in formats]
+        untold = [f"format {kind}" for kind in args.format if kind in formats]
+        if formats == TIMED:
+            untold += [option for option in ("zone", "line") if getattr(args, option)]
         if clip is None and known is None and untold:
-            raise UserError(f"--format {untold[0]} needs --source CLIP, or --{what}")
+            raise UserError(f"--{untold[0]} needs --source CLIP, or --{what}")
     width, height = args.size or (0, 0)
     size = clip.size if clip is not None else (height, width)
     fps = args.fps or (clip.fps if clip is not None else 1.0)

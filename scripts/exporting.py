@@ -10,11 +10,16 @@ import numpy as np
 
 from sqair.datasets.clip import ClipSource
 from sqair.errors import UserError
-from sqair.exports.formats import write_as
+from sqair.exports.formats import ENDINGS, write_as
 from sqair.exports.measures import Scale
 from sqair.exports.record import Record, lasting, without_gaps
+from sqair.exports.zones import crossings, parse_lines, parse_zones, zone_counts
+from sqair.files.durable import write_text
 from sqair.scripts.track import Args
 from sqair.tracks import Tracks
+
+ZONES, LINES = ".zones.csv", ".lines.csv"
+"""Endings of the files of how many are where, and of who crosses what."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,21 @@ class Wanted:
         fill: gaps of so many frames or fewer are filled.
         min_life: ids of fewer rows are left out.
         units: of a pixel, and their name, or None.
+        zones, lines: by their words, of each clip.
     """
 
     formats: tuple[str, ...]
     fill: int = 0
     min_life: int = 1
     units: tuple[float, str] | None = None
+    zones: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    @property
+    def endings(self) -> list[str]:
+        """Of the files."""
+        told = ((ZONES, self.zones), (LINES, self.lines))
+        return [*(ENDINGS[kind] for kind in self.formats), *(ending for ending, words in told if words)]
 
     @property
     def scale(self) -> Scale | None:
@@ -40,8 +54,8 @@ class Wanted:
 
 def check_wanted(wanted: Wanted) -> None:
     """Raises UserError where an option is no good."""
-    if not wanted.formats:
-        raise UserError("--format is empty: name one, such as csv")
+    parse_zones(wanted.zones)
+    parse_lines(wanted.lines)
     if wanted.fill < 0:
         raise UserError(f"--fill is {wanted.fill}: it must be 0 or more")
     if wanted.min_life < 1:
@@ -55,16 +69,22 @@ def check_wanted(wanted: Wanted) -> None:
         raise UserError("--scale adds columns to the csv: it needs csv among the formats")
 
 
-def written_out(record: Record, wanted: Wanted) -> Record:
-    """The rows that are written: of ids that last, with gaps filled."""
-    return without_gaps(record.where(lasting(record.tracks, wanted.min_life)), wanted.fill)
+def write_files(record: Record, wanted: Wanted, folder: Path) -> None:
+    """Writes the files that are wanted of a clip: of ids that last, with gaps filled."""
+    record = without_gaps(record.where(lasting(record.tracks, wanted.min_life)), wanted.fill)
+    for kind in wanted.formats:
+        write_as(record, kind, folder, wanted.scale)
+    if wanted.zones:
+        write_text(folder / f"{record.name}{ZONES}", zone_counts(record, parse_zones(wanted.zones)))
+    if wanted.lines:
+        write_text(folder / f"{record.name}{LINES}", crossings(record, parse_lines(wanted.lines)))
 
 
 def wanted_of(args: Args) -> Wanted:
     """The files for other tools that ``sqair track`` writes. Raises UserError where an option of theirs is no good."""
     formats = tuple(dict.fromkeys((*(("csv",) if args.csv else ()), *args.format)))
-    wanted = Wanted(formats, args.fill, units=args.scale)
-    if formats:
+    wanted = Wanted(formats, args.fill, units=args.scale, zones=args.zone, lines=args.line)
+    if wanted.endings:
         check_wanted(wanted)
     elif args.fill or args.scale:
         name = "fill" if args.fill else "scale"
@@ -76,6 +96,5 @@ def write_exports(
     wanted: Wanted, folder: Path, clip: ClipSource, tracks: Tracks, seconds: np.ndarray, length: int
 ) -> None:
     """Writes the files that are wanted of a clip of which ``length`` frames were tracked, rows at ``seconds [M]``."""
-    record = written_out(Record.of(clip.name, tracks, clip.size, clip.fps, length, seconds), wanted)
-    for kind in wanted.formats:
-        write_as(record, kind, folder, wanted.scale)
+    if wanted.endings:
+        write_files(Record.of(clip.name, tracks, clip.size, clip.fps, length, seconds), wanted, folder)

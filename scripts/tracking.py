@@ -23,7 +23,6 @@ from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
-from sqair.exports.formats import ENDINGS
 from sqair.exports.record import lasting
 from sqair.files.masks import ENDING, IMAGES, MaskWriter, write_masks
 from sqair.files.mot_io import write_mot
@@ -73,7 +72,7 @@ def track(args: Args) -> float:
     wanted = wanted_of(args)
     kinds = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     kinds.update({ENDING: args.masks, IMAGES: args.mask_images})
-    kinds.update((ENDINGS[kind], True) for kind in wanted.formats)
+    kinds.update(dict.fromkeys(wanted.endings, True))
     check_adapt(args)
     entries = [f"{clip.name}{kind}" for clip in clips for kind, on in kinds.items() if on]
     claim_output(args, [*entries, *([FOLDER] if args.adapt else [])])
@@ -208,7 +207,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
             rows.leave_out(args.min_life)
         if who is not None:
             _draw(replace(args, show=False), clip, _again(args, clip, who, job.model.config), job.stage)
-        if job.wanted.formats:
+        if job.wanted.endings:
             write_exports(job.wanted, job.stage, clip, *rows.written(), rows.frames)
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated

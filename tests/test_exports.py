@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +17,7 @@ from numpy.testing import assert_allclose
 from sqair.datasets.video_out import write_video
 from sqair.exports.coco import coco
 from sqair.exports.cvat import cvat
+from sqair.exports.edits import read_edits
 from sqair.exports.measures import Scale, measures
 from sqair.exports.record import Record, lasting, without_gaps
 from sqair.exports.tidy import COLUMNS, tidy
@@ -208,3 +211,26 @@ def test_rows_that_are_read_are_spared(rows: Path, capsys: pytest.CaptureFixture
 @pytest.mark.parametrize("form", [via, coco, cvat])
 def test_nothing_found_is_no_error(form: Callable[[Record], str]) -> None:
     assert form(record([], [], length=3))
+
+
+def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand there, on a clip of a square that passes; the list of edits is another, of ids that there are."""
+    page = (Path(__file__).parents[1] / "docs" / "exports.md").read_text()
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.M | re.S)
+    (calls,) = (block.splitlines() for kind, block in blocks if kind == "sh")
+    (listed,) = (block for kind, block in blocks if kind == "yaml")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "edits.yaml").write_text(listed)
+    assert [edit.kind for edit in read_edits("edits.yaml")] == ["swap", "merge", "split", "delete", "rename"]
+    (tmp_path / "edits.yaml").write_text("- split: 1\n  from: 20\n  as: 12\n")
+    frames = np.random.default_rng(0).normal(120, 2, (40, 120, 160)).clip(0, 255).astype(np.uint8)
+    for t, frame in enumerate(frames):
+        frame[50:70, 3 * t : 3 * t + 20] = 220
+    write_video(tmp_path / "clip.mp4", iter(frames), 25)
+    for name, *words in (shlex.split(call.removeprefix("sqair ")) for call in calls):
+        assert cli.run(name, words) == 0
+    found = pandas.read_csv(tmp_path / "tables" / "clip.csv")
+    assert 12 in set(found.id) and found.frame[found.id == 12].min() == 20
+    whole = pandas.read_csv(tmp_path / "tracks" / "clip.csv")
+    assert_allclose(whole.speed_mm_s.dropna().median(), 3 * 25 * 0.12, rtol=0.1)
+    assert len(found) == (whole.interpolated == 0).sum()
