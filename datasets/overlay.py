@@ -75,6 +75,25 @@ def overlay(pairs: Iterable[tuple[np.ndarray, Tracks]], *, scale: int | None = N
         trail.append(rows)
 
 
+def outlined(
+    pictures: Iterable[np.ndarray], outlines: Sequence[tuple[str, np.ndarray, bool]], width: int
+) -> Iterator[np.ndarray]:
+    """RGB pictures ``[H, W, 3]`` of frames of a ``width`` with outlines and their names drawn in white.
+
+    ``outlines`` are names, corners ``[K, 2]`` (x, y) in pixels of frames, and whether the last is joined to the first.
+    """
+    cv2 = opencv()
+    for picture in pictures:
+        scale = picture.shape[1] / width
+        for name, corner, closed in outlines:
+            points = np.rint(scale * corner).clip(-FAR, FAR).astype(np.int32)
+            for line, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+                cv2.polylines(picture, [points], closed, line, thickness, cv2.LINE_AA)
+                place = (int(points[0, 0]) + 4, int(points[0, 1]) + 14)
+                cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, line, thickness, cv2.LINE_AA)
+        yield picture
+
+
 def _reachable(box: np.ndarray) -> np.ndarray:
     """The part of boxes ``[M, 4]`` where OpenCV can draw: those of a model that diverges may be anywhere, or NaN."""
     corners = np.concatenate([box[:, :2], box[:, :2] + box[:, 2:]], 1)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sqair.datasets.clip import ClipSource
+from sqair.datasets.overlay import outlined
 from sqair.errors import UserError
 from sqair.exports.formats import ENDINGS, write_as
 from sqair.exports.measures import Scale
@@ -98,3 +100,10 @@ def write_exports(
     """Writes the files that are wanted of a clip of which ``length`` frames were tracked, rows at ``seconds [M]``."""
     if wanted.endings:
         write_files(Record.of(clip.name, tracks, clip.size, clip.fps, length, seconds), wanted, folder)
+
+
+def with_zones(wanted: Wanted, clip: ClipSource, pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """Pictures of the frames of a clip with the zones and lines drawn over them."""
+    zones = [(zone.name, zone.corner, True) for zone in parse_zones(wanted.zones)]
+    lines = [(line.name, line.end, False) for line in parse_lines(wanted.lines)]
+    return outlined(pictures, zones + lines, clip.size[1]) if zones or lines else pictures

@@ -32,7 +32,7 @@ from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
 from sqair.reid.gallery import Gallery, Identified
 from sqair.scripts.adapt import FOLDER, adapt, check_adapt
-from sqair.scripts.exporting import Wanted, wanted_of, write_exports
+from sqair.scripts.exporting import Wanted, wanted_of, with_zones, write_exports
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
@@ -176,6 +176,7 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
+                pictures = with_zones(job.wanted, clip, pictures)
                 write_video(job.stage / f"{clip.name}.mp4", pictures, playable(clip.fps))
             begun, done = begun + 1, done + len(images)
             job.bar.update(len(images))
@@ -196,7 +197,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
-            _draw(now, clip, _follow(job, frames, tracker, rows, gallery), job.stage)
+            _draw(job, now, clip, _follow(job, frames, tracker, rows, gallery))
         except TruncatedClip as error:
             truncated = error
         who = None
@@ -206,7 +207,7 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         if args.min_life > 1:
             rows.leave_out(args.min_life)
         if who is not None:
-            _draw(replace(args, show=False), clip, _again(args, clip, who, job.model.config), job.stage)
+            _draw(job, replace(args, show=False), clip, _again(args, clip, who, job.model.config))
         if job.wanted.endings:
             write_exports(job.wanted, job.stage, clip, *rows.written(), rows.frames)
     job.notes.camera(clip, tracker)
@@ -219,10 +220,10 @@ def _identifies(args: Args, clip: ClipSource, config: ModelConfig) -> bool:
     return args.reid and not args.live and portraits and isinstance(clip.path, Path)
 
 
-def _draw(args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]], stage: Path) -> None:
-    """Goes through frames with their tracks, and makes what pictures of them are wanted."""
+def _draw(job: _Job, args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]]) -> None:
+    """Goes through frames with their tracks, and makes what pictures of them ``args`` asks for."""
     if args.overlay or args.show or args.gif:
-        write_pictures(args, clip, overlay(pairs), stage)
+        write_pictures(args, clip, with_zones(job.wanted, clip, overlay(pairs)), job.stage)
     else:
         deque(pairs, maxlen=0)
 

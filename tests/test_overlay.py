@@ -9,7 +9,7 @@ import pytest
 
 from sqair.datasets import video_out
 from sqair.datasets.clip import TruncatedClip
-from sqair.datasets.overlay import TRAIL, auto_scale, colour, draw_tracks, overlay, panel
+from sqair.datasets.overlay import TRAIL, auto_scale, colour, draw_tracks, outlined, overlay, panel
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_gif, write_video
 from sqair.errors import UserError
@@ -245,3 +245,15 @@ def test_trails_that_leave_the_frame_are_drawn_as_far_as_they_go():
     drawn = draw_tracks(np.zeros((48, 64), np.uint8), at(12, _3=(-90, 20, 10, 10)), trail, scale=2)
     line = drawn[50].astype(int).sum(-1) > 0
     assert line[:108].all() and not line[-10:].any() and not (drawn[:40] > 0).any()
+
+
+def test_outlines_are_drawn_at_the_scale_of_the_picture() -> None:
+    corner = np.array([[10.0, 10], [40, 10], [40, 30], [10, 30]])
+    blank = np.full((120, 160, 3), 60, np.uint8)
+    (closed,) = outlined([blank.copy()], [("", corner, True)], 80)
+    (opened,) = outlined([blank.copy()], [("", corner, False)], 80)
+    assert closed[20, 40:60].min() > 200, "along its upper side, at twice the scale"
+    assert closed[30:50, 20].min() > 200 and (opened[30:50, 20] == 60).all(), "from the last to the first"
+    assert (closed[25:55, 26:74] == 60).all() and (closed[70:] == 60).all()
+    (named,) = outlined([blank.copy()], [("door", corner, True)], 80)
+    assert (named[22:40, 24:60] > 200).any()
