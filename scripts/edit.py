@@ -33,7 +33,7 @@ from sqair.words import count
 @dataclass(frozen=True)
 class Args:
     """Correct who is who in rows, by a list of edits: swap, merge, split, delete, rename. For example
-    `sqair edit tracks/clip.txt edits.yaml --output edited`; the pages of `sqair report` and overlays show ids."""
+    `sqair edit tracks/clip.txt edits.yaml --output edited`; `sqair track --overlay` shows who has which id."""
 
     tracks: Annotated[Path, tyro.conf.Positional]
     """MOTChallenge rows, as `sqair track` writes them."""

@@ -91,16 +91,14 @@ class RowFiles:
     def rename(self, who: Identified) -> None:
         """Puts the ids of individuals for those of tracking, in all rows so far, which are those of ``who``."""
         ends = np.searchsorted(who.tracks.frame, np.arange(who.frames + 1))
-        old, new = who.tracks.id + 1, who.ids + 1
-        self._rename([dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)])
+        self._rename(_tables(who.tracks.id + 1, who.ids + 1, ends))
 
     def leave_out(self, least: int) -> None:
         """Takes ids of fewer than ``least`` rows out of all files."""
         tracks, _ = self.written()
         ends = np.searchsorted(tracks.frame, [*self._numbers, self.frames])
         old = tracks.id + 1
-        new = np.where(lasting(tracks, least), old, 0)
-        self._rename([dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)])
+        self._rename(_tables(old, np.where(lasting(tracks, least), old, 0), ends))
 
     def _rename(self, tables: list[dict[int, int]]) -> None:
         """Puts new ids for the old ones of each frame in all files; id 0 is of nobody, and its rows are left out."""
@@ -133,3 +131,8 @@ class RowFiles:
         with path.open() as old, partial.open("w") as new:
             yield old, new
         partial.replace(path)
+
+
+def _tables(old: np.ndarray, new: np.ndarray, ends: np.ndarray) -> list[dict[int, int]]:
+    """New ids by old ones, of each of F frames, whose rows in ``old [M]`` and ``new [M]`` begin at ``ends [F + 1]``."""
+    return [dict(zip(old[a:b].tolist(), new[a:b].tolist(), strict=True)) for a, b in pairwise(ends)]

@@ -116,6 +116,17 @@ def test_files_for_other_tools_hold_the_rows(clip: np.ndarray, model: Path, tmp_
         assert sum(len(line["objects"]) for line in lines) == len(rows) and len(lines) == len(clip)
 
 
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_files_of_a_clip_in_which_nothing_is_found_have_no_rows(model: Path, tmp_path: Path, more: tuple) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros((4, 20, 24), np.uint8))
+    run = ["--source", str(tmp_path / "clip.npy"), "--model", str(model), "--output", str(tmp_path / "out"), *more]
+    words = ["--format", "csv", "via", "coco", "cvat", "--min-life", "3", "--mask-images", "--scale", "2", "mm"]
+    assert cli.run("track", [*run, *words, "--zone", "0,0,9,9", "--line", "0,0,9,9"]) == 0
+    for ending in ("csv", "via.csv", "zones.csv", "lines.csv"):
+        assert len(pandas.read_csv(tmp_path / "out" / f"clip.{ending}")) == 0
+    assert len(list((tmp_path / "out" / "clip.masks").iterdir())) == 4
+
+
 @pytest.mark.parametrize("words", [("--fill", "3"), ("--scale", "2", "mm"), ("--min-life", "0")])
 def test_options_of_files_that_are_not_wanted_are_refused(
     clip: np.ndarray, model: Path, tmp_path: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture

@@ -74,14 +74,13 @@ def parse_lines(words: Sequence[str]) -> list[Line]:
 
 
 def zone_counts(record: Record, zones: Sequence[Zone]) -> str:
-    """CSV of how many are in each zone, in each frame that has a row: clip, frame, seconds, zone,
-    count and ids; frames and ids count from 1."""
+    """CSV of how many are in each zone, in each frame that has a row, with their ids; these and frames count from 1."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["clip", "frame", "seconds", "zone", "count", "ids"])
     held = [zone.holds(_centre(record)) for zone in zones]
-    frames, start = np.unique(record.tracks.frame, return_index=True)
-    for frame, a, b in zip(frames.tolist(), start.tolist(), [*start[1:].tolist(), None], strict=True):
+    frames, start, rows = np.unique(record.tracks.frame, return_index=True, return_counts=True)
+    for frame, a, b in zip(frames.tolist(), start.tolist(), (start + rows).tolist(), strict=True):
         seconds = round(float(record.seconds[a]), 6)
         for zone, inside in zip(zones, held, strict=True):
             ids = record.tracks.id[a:b][inside[a:b]] + 1
