@@ -35,9 +35,9 @@ class Args:
     """Correct who is who in rows, by a list of edits: swap, merge, split, delete, rename. For example
     `sqair edit tracks/clip.txt edits.yaml --output edited`; `sqair track --overlay` shows who has which id."""
 
-    tracks: Annotated[Path, tyro.conf.Positional]
+    tracks: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRACKS")]
     """MOTChallenge rows, as `sqair track` writes them."""
-    edits: Annotated[Path, tyro.conf.Positional]
+    edits: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="EDITS")]
     """A YAML list, such as `- swap: [3, 5]` and below it `  from: 120`: see docs/exports.md."""
     output: Path
     """Folder to write the edited rows to, under the same name; it must be empty or not exist, unless --overwrite is

@@ -33,7 +33,7 @@ class Args:
     """Write tracks in the files of other tools. For example
     `sqair export tracks/clip.txt --source clip.mp4 --output tables --format csv cvat --fill 5 --scale 0.12 mm`."""
 
-    tracks: Annotated[Path, tyro.conf.Positional]
+    tracks: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRACKS")]
     """MOTChallenge rows, as `sqair track` or `sqair edit` writes them: a file, or a folder of files NAME.txt."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
