@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from sqair.errors import UserError
+from sqair.scripts.export_flags import LineFlag, ScaleFlag, ZoneFlag
 from sqair.words import count
 
 if TYPE_CHECKING:
@@ -49,14 +50,9 @@ class Args:
     NAME.txt."""
     min_life: int = 1
     """Leave out ids that have fewer rows than this."""
-    scale: tuple[float, str] | None = None
-    """Units a pixel and their name, such as 0.12 mm: adds distance_mm, path_mm and speed_mm_s to the csv."""
-    zone: tuple[str, ...] = ()
-    """Rectangles x,y,w,h in pixels, such as 20,30,200,100, or files of polygons as LabelMe and VIA write them (JSON):
-    NAME.zones.csv says how many are in each, in each frame."""
-    line: tuple[str, ...] = ()
-    """Lines x0,y0,x1,y1 in pixels, such as 0,120,320,120: NAME.lines.csv says who crosses them, when, and whether to
-    the right or left of one who looks from its first point to its second."""
+    scale: ScaleFlag = None
+    zone: ZoneFlag = ()
+    line: LineFlag = ()
     fps: float | None = None
     """Frames per second, whatever --source says."""
     size: tuple[int, int] | None = None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from sqair.errors import UserError
+from sqair.scripts.export_flags import LineFlag, ScaleFlag, ZoneFlag
 from sqair.scripts.stabilise import StabiliseFlag
 
 
@@ -55,14 +56,9 @@ class Args:
     NAME.coco.json; cvat, NAME.cvat.xml, of a task with the label `object`. `sqair export` makes them of rows."""
     fill: int = 0
     """In these files fill the gaps of an id that are of so many frames or fewer, evenly; such rows are marked."""
-    scale: tuple[float, str] | None = None
-    """Units a pixel and their name, such as 0.12 mm: adds distance_mm, path_mm and speed_mm_s to the csv."""
-    zone: tuple[str, ...] = ()
-    """Rectangles x,y,w,h in pixels, such as 20,30,200,100, or files of polygons as LabelMe and VIA write them (JSON):
-    NAME.zones.csv says how many are in each, in each frame."""
-    line: tuple[str, ...] = ()
-    """Lines x0,y0,x1,y1 in pixels, such as 0,120,320,120: NAME.lines.csv says who crosses them, when, and whether to
-    the right or left of one who looks from its first point to its second."""
+    scale: ScaleFlag = None
+    zone: ZoneFlag = ()
+    line: LineFlag = ()
     json: bool = False
     """Also write NAME.jsonl, a line for each frame: its objects with id, box (x, y, width, height), confidence and
     appearance (z_what). Frames and ids count from 1, pixels from 0: a box in the top left corner has x 0 and y 0."""
