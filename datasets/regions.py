@@ -101,8 +101,12 @@ def arenas(clips: Sequence[ClipSource], choice: Choice) -> list[ClipSource]:
 
 def _pixels(zone: Zone, size: tuple[int, int]) -> np.ndarray:
     """Which pixels of frames of a ``size`` (H, W) have their middles in a zone, bool ``[H, W]``."""
-    y, x = np.indices(size).reshape(2, -1) + 0.5
-    return zone.holds(np.stack([x, y], 1)).reshape(size)
+    inside = np.zeros(size, bool)
+    limit = size[::-1]
+    (x0, y0), (x1, y1) = (edge.clip(0, limit).astype(int) for edge in (zone.corner.min(0), zone.corner.max(0) + 1))
+    y, x = np.indices((y1 - y0, x1 - x0)).reshape(2, -1)
+    inside[y0:y1, x0:x1] = zone.holds(np.stack([x + x0, y + y0], 1) + 0.5).reshape(y1 - y0, x1 - x0)
+    return inside
 
 
 def _region(name: str, seen: np.ndarray, clip: ClipSource) -> Region:
