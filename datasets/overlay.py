@@ -89,8 +89,13 @@ def outlined(
             points = np.rint(scale * corner).clip(-FAR, FAR).astype(np.int32)
             for line, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
                 cv2.polylines(picture, [points], closed, line, thickness, cv2.LINE_AA)
-                place = (int(points[0, 0]) + 4, int(points[0, 1]) + 14)
-                cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, line, thickness, cv2.LINE_AA)
+            if not name:
+                continue
+            (width_of, height_of), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+            x, y = int(points[0, 0]) + 2, int(points[0, 1]) + 2
+            cv2.rectangle(picture, (x, y), (x + width_of + 6, y + height_of + 8), (0, 0, 0), cv2.FILLED)
+            place = (x + 3, y + height_of + 4)
+            cv2.putText(picture, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
         yield picture
 
 

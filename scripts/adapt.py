@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,5 +47,10 @@ def adapt(args: Args) -> Path:
 def _words(args: Args) -> list[str]:
     """What ``sqair train`` is told of what is tracked."""
     words = ["--data", args.source, "--threads", str(args.threads), "--device", args.device]
+    words += [*_flag("region", args.region), *_flag("exclude", args.exclude)]
     shown = [] if args.range is None else ["--range", *(f"{value:g}" for value in args.range)]
     return [*words, "--stabilise", args.stabilise, *shown, *(["--overwrite"] if args.overwrite else [])]
+
+
+def _flag(name: str, values: Sequence[str]) -> list[str]:
+    return [f"--{name}", *values] if values else []

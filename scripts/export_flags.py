@@ -19,6 +19,18 @@ ZoneFlag = Annotated[
         "(JSON): NAME.zones.csv says how many are in each, in each frame."
     ),
 ]
+RegionFlag = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(
+        help="Where to look: rectangles x,y,w,h in pixels, such as 20,30,200,100, or files of shapes (JSON) as LabelMe "
+        "and VIA write them. Each is an arena of its own: nobody goes from one to another. Shapes whose names begin "
+        "with exclude are where never to look."
+    ),
+]
+ExcludeFlag = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(help="Where never to look, such as at a clock in a corner: rectangles x,y,w,h, or files, as above."),
+]
 LineFlag = Annotated[
     tuple[str, ...],
     tyro.conf.arg(

@@ -11,11 +11,13 @@ import numpy as np
 
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.overlay import outlined
+from sqair.datasets.regions import EVERYWHERE, Choice
 from sqair.errors import UserError
 from sqair.exports.formats import ENDINGS, write_as
 from sqair.exports.measures import Scale
+from sqair.exports.polygons import parse_zones
 from sqair.exports.record import Record, lasting, without_gaps
-from sqair.exports.zones import crossings, parse_lines, parse_zones, zone_counts
+from sqair.exports.zones import crossings, parse_lines, zone_counts
 from sqair.files.durable import write_text
 from sqair.scripts.track import Args
 from sqair.tracks import Tracks
@@ -34,6 +36,7 @@ class Wanted:
         min_life: ids of fewer rows are left out.
         units: of a pixel, and their name, or None.
         zones, lines: by their words, of each clip.
+        regions: where was looked, and where not.
     """
 
     formats: tuple[str, ...]
@@ -42,6 +45,7 @@ class Wanted:
     units: tuple[float, str] | None = None
     zones: tuple[str, ...] = ()
     lines: tuple[str, ...] = ()
+    regions: Choice = EVERYWHERE
 
     @property
     def endings(self) -> list[str]:
@@ -75,7 +79,7 @@ def write_files(record: Record, wanted: Wanted, folder: Path) -> None:
     """Writes the files that are wanted of a clip: of ids that last, with gaps filled."""
     record = without_gaps(record.where(lasting(record.tracks, wanted.min_life)), wanted.fill)
     for kind in wanted.formats:
-        write_as(record, kind, folder, wanted.scale)
+        write_as(record, kind, folder, wanted.scale, wanted.regions.zones()[0])
     if wanted.zones:
         write_text(folder / f"{record.name}{ZONES}", zone_counts(record, parse_zones(wanted.zones)))
     if wanted.lines:
@@ -85,7 +89,8 @@ def write_files(record: Record, wanted: Wanted, folder: Path) -> None:
 def wanted_of(args: Args) -> Wanted:
     """The files for other tools that ``sqair track`` writes. Raises UserError where an option of theirs is no good."""
     formats = tuple(dict.fromkeys((*(("csv",) if args.csv else ()), *args.format)))
-    wanted = Wanted(formats, args.fill, units=args.scale, zones=args.zone, lines=args.line)
+    regions = Choice(args.region, args.exclude)
+    wanted = Wanted(formats, args.fill, units=args.scale, zones=args.zone, lines=args.line, regions=regions)
     if wanted.endings:
         check_wanted(wanted)
     elif args.fill or args.scale:
@@ -103,7 +108,8 @@ def write_exports(
 
 
 def with_zones(wanted: Wanted, clip: ClipSource, pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """Pictures of the frames of a clip with the zones and lines drawn over them."""
-    zones = [(zone.name, zone.corner, True) for zone in parse_zones(wanted.zones)]
+    """Pictures of the frames of a clip with regions, zones and lines drawn over them."""
+    there, never = wanted.regions.zones()
+    zones = [(zone.name, zone.corner, True) for zone in (*there, *never, *parse_zones(wanted.zones))]
     lines = [(line.name, line.end, False) for line in parse_lines(wanted.lines)]
     return outlined(pictures, zones + lines, clip.size[1]) if zones or lines else pictures

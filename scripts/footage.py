@@ -13,6 +13,7 @@ from sqair.datasets.clip import ClipSource
 from sqair.datasets.depth import FULL, Range
 from sqair.datasets.footage import Footage
 from sqair.datasets.recipes import BENCHMARKS, RECIPES
+from sqair.datasets.regions import EVERYWHERE, Choice, arenas
 from sqair.datasets.suggest import GENERAL, adapting
 from sqair.datasets.survey import Survey, suggest, survey
 from sqair.datasets.video import read_source
@@ -28,10 +29,13 @@ SCRATCH = "none"
 _LIVE = re.compile(r"(rtsp|rtsps|rtmp|rtmps|rtp|srt|udp|tcp)://", re.IGNORECASE)
 
 
-def training_clips(sources: Sequence[str | Path], shown: Range | None = None) -> list[ClipSource]:
+def training_clips(
+    sources: Sequence[str | Path], shown: Range | None = None, choice: Choice = EVERYWHERE
+) -> list[ClipSource]:
     """The clips of ``sources``, whatever ``sqair track`` takes as one, that can be read more than once.
 
-    ``shown`` are the values of black and of white; None tells them from each clip.
+    ``shown`` are the values of black and of white; None tells them from each clip. Each region of a ``choice`` is a
+    clip of its own.
 
     Raises:
         UserError: a source is missing, bad, or a camera, or there is none.
@@ -44,7 +48,7 @@ def training_clips(sources: Sequence[str | Path], shown: Range | None = None) ->
             raise UserError(f"{word}: no such file or folder (generated video of that name: --recipe {word})")
         if (word.isdecimal() and not Path(word).exists()) or _LIVE.match(word):
             raise UserError(f"{word}: a camera is seen once, and training looks at its video often: record it first")
-    return read_source(words, shown=shown)
+    return arenas(read_source(words, shown=shown), choice)
 
 
 def contents(footage: Footage) -> str:
@@ -59,17 +63,18 @@ def look_at(
     shown: Range | None = None,
     stabilise: Stabilise = "auto",
     start: str | None = None,
+    choice: Choice = EVERYWHERE,
 ) -> tuple[Survey, dict[str, Any]]:
     """What a survey of footage sees, with so many threads, and the settings that follow, nested as in a YAML file.
 
     The range that was told from all clips alike is one of them. ``shown`` is another, and ``start`` the weights that
-    training is to start from, if it was said.
+    training is to start from, if it was said; a ``choice`` says where to look.
 
     Raises:
         UserError: as ``training_clips`` and ``survey`` do, or there are no such weights.
     """
     set_threads(max(1, threads))
-    clips = training_clips(sources, shown)
+    clips = training_clips(sources, shown, choice)
     seen = survey(clips, stabilise)
     ranges = {clip.shown for clip in clips}
     told = {"range": list(ranges.pop())} if len(ranges) == 1 and FULL not in ranges else {}

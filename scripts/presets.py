@@ -69,6 +69,7 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
     seen = None
     footage = _values(words, "--footage", "--data")
     if footage is not None and not {"-h", "--help"} & set(words) and not _whole_model(written):
+        from sqair.datasets.regions import Choice
         from sqair.scripts.footage import look_at
         from sqair.scripts.stabilise import read_stabilise
 
@@ -76,7 +77,8 @@ def with_presets(words: Sequence[str], args_type: type) -> tuple[list[str], Surv
         stabilise = "auto" if stabilise is None else read_stabilise(stabilise)
         start = _value(words, "--start") or _value(words, "--from")
         many = int(threads) if threads.isdecimal() else 1
-        seen, settings = look_at(footage, many, _range(words), stabilise, start)
+        choice = Choice(*(tuple(_values(words, flag) or ()) for flag in ("--region", "--exclude")))
+        seen, settings = look_at(footage, many, _range(words), stabilise, start, choice)
         words = [*flag_words(settings, args_type, "footage"), *words]
     if recipe := _value(words, "--recipe"):
         words = [*flag_words({"data": changed(get_recipe(recipe))}, args_type, f"recipe {recipe}"), *words]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sqair.datasets.clip import ClipSource
-from sqair.tracker import Tracker
+from sqair.scripts.arenas import Arenas
 
 FULL = 0.05
 """Share of frames with as many objects as a model can have from which that is said."""
@@ -24,12 +24,12 @@ class Remarks:
         self.frames += len(objects)
         self.full += int((objects >= self.slots).sum())
 
-    def camera(self, clip: ClipSource, tracker: Tracker) -> None:
-        """How the camera moved in a clip that was tracked."""
-        motion = tracker.motion
+    def camera(self, clip: ClipSource, arenas: Arenas) -> None:
+        """How the camera moved in a clip that was tracked, as its first region shows."""
+        motion = arenas.trackers[0].motion
         if motion is None or not (motion.trembles or motion.pans):
             return
-        pixel = clip.size[1] / motion.size[1]
+        pixel = arenas.regions[0].seen.shape[1] / motion.size[1]
         moves = f"the camera trembles by {pixel * motion.tremble:.2g} pixels (standard deviation): stabilised"
         if motion.pans:
             moves = f"warning: the camera pans by {pixel * motion.reach:.0f} pixels: it must stand still"

@@ -3,6 +3,7 @@
     sqair track --source clip.mp4 --output tracks --overlay
     sqair track --source clip.mp4 --output tracks --adapt 2
     sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
+    sqair track --source dishes.mp4 --output tracks --region 0,0,300,300 310,0,300,300 --count 5
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
 writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, with ``--masks``
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from sqair.errors import UserError
-from sqair.scripts.export_flags import LineFlag, ScaleFlag, ZoneFlag
+from sqair.scripts.export_flags import ExcludeFlag, LineFlag, RegionFlag, ScaleFlag, ZoneFlag
 from sqair.scripts.stabilise import StabiliseFlag
 
 
@@ -41,6 +42,8 @@ class Args:
     adapt: float = 0.0
     """Footage: first train on it, from the weights of any-camera, for about so many CPU-minutes, such as 2. The run is
     kept in OUTPUT/adapted, a --model for other clips of that camera."""
+    region: RegionFlag = ()
+    exclude: ExcludeFlag = ()
     box: Literal["ink", "patch"] = "ink"
     """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
     model explains it; or those of its glimpse."""
@@ -86,8 +89,8 @@ class Args:
     """Leave out ids that were seen in fewer tracked frames than this: 15 are half a second of a film of 30 frames a
     second. While they are drawn as they come, as of cameras, overlays show them all the same."""
     count: int = 0
-    """How many individuals there are, if you know it and each is there from the beginning to the end of every clip:
-    nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
+    """How many individuals there are, in each region, if you know it and each is there from beginning to end of every
+    clip: nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
     reid: bool = True
     """When a clip of footage has been tracked, decide once more who is who, by how each looked while nobody touched it
     and by how it moved: ids become those of individuals. It takes some seconds, or half a minute for long or crowded

@@ -12,14 +12,12 @@ import numpy as np
 from sqair.camera import Stabilise
 from sqair.config import ModelConfig
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
-from sqair.datasets.footage import thinned
 from sqair.datasets.images import to_channels
-from sqair.edges import look_size
 from sqair.errors import UserError
 from sqair.files.pretrained import is_unfinished
 from sqair.model import SQAIR
 from sqair.scripts.any_camera import ANY_CAMERA, any_camera
-from sqair.tracker import Tracker
+from sqair.scripts.arenas import Arenas
 
 DIGITS, DIGITS_SIZE = "moving-mnist", (50, 50)
 """The model that ships for moving MNIST, and the size (h, w) of its clips."""
@@ -105,7 +103,7 @@ def thin(frames: Iterator[Frame], stride: int, most: int | None) -> Iterator[Fra
             return
 
 
-def open_clip(tracker: Tracker, clip: ClipSource, live: bool = False) -> Iterator[Frame]:
+def open_clip(tracker: Arenas, clip: ClipSource, live: bool = False) -> Iterator[Frame]:
     """The frames of ``clip`` for the tracker, which has first seen the scene if its model's background is still.
 
     That is in frames of the whole clip, or in its first ones if that is ``live`` or has no known length.
@@ -113,15 +111,13 @@ def open_clip(tracker: Tracker, clip: ClipSource, live: bool = False) -> Iterato
     model = tracker.model
     frames = fitted(clip, model.config)
     if model.config.background == "still" and clip.length is not None and not live:
-        watched, _ = thinned(clip, look_size(clip.size), model.config.channels, WATCHED)
-        if len(watched):
-            tracker.watch(watched)
+        tracker.watch_clip(clip, WATCHED)
     elif model.config.background == "still":
         frames = _watched(frames, tracker)
     return frames
 
 
-def _watched(frames: Iterator[Frame], tracker: Tracker) -> Iterator[Frame]:
+def _watched(frames: Iterator[Frame], tracker: Arenas) -> Iterator[Frame]:
     """The frames, of which the tracker sees the first ones before they are tracked."""
     first: list[Frame] = []
     truncated = None

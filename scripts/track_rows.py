@@ -20,7 +20,7 @@ from sqair.exports.record import lasting
 from sqair.files.masks import ENDING, IMAGES, MaskWriter
 from sqair.files.mot_io import mot_rows, read_mot
 from sqair.reid.gallery import Identified
-from sqair.tracker import Tracker
+from sqair.scripts.arenas import Arenas
 from sqair.tracks import Tracks
 
 MOT_AFTER_ID = 8
@@ -55,7 +55,7 @@ class RowFiles:
             if self._images is not None:
                 self._masks.write_images(self._images)
 
-    def add(self, frame: Frame, tracks: Tracks, tracker: Tracker) -> None:
+    def add(self, frame: Frame, tracks: Tracks, tracker: Arenas) -> None:
         """The rows of ``frame``, which ``tracker`` has just seen."""
         tracks = numbered(tracks, frame)
         self._rows.write(mot_rows(tracks))

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from sqair.config import ModelConfig
 from sqair.datasets.arrays import is_array
 from sqair.datasets.clip import ClipSource, Frame, TruncatedClip
 from sqair.datasets.overlay import overlay
+from sqair.datasets.regions import Choice, arenas
 from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
@@ -30,8 +32,9 @@ from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
 from sqair.passes import Options
 from sqair.process import keep_freed_memory, set_threads
-from sqair.reid.gallery import Gallery, Identified
+from sqair.reid.gallery import Identified
 from sqair.scripts.adapt import FOLDER, adapt, check_adapt
+from sqair.scripts.arenas import Arenas
 from sqair.scripts.exporting import Wanted, wanted_of, with_zones, write_exports
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
@@ -68,7 +71,8 @@ def track(args: Args) -> float:
     if args.show and not has_display():
         raise UserError("--show: there is no display here; --overlay writes videos instead")
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    args = replace(args, model=model_name(clips, args.model))
+    look = Choice(args.region, args.exclude)
+    args = replace(args, model=model_name(arenas(clips, look), args.model))
     wanted = wanted_of(args)
     kinds = {".txt": True, ".mp4": args.overlay, ".gif": args.gif, ".jsonl": args.json}
     kinds.update({ENDING: args.masks, IMAGES: args.mask_images})
@@ -78,7 +82,7 @@ def track(args: Args) -> float:
     claim_output(args, [*entries, *([FOLDER] if args.adapt else [])])
     if args.adapt:
         args = replace(args, model=str(adapt(args)), overwrite=True)
-    model = model_for(clips, args.model, args.device, args.stabilise)
+    model = model_for(arenas(clips, look), args.model, args.device, args.stabilise)
     lengths = [clip.length for clip in clips]
     total = None if None in lengths else sum(n or 0 for n in lengths)
     begun, done, truncated = 0, 0, None
@@ -128,7 +132,9 @@ def claim_output(args: Args, entries: Sequence[str]) -> None:
 
 def _fit_together(clips: Sequence[ClipSource], args: Args, config: ModelConfig) -> bool:
     """Whether the clips are of archives, of one shape, of a length that allows for tracking many at a time, whole."""
-    if args.show or args.json or args.gif or args.stride > 1 or args.max_frames is not None:
+    if args.region or args.exclude or args.show or args.json or args.gif:
+        return False
+    if args.stride > 1 or args.max_frames is not None:
         return False
     archive = all(is_array(Path(clip.path)) for clip in clips)
     archive = archive and len({(clip.size, clip.length) for clip in clips}) == 1
@@ -186,23 +192,24 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
 def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     args = job.args
-    tracker = Tracker(
-        job.model, box=args.box, refine=args.refine, memory=args.memory, count=args.count,
+    make = partial(
+        Tracker, job.model, box=args.box, refine=args.refine, memory=args.memory, count=args.count,
         threads=args.threads, stabilise=args.stabilise,
     )  # fmt: skip
     truncated = None
-    gallery = Gallery(clip.size) if _identifies(args, clip, job.model.config) else None
-    now = args if gallery is None else replace(args, overlay=False, gif=False)
+    identifies = _identifies(args, clip, job.model.config)
+    tracker = Arenas(Choice(args.region, args.exclude).regions(clip), make, identifies)
+    now = replace(args, overlay=False, gif=False) if identifies else args
     with RowFiles(job.stage, clip.name, lines=args.json, masks=args.masks, images=args.mask_images) as rows:
         frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
-            _draw(job, now, clip, _follow(job, frames, tracker, rows, gallery))
+            _draw(job, now, clip, _follow(job, frames, tracker, rows))
         except TruncatedClip as error:
             truncated = error
         who = None
-        if gallery is not None:
-            who = gallery.identify(args.count)
+        if identifies:
+            who = tracker.identify(args.count)
             rows.rename(who)
         if args.min_life > 1:
             rows.leave_out(args.min_life)
@@ -243,14 +250,12 @@ def _again(
 
 
 def _follow(
-    job: _Job, frames: Iterator[Frame], tracker: Tracker, rows: RowFiles, gallery: Gallery | None
+    job: _Job, frames: Iterator[Frame], tracker: Arenas, rows: RowFiles
 ) -> Iterator[tuple[np.ndarray, Tracks]]:
     """The frames with their tracks, as they are tracked and written down. One frame is held at a time."""
     for frame in frames:
         found = tracker.update(frame.image)
-        if gallery is not None:
-            gallery.add(found, tracker.portraits())
-        job.notes.count(np.array([len(found)]))
+        job.notes.count(tracker.counts(found))
         rows.add(frame, found, tracker)
         job.bar.update()
         yield frame.image, found

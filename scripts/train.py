@@ -7,6 +7,7 @@ sqair train --output runs/vimco --estimator vimco --particles 3
 sqair train --output runs/street --data street.mp4           no labels, no other settings
 sqair train --output runs/street --data street.mp4 --from none     from scratch, ten to twenty minutes
 sqair train --output runs/street --data monday.mp4 'more/*.avi' folder
+sqair train --output runs/dishes --data dishes.mp4 --region 0,0,300,300 310,0,300,300
 sqair train --output runs/mine --data clips.npz              an array of clips [N, T, H, W] or [N, T, H, W, C]
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
@@ -26,6 +27,7 @@ from sqair.datasets.recipes import Recipe
 from sqair.datasets.staging import source_files
 from sqair.errors import UserError
 from sqair.files.spare import files_in
+from sqair.scripts.export_flags import ExcludeFlag, RegionFlag
 from sqair.scripts.presets import with_presets
 from sqair.scripts.stabilise import StabiliseFlag
 from sqair.scripts.yaml_flags import stage_words
@@ -92,6 +94,8 @@ class Args:
     range: tuple[float, float] | None = None
     """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from each clip, which is printed."""
+    region: RegionFlag = ()
+    exclude: ExcludeFlag = ()
     stabilise: StabiliseFlag = "auto"
     """Footage: put every frame where the scene is. By default where a survey finds that the camera trembles; `on`, or
     nothing after it, wherever the scene has the detail to tell; `off` never."""
@@ -194,6 +198,9 @@ def settings(args: Args) -> dict:
         del nested["range"]
     else:
         nested["range"] = list(args.range)
+    for key in ("region", "exclude"):
+        words = list(nested.pop(key))
+        nested.update({key: words} if words else {})
     nested["footage"] = None if args.footage is None else list(args.footage)
     nested["train"]["stages"] = stage_words(args.train.stages)
     nested["train"]["price"] = list(args.train.price)

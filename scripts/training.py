@@ -15,6 +15,7 @@ from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
 from sqair.datasets.recipes import Recipe
+from sqair.datasets.regions import Choice
 from sqair.errors import UserError
 from sqair.files.pretrained import save_weights
 from sqair.process import keep_freed_memory, set_threads
@@ -45,7 +46,7 @@ def open_data(args: Args) -> tuple[ClipSource, Validation, str]:
         return Generated(recipe, args.train.seed), validation, "none"
     config = args.model
     length = max(stage.length for stage in args.train.stages)
-    clips = training_clips(args.footage, args.range)
+    clips = training_clips(args.footage, args.range, Choice(args.region, args.exclude))
     canvas = (config.height, config.width)
     short = config.objects == "layered"
     footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise, short=short)

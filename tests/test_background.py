@@ -16,6 +16,7 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.clip import Frame, TruncatedClip, evenly
 from sqair.datasets.images import encode_png
+from sqair.datasets.regions import whole
 from sqair.distributions import geometric_logits
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
@@ -29,6 +30,7 @@ from sqair.salience import object_nats
 from sqair.scenery import exposure, still_image
 from sqair.schedule import stage_of
 from sqair.scripts import cli
+from sqair.scripts.arenas import Arenas
 from sqair.scripts.track_frames import _watched
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
@@ -235,7 +237,7 @@ def test_a_still_scene_is_seen_by_those_who_watched(tmp_path: Path) -> None:
 
 def test_a_video_that_ends_too_early_is_watched_up_to_there() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, 20, 24), dtype=np.uint8)
-    tracker = Tracker(tiny_model(replace(TINY, background="still")))
+    tracker = Arenas([whole((20, 24))], lambda: Tracker(tiny_model(replace(TINY, background="still"))), False)
 
     def cut() -> Iterator[Frame]:
         yield from evenly(frames, 10)

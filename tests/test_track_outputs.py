@@ -15,10 +15,12 @@ from numpy.testing import assert_allclose
 from conftest import TINY, spots, tiny_model
 from sqair.datasets.clip import ClipSource, Frame, evenly
 from sqair.datasets.images import opencv, write_png
+from sqair.datasets.regions import whole
 from sqair.exports.tidy import COLUMNS
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
 from sqair.scripts import cli, tracking
+from sqair.scripts.arenas import Arenas
 from sqair.scripts.track import Args
 from sqair.scripts.track_frames import WATCHED, open_clip
 from sqair.scripts.tracking import _identifies
@@ -294,7 +296,8 @@ def test_live_files_show_their_first_frames_alone_before_they_are_tracked(live: 
     tracker = Tracker(tiny_model(config))
     watched: list[np.ndarray] = []
     tracker.watch = watched.append  # type: ignore[method-assign]
-    frames = [int(frame.image[0, 0]) for frame in open_clip(tracker, clip, live)]
+    arenas = Arenas([whole((20, 24))], lambda: tracker, False)
+    frames = [int(frame.image[0, 0]) for frame in open_clip(arenas, clip, live)]
     assert frames == list(range(120))
     seen = [int(image.flat[0]) for image in watched[0]]
     assert len(watched) == 1 and len(seen) == WATCHED

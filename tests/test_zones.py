@@ -9,8 +9,9 @@ import pandas
 import pytest
 
 from sqair.errors import UserError
+from sqair.exports.polygons import Zone, parse_zones
 from sqair.exports.record import Record
-from sqair.exports.zones import Line, Zone, crossings, parse_lines, parse_zones, zone_counts
+from sqair.exports.zones import Line, crossings, parse_lines, zone_counts
 from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
 from sqair.tracks import Tracks
@@ -106,11 +107,11 @@ def test_words_that_are_no_line_are_refused(word: str) -> None:
         parse_lines([word])
 
 
-def test_two_zones_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_zones_of_one_name_get_numbers(tmp_path: Path) -> None:
     shape = {"label": "zone1", "points": [[0, 0], [4, 0], [0, 4]]}
     (tmp_path / "zones.json").write_text(json.dumps({"shapes": [shape]}))
-    with pytest.raises(UserError, match="'zone1'"):
-        parse_zones(["0,0,1,1", str(tmp_path / "zones.json")])
+    zones = parse_zones(["0,0,1,1", str(tmp_path / "zones.json"), "5,5,1,1"])
+    assert [zone.name for zone in zones] == ["zone1-1", "zone1-2", "zone3"]
 
 
 def test_the_command_writes_both(tmp_path: Path) -> None:

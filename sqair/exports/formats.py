@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqair.exports.coco import coco
 from sqair.exports.cvat import cvat
 from sqair.exports.measures import Scale
+from sqair.exports.polygons import Zone
 from sqair.exports.record import Record
 from sqair.exports.tidy import tidy
 from sqair.exports.via import via
@@ -17,13 +19,15 @@ ENDINGS = {"csv": ".csv", "via": ".via.csv", "coco": ".coco.json", "cvat": ".cva
 """Of the files: NAME.csv and so on."""
 
 
-def write_as(record: Record, kind: str, folder: Path, scale: Scale | None = None) -> None:
+def write_as(
+    record: Record, kind: str, folder: Path, scale: Scale | None = None, regions: Sequence[Zone] = ()
+) -> None:
     """Writes the file of a clip in one of the formats of ``ENDINGS`` into a folder.
 
-    ``scale`` is for ``csv`` alone. Raises UserError if it cannot be written.
+    ``scale`` and ``regions`` are for ``csv`` alone. Raises UserError if it cannot be written.
     """
     if kind == "csv":
-        text = tidy(record, scale)
+        text = tidy(record, scale, regions)
     elif kind == "mot":
         text = mot_rows(record.tracks)
     else:
