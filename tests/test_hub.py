@@ -102,9 +102,11 @@ def test_what_is_here_wins(tmp_path: Path) -> None:
             SQAIR.from_pretrained(name)
 
 
-def test_only_data_is_read_and_it_is_checked(tmp_path: Path) -> None:
+def test_only_data_is_read_and_it_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint, which a run's folder would be loaded from, is not looked at; a damaged file is refused."""
     model = tiny_model()
+    model.trained = (3, 9)
+    monkeypatch.setattr("sqair.files.pretrained.training_of", lambda path: pytest.fail(f"{path} was read"))
     snapshot = publish(tmp_path / "hub", model, COMMITS[0], "main")
     (snapshot / "checkpoint.pt").write_bytes(b"not a checkpoint")
     assert same(SQAIR.from_pretrained("org/name"), model)
