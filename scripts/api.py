@@ -103,6 +103,8 @@ def train(
                     saved.keep(trainer)
                 if each_step is not None:
                     each_step(metrics)
+    trainer.model.trained = (trainer.step, trainer.total_steps)
+    trainer.model.info = {"data": described, "train": asdict(schedule)}
     return trainer.model.eval()
 
 

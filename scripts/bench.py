@@ -1,6 +1,7 @@
 """Measure what a training step and a tracked frame cost, and where the time goes.
 
     sqair bench --output bench.json
+    sqair bench --model runs/mine --steps 3 --no-growth  less of it
 
 All times are CPU-seconds of one process, so that other work on the machine matters little.
 """
@@ -37,11 +38,12 @@ class Args:
     """Measure what a training step and a tracked frame cost, and where the time goes."""
 
     output: Path | None = None
-    """JSON file for the numbers."""
+    """JSON file for the numbers, which are printed in any case."""
     overwrite: bool = False
     """Replace the JSON file."""
     model: str = "moving-mnist"
-    """A trained model, on whose objects the cost depends: a run, a folder of weights, or a built-in name."""
+    """A trained model, on whose objects the cost depends: a run, a folder of weights, a built-in name, or
+    org/name of the hub."""
     steps: int = 10
     """Training steps to measure for each row, after two to warm up."""
     growth: bool = True

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import sqair
 from sqair.errors import UserError
+from sqair.scripts.help_text import about, legible, studies
 
 COMMANDS = {
     "generate": "Make video of moving digits, with the truth about it.",
@@ -61,6 +62,9 @@ def main() -> int:
 
 
 def _run_experiment(words: Sequence[str]) -> int:
+    if words[:1] in (["-h"], ["--help"]):
+        print(_page("experiments NAME", studies(EXPERIMENTS), "experiments bars --output runs/bars"))
+        return 0
     if not words or words[0] not in EXPERIMENTS:
         print(f"error: name an experiment, one of {', '.join(EXPERIMENTS)}: sqair experiments NAME", file=sys.stderr)
         return USAGE
@@ -79,7 +83,12 @@ def run(command: str, words: Sequence[str] | None = None) -> int:
         module = importlib.import_module(f"sqair.scripts.{command}")
         if hasattr(module, "expand"):
             words = module.expand(words)
-        module.main(tyro.cli(module.Args, prog=f"sqair {command.replace('.', ' ')}", args=words))
+        told = None
+        if {"-h", "--help"} & set(words):
+            legible(module.Args)
+            told = about(module)
+        prog = f"sqair {command.replace('.', ' ')}"
+        module.main(tyro.cli(module.Args, prog=prog, description=told, args=words))
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -113,7 +122,13 @@ def _drop_output() -> None:
 def _help() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name.ljust(width)}  {what}" for name, what in COMMANDS.items()]
-    return "\n".join(["usage: sqair COMMAND [OPTIONS]", "", *lines, "", "sqair COMMAND --help lists its options."])
+    return _page("COMMAND", lines, "track --source clip.mp4 --output tracks --overlay")
+
+
+def _page(which: str, lines: Sequence[str], example: str) -> str:
+    """What there is to choose from, with an example of it."""
+    see = f"sqair {which} --help lists its options."
+    return "\n".join([f"usage: sqair {which} [OPTIONS]", "", *lines, "", "for example:", f"  sqair {example}", "", see])
 
 
 if __name__ == "__main__":

@@ -32,8 +32,8 @@ from sqair.words import count
 
 @dataclass(frozen=True)
 class Args:
-    """Correct who is who in rows, by a list of edits: swap, merge, split, delete, rename. For example
-    `sqair edit tracks/clip.txt edits.yaml --output edited`; `sqair track --overlay` shows who has which id."""
+    """Correct who is who in rows, by a list of edits: swap, merge, split, delete, rename. `sqair track --overlay`
+    shows who has which id."""
 
     tracks: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="TRACKS")]
     """MOTChallenge rows, as `sqair track` writes them."""

@@ -21,13 +21,13 @@ from sqair.errors import UserError
 class Args:
     """Show what a model finds in a video, or in many clips: one page for each."""
 
-    source: Annotated[str, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
     """A video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr),
     or the address of a stream that ends."""
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "auto"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package.
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub.
     auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
     training: a survey of the clips tells it what is behind things, how large they are and how many."""
     gt: Path | None = None
@@ -44,7 +44,8 @@ class Args:
     """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from the clip, which is printed."""
     video_frames: int = 500
-    """Frames of a clip that the video on its page shows, at most; everything else on the page is about all frames."""
+    """Frames of a clip that the video on its page shows, at most: 500 are 20 seconds of a film of 25 frames a second.
+    Everything else on the page is about all frames."""
     overwrite: bool = False
     """Replace pages of the same names in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] = "cpu"

@@ -48,7 +48,7 @@ class Args:
     """Frames that count. truth: those with a row of ground truth. auto: all, unless the ground truth is on every k-th
     frame only, k > 1."""
     iou: float = 0.5
-    """Overlap from which a prediction matches."""
+    """Overlap (area of the intersection over that of the union) from which a prediction matches."""
     frames_from: str | None = None
     """Where the frames are, for the lengths of the clips and the floor: a video, a folder of images, a glob
     or an .npz. By default the images of the ground truth's sequences (seqinfo.ini's imDir, or img1), where there are

@@ -4,6 +4,8 @@
     sqair track --source clip.mp4 --output tracks --adapt 2
     sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
     sqair track --source dishes.mp4 --output tracks --region 0,0,300,300 310,0,300,300 --count 5
+    sqair track --source clip.mp4 --output tracks --memory 50 --min-life 12  2 and half a second of 25 fps
+    sqair track --source clip.mp4 --output tracks --model org/name  weights from the Hugging Face hub
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
 writes ``NAME.txt``, MOTChallenge rows, for each clip, with ``--json`` also ``NAME.jsonl``, with ``--masks``
@@ -36,29 +38,30 @@ class Args:
     given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
     and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "auto"
-    """A run's folder, a folder of weights, or the name of a model that ships with the package; the run may be stopped,
-    or still training. auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
-    training: a survey of the clips tells it what is behind things, how large they are and how many."""
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name (or
+    org/name@revision) of the Hugging Face hub; the run may be stopped, or still training. auto: moving-mnist for clips
+    of 50x50 pixels, and for others any-camera, which needs no training: a survey of the clips tells it what is behind
+    things, how large they are and how many."""
     adapt: float = 0.0
     """Footage: first train on it, from the weights of any-camera, for about so many CPU-minutes, such as 2. The run is
-    kept in OUTPUT/adapted, a --model for other clips of that camera."""
+    kept in OUTPUT/adapted, a --model for other clips of that camera. 0 trains nothing."""
     region: RegionFlag = ()
     exclude: ExcludeFlag = ()
     box: Literal["ink", "patch"] = "ink"
-    """Boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else as the
-    model explains it; or those of its glimpse."""
+    """ink: boxes tight around what is seen of an object, before a still scene in the pixels of the frame itself, else
+    as the model explains it. patch: those of its glimpse (z_where)."""
     overlay: bool = False
     """Also write videos with the tracks drawn over the frames."""
     gif: bool = False
     """Also write the first 100 frames of that as a small GIF."""
-    csv: bool = False
-    """Also write NAME.csv, a tidy table for data frames, a row for each box: clip, frame, seconds, id, x, y, w,
-    h, centre_x, centre_y, score and interpolated. Frames and ids count from 1, pixels from 0."""
     format: tuple[Literal["csv", "via", "coco", "cvat"], ...] = ()
-    """Also write files for other tools: csv, as --csv does; via, NAME.via.csv, which movement and napari open; coco,
-    NAME.coco.json; cvat, NAME.cvat.xml, of a task with the label `object`. `sqair export` makes them of rows."""
+    """Also write files for other tools. csv: NAME.csv, a tidy table for data frames, a row for each box, with the
+    columns clip, frame, seconds, id, x, y, w, h, centre_x, centre_y, score and interpolated; frames and ids count from
+    1, pixels from 0. via: NAME.via.csv, which movement and napari open. coco: NAME.coco.json. cvat: NAME.cvat.xml, of a
+    task with the label `object`. `sqair export` makes them of rows that are there."""
     fill: int = 0
-    """In these files fill the gaps of an id that are of so many frames or fewer, evenly; such rows are marked."""
+    """In the files of --format fill the gaps of an id that are of so many frames of the source or fewer, evenly; such
+    rows are marked as interpolated. 5 are a fifth of a second of a film of 25 frames a second; 0 fills none."""
     scale: ScaleFlag = None
     zone: ZoneFlag = ()
     line: LineFlag = ()
@@ -71,26 +74,28 @@ class Args:
     mask_images: bool = False
     """Also write the folder NAME.masks of label maps, PNG of 16 bits: 000001.png is of the frame 1."""
     stride: int = 1
-    """Track one frame in so many; rows keep the numbers of the source's frames, --memory counts tracked ones."""
+    """Track one frame in so many, such as 2 for every other one; rows keep the numbers of the source's frames, --memory
+    and --min-life count tracked ones."""
     fps: float | None = None
     """Frames per second of the source, whatever it says itself; the times in NAME.jsonl follow from it."""
     range: tuple[float, float] | None = None
     """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from the clip, which is printed."""
     max_frames: int | None = None
-    """Stop each clip after so many frames of the source."""
+    """Stop each clip after so many frames of the source: 250 are ten seconds of a film of 25 frames a second."""
     refine: bool = True
     """Explain the first frame in several ways and keep the best, and check presence against what each object
-    explains; otherwise trust the amortised posteriors."""
+    explains; otherwise trust the first guess of the networks (the amortised posteriors), which is faster."""
     memory: int = 30
     """Tracked frames for which an object that is not seen keeps its id: 30 are a second of a film of 30 frames a
-    second. Needs --refine."""
+    second, 50 two seconds of one of 25. Needs --refine."""
     min_life: int = 1
     """Leave out ids that were seen in fewer tracked frames than this: 15 are half a second of a film of 30 frames a
     second. While they are drawn as they come, as of cameras, overlays show them all the same."""
     count: int = 0
     """How many individuals there are, in each region, if you know it and each is there from beginning to end of every
-    clip: nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine."""
+    clip: nobody is born once all were found, nobody is forgotten, and ids are 1 to that number. Needs --refine. 0: it
+    is not known."""
     reid: bool = True
     """When a clip of footage has been tracked, decide once more who is who, by how each looked while nobody touched it
     and by how it moved: ids become those of individuals. It takes some seconds, or half a minute for long or crowded

@@ -1,6 +1,6 @@
 """Train a model on generated video, on footage of a camera that does not move, or on a set of clips.
 
-sqair train --output runs/mine                               the default: moving-mnist, 5 CPU-minutes
+sqair train --output runs/mine                               the default: moving-mnist, some 4 CPU-minutes
 sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3
@@ -89,8 +89,9 @@ class Args:
     stack (TIFF) or animation, a glob, a MOTChallenge folder or a folder of them. A survey tells what is behind things,
     how large they are and how many, and sets the model and the schedule; it says so, and any flag overrides it."""
     start: Annotated[str, tyro.conf.arg(aliases=["--from"], metavar="WEIGHTS")] = "none"
-    """Weights to start from: a run, a folder of weights or a name that ships; none, from scratch. With --data, unless
-    you say otherwise, any-camera for footage, which a minute or two then make its own, and none for sets of clips."""
+    """Weights to start from: a run, a folder of weights, a name that ships or org/name of the hub; none, from scratch.
+    With --data, unless you say otherwise, any-camera for footage, which a minute or two then make its own, and none
+    for sets of clips."""
     range: tuple[float, float] | None = None
     """Values of the footage that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from each clip, which is printed."""

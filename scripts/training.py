@@ -116,6 +116,7 @@ class Session:
             "steps": self.trainer.step,
             "total_steps": self.trainer.total_steps,
             "validation_count_accuracy": self.count,
+            "validation": self.seen,
         }
         save_weights(self.run.weights, self.trainer.model, info, price=self.trainer.tracking_price())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")  # sqair experiments gpu is the test of GPUs; they differ in rounding
+os.environ["HF_HUB_OFFLINE"] = "1"  # a name that is nothing here is not looked for in the network
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait leave the cores to those that work
 
 from collections.abc import Iterator, Sequence

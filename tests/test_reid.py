@@ -360,7 +360,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_files_of_a_clip_agree_on_who_is_who(film: Path, tmp_path: Path) -> None:
     for name, more in {"with": ["--overlay", "--gif"], "without": ["--no-reid"]}.items():
-        words = ["--source", str(film), "--output", str(tmp_path / name), "--json", "--csv", "--masks", *more]
+        words = ["--source", str(film), "--output", str(tmp_path / name), "--json", "--format", "csv", "--masks", *more]
         assert cli.run("track", words) == 0
     assert {p.suffix for p in (tmp_path / "with").iterdir()} == {".txt", ".csv", ".jsonl", ".npz", ".mp4", ".gif"}
     boxes = []

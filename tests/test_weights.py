@@ -98,7 +98,7 @@ def test_a_loaded_model_computes_the_same_to_the_last_bit(tmp_path: Path) -> Non
     assert same_bits(loaded, model) and loaded.price == 31.7 and not loaded.training
     assert all(torch.equal(a, b) for a, b in zip(explain(loaded), explain(model), strict=True))
     assert all(parameter.requires_grad for parameter in loaded.parameters())
-    assert sorted(os.listdir(tmp_path / "a" / "b")) == ["config.json", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "a" / "b")) == ["README.md", "config.json", "model.safetensors"]
     config = json.loads((tmp_path / "a" / "b" / "config.json").read_text())
     assert config["model"] == dataclasses.asdict(SMALL) and config["info"]["seed"] == 3
     assert config["format"] == 1 and config["price"] == 31.7

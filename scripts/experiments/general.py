@@ -127,6 +127,8 @@ def main(args: Args) -> None:
                 saved = time.monotonic()
     place = args.output / "weights" / "any-camera"
     info = {
+        "data": f"generated footage of great variety: {args.clips} clips of {LENGTH} frames of {SIDE}x{SIDE} pixels, "
+        "each of another scene and of other things",
         "command": f"sqair experiments general --clips {args.clips} --seed {args.seed}",
         "steps": trainer.step,
         "total_steps": trainer.total_steps,

@@ -1,7 +1,8 @@
-"""Weights to publish and to track with: a folder of ``config.json`` and ``model.safetensors``, data only.
+"""Weights to publish and to track with: a folder of ``config.json``, ``model.safetensors`` and a card, data only.
 
 ``config.json`` holds the format version, the ModelConfig, the price of an object, the SHA-256 of
-``model.safetensors``, free information such as the command that trained it, and a checksum of all that.
+``model.safetensors``, free information such as the command that trained it, and a checksum of all that. The card,
+``README.md``, tells that to people (card.py); it is never read.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ import dataclasses
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Self
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sqair.config import ModelConfig
 from sqair.errors import UserError
+from sqair.files.card import card_of
 from sqair.files.checkpoint import usable_device
 from sqair.files.durable import standing, write_folder
+from sqair.files.hub import CARD, cached, fetched, is_repository
 from sqair.files.plain import config_from_dict
+from sqair.files.tensors import fill, tensors_of
 from sqair.files.unfinished import CHECKPOINT, Training, shown_range, training_of
 
 FORMAT = 1
@@ -67,20 +73,26 @@ class Pretrained(nn.Module):
     """Steps of training behind it and steps that there were to be, where it was loaded and they are known."""
     shown: tuple[float, float] | None = None
     """Values that were black and white in the footage that it was trained on, where they are known."""
+    info: Mapping[str, Any] = MappingProxyType({})
+    """What its weights say of its training, where it was loaded from some; see ``save_weights``."""
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, device: str | torch.device = "cpu") -> Self:
         """The model that ``save_pretrained`` wrote, bit for bit, ready to track with.
 
         ``folder`` is a weights folder, a run's folder, or, where there is no such folder, the name of built-in weights
-        (``pretrained_names``). A run that was stopped, or is still training, has the model of its last checkpoint, or
-        of its weights where these are newer; ``trained`` says how far it has got. Nothing in the folder is executed.
+        (``pretrained_names``) or of a repository on the Hugging Face hub, ``org/name`` or ``org/name@revision``, whose
+        files are fetched into the hub's cache. A run that was stopped, or is still training, has the model of its last
+        checkpoint, or of its weights where these are newer; ``trained`` says how far it has got. Nothing in the folder
+        is executed.
 
         Raises:
             UserError: there are no weights there, a file is missing, cut short or damaged, or the two files or
-                this version of the model do not belong together.
+                this version of the model do not belong together; or a repository cannot be fetched.
         """
         device = usable_device(device)
+        if is_repository(folder):
+            return cls._of(_read(fetched(folder))).to(device).eval()
         path, checkpoint = Path(folder), Path(folder) / CHECKPOINT
         if not checkpoint.exists():
             return cls._of(_read(folder)).to(device).eval()
@@ -97,11 +109,18 @@ class Pretrained(nn.Module):
         assert going is not None
         return cls._of_training(going).to(device).eval()
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model."""
+    def save_pretrained(self, folder: str | Path, scores: Mapping[str, float] | None = None, notes: str = "") -> None:
+        """Writes ``config.json`` and ``model.safetensors``, from which ``from_pretrained`` makes the same model.
+
+        ``README.md`` beside them is its card, as the Hugging Face hub shows it, with ``scores`` by name, such as
+        ``{"MOTA": 0.93}``, and ``notes``, in Markdown, on what they are of. Raises UserError as ``save_weights`` does.
+        """
         steps = dict(zip(("steps", "total_steps"), self.trained or (), strict=False))
-        settings = {} if self.shown is None else {"settings": {"range": list(self.shown)}}
-        save_weights(folder, self, {**steps, **settings})
+        known = self.info.get("settings")
+        known = known if isinstance(known, dict) else {}
+        settings = {} if self.shown is None else {"settings": {**known, "range": list(self.shown)}}
+        told = {**({"scores": dict(scores)} if scores else {}), **({"notes": notes} if notes else {})}
+        save_weights(folder, self, {**self.info, **steps, **settings, **told})
 
     def refitted(self, config: ModelConfig, price: float) -> Self:
         """A model of the same weights and another ``config``, on the same device, ready to track with.
@@ -114,14 +133,14 @@ class Pretrained(nn.Module):
             model.load_state_dict(self.state_dict())
         except RuntimeError as error:
             raise UserError("the weights are those of another model: canvas, sizes and counts may differ") from error
-        model.price, model.trained, model.shown = price, self.trained, self.shown
+        model.price, model.trained, model.shown, model.info = price, self.trained, self.shown, self.info
         return model.to(next(self.parameters()).device).eval()
 
     @classmethod
     def _of(cls, saved: _Saved) -> Self:
         model = cls._new(saved.card.model, f"{saved.folder / CONFIG} describes a model that cannot be built")
-        _fill(model, saved.data, saved.folder / TENSORS)
-        model.price, model.trained = saved.card.price, saved.card.trained
+        fill(model, saved.data, saved.folder / TENSORS)
+        model.price, model.trained, model.info = saved.card.price, saved.card.trained, saved.card.info
         settings = saved.card.info.get("settings")
         model.shown = shown_range(settings.get("range") if isinstance(settings, dict) else None)
         return model
@@ -154,8 +173,8 @@ def save_weights(folder: str | Path, model: Pretrained, info: dict[str, Any], *,
     Args:
         folder: made if need be; weights that it holds are replaced.
         model: on any device.
-        info: what else to remember, made of JSON types: the training command, the seed, scores. ``steps`` and
-            ``total_steps`` say how far training has got.
+        info: what else to remember, made of JSON types, and to tell on the card: the training command, ``settings``,
+            ``scores`` by name, ``notes``. ``steps`` and ``total_steps`` say how far training has got.
         price: of an object, for tracking; by default that of the model.
 
     Raises:
@@ -165,13 +184,15 @@ def save_weights(folder: str | Path, model: Pretrained, info: dict[str, Any], *,
     """
     if BUILT_IN.resolve() in Path(folder).resolve().parents:
         raise UserError(f"{folder} is the folder of a model that ships with sqair: choose another folder")
-    tensors = {name: t.detach().cpu().contiguous() for name, t in _tensors(model).items()}
+    if (Path(folder) / CARD).exists() and not (standing(Path(folder)) / CONFIG).exists():
+        raise UserError(f"{folder} holds a {CARD} of something else, which saving would remove: choose another folder")
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors_of(model).items()}
     data = safetensors.torch.save(tensors)
     price = model.price if price is None else price
     card = _Card(FORMAT, model.config, float(price), hashlib.sha256(data).hexdigest(), info)
     entries = json.loads(json.dumps(dataclasses.asdict(card)))
     text = json.dumps({**entries, "checksum": _checksum(entries)}, indent=2) + "\n"
-    write_folder(folder, {TENSORS: data, CONFIG: text.encode()})
+    write_folder(folder, {TENSORS: data, CONFIG: text.encode(), CARD: card_of(model.config, entries["info"]).encode()})
 
 
 def is_unfinished(trained: tuple[int, int] | None) -> bool:
@@ -188,6 +209,8 @@ def is_finished(run: str | Path) -> bool:
 def weights_files(folder: str | Path) -> list[Path]:
     """The files that ``from_pretrained`` may read, whether they are there or not."""
     places = [standing(Path(folder) / "weights"), standing(Path(folder)), BUILT_IN / Path(folder).name]
+    if is_repository(folder) and (fetched := cached(folder)) is not None:
+        places.append(fetched)
     return [Path(folder) / "checkpoint.pt", *(place / name for place in places for name in (CONFIG, TENSORS))]
 
 
@@ -275,36 +298,3 @@ def _parse(text: bytes, path: Path) -> _Card:
 def _checksum(entries: Any) -> str:
     """SHA-256 of what the JSON says, however it is laid out."""
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-
-
-def _fill(model: Pretrained, data: bytes, path: Path) -> None:
-    """Copies the tensors of a file into ``model``, which must have the same ones, in the file's precision."""
-    try:
-        tensors = safetensors.torch.load(data)
-    except Exception as error:  # a malformed header also makes it raise KeyError and more
-        raise UserError(f"{path} is not a file of safetensors") from error
-    model.to(next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32))
-    targets = _tensors(model)
-    other = f"{path} is of another configuration than {CONFIG}"
-    for name, target in targets.items():
-        if name not in tensors:
-            raise UserError(f"{other}: it has no tensor {name}")
-        tensor = tensors.pop(name)
-        if tensor.shape != target.shape or tensor.dtype != target.dtype:
-            has, wants = (f"{str(t.dtype)[6:]} {list(t.shape)}" for t in (tensor, target))
-            raise UserError(f"{other}: its tensor {name} is {has}, the model's is {wants}")
-        with torch.no_grad():
-            target.copy_(tensor)
-    if tensors:
-        raise UserError(f"{other}: the model has no tensor {min(tensors)}")
-
-
-def _tensors(model: Pretrained) -> dict[str, Tensor]:
-    """Parameters and buffers by name, each under its first name only."""
-    named: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            named[name] = tensor
-            seen.add(id(tensor))
-    return named
