@@ -164,13 +164,19 @@ def train(args: Args) -> None:
             except (TrainingError, LostProcess) as error:
                 kept = f"the checkpoint of an earlier step is {session.run.checkpoint}"
                 where = kept if session.run.checkpoint.exists() else "there is no checkpoint yet"
-                raise UserError(f"{error}; {where}") from error
+                again = f": go on with {_resume(args)}" if isinstance(error, LostProcess) else ""
+                raise UserError(f"{error}; {where}{again}") from error
     if interrupts.caught is not None:
-        resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
         saved = f"saved {session.run.checkpoint}, with which sqair track --model {shlex.quote(str(args.output))} works"
-        print(f"stopped after step {session.trainer.step}; {saved}; go on with: {resume}")
+        print(f"stopped after step {session.trainer.step}; {saved}; go on with: {_resume(args)}")
         raise SystemExit(128 + interrupts.caught)
     _finish(session)
+
+
+def _resume(args: Args) -> str:
+    """The command that goes on with a run."""
+    processes = f" --processes {args.processes}" if args.processes > 1 else ""
+    return f"sqair train --resume --output {shlex.quote(str(args.output))}{processes}"
 
 
 def help_along(args: Args, ranks: Ranks) -> None:

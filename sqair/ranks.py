@@ -81,7 +81,7 @@ class Ranks(NamedTuple):
         try:
             do()
         except RuntimeError as error:
-            raise LostProcess("a process of the training has ended") from error
+            raise LostProcess("a process of the training has ended, killed or out of memory") from error
 
 
 ALONE = Ranks()
