@@ -25,7 +25,8 @@ def check_adapt(args: Args) -> None:
 
 
 def adapt(args: Args) -> Path:
-    """Trains on the source for about ``args.adapt`` CPU-minutes, by ``args.processes`` processes, from the general weights; returns the run's folder.
+    """Trains on the source from the general weights, for about ``args.adapt`` CPU-minutes of all processes; returns the
+    run's folder.
 
     ``sqair train --data`` does the same, with a schedule that is not made shorter or longer.
 
