@@ -25,7 +25,8 @@ def check_adapt(args: Args) -> None:
 
 
 def adapt(args: Args) -> Path:
-    """Trains on the source for about ``args.adapt`` CPU-minutes, from the general weights; returns the run's folder.
+    """Trains on the source from the general weights, for about ``args.adapt`` CPU-minutes of all processes; returns the
+    run's folder.
 
     ``sqair train --data`` does the same, with a schedule that is not made shorter or longer.
 
@@ -47,6 +48,7 @@ def adapt(args: Args) -> Path:
 def _words(args: Args) -> list[str]:
     """What ``sqair train`` is told of what is tracked."""
     words = ["--data", args.source, "--threads", str(args.threads), "--device", args.device]
+    words += ["--processes", str(args.processes)]
     words += [*_flag("region", args.region), *_flag("exclude", args.exclude)]
     shown = [] if args.range is None else ["--range", *(f"{value:g}" for value in args.range)]
     return [*words, "--stabilise", args.stabilise, *shown, *(["--overwrite"] if args.overwrite else [])]

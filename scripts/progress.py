@@ -76,7 +76,7 @@ class Display:
 
     def __init__(self, costs: Sequence[float], step: int) -> None:
         """``costs`` are those of all steps, of which ``step`` are done."""
-        self.costs, self.time_left, self.warned = costs, TimeLeft(costs, step), False
+        self.costs, self.step, self.time_left, self.warned = costs, step, TimeLeft(costs, step), False
         form = "{desc}  {percentage:.0f}%|{bar}|{postfix}"
         self.bar = tqdm(total=sum(costs), initial=sum(costs[:step]), bar_format=form, disable=None)
 
@@ -95,7 +95,8 @@ class Display:
         self.time_left.made(step)
         self.bar.set_description_str(status, refresh=False)
         self.bar.set_postfix_str(self._left(), refresh=False)
-        self.bar.update(self.costs[step - 1])
+        self.bar.update(sum(self.costs[self.step : step]))
+        self.step = step
 
     def say(self, *parts: str) -> None:
         """A line of these and the time that is left, where there is no bar."""

@@ -1,7 +1,7 @@
 """Follow the objects of a video.
 
     sqair track --source clip.mp4 --output tracks --overlay
-    sqair track --source clip.mp4 --output tracks --adapt 2
+    sqair track --source clip.mp4 --output tracks --adapt 2 --processes 2  trains on both cores before it tracks
     sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
     sqair track --source dishes.mp4 --output tracks --region 0,0,300,300 310,0,300,300 --count 5
     sqair track --source clip.mp4 --output tracks --memory 50 --min-life 12  2 and half a second of 25 fps
@@ -120,6 +120,8 @@ class Args:
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
+    processes: int = 1
+    """Processes that train together with --adapt, such as one for each core."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
 
@@ -137,7 +139,7 @@ def main(args: Args) -> None:
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    for name in ("threads", "stride", "passes", "tries", "max_frames", "min_life"):
+    for name in ("threads", "processes", "stride", "passes", "tries", "max_frames", "min_life"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")

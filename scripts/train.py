@@ -29,6 +29,7 @@ from sqair.errors import UserError
 from sqair.files.spare import files_in
 from sqair.scripts.export_flags import ExcludeFlag, RegionFlag
 from sqair.scripts.presets import with_presets
+from sqair.scripts.processes import hush, is_helper
 from sqair.scripts.stabilise import StabiliseFlag
 from sqair.scripts.yaml_flags import stage_words
 
@@ -108,6 +109,10 @@ class Args:
     """Replace the run in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
+    processes: int = 1
+    """Processes that train together, such as one for each core: each has as many clips of its own as --train.stages
+    says, and there are so many fewer steps, as a step of 2 processes counts as 2. torchrun does the same on several
+    machines: torchrun --nproc-per-node 4 -m sqair train ..."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
     validate_every: int = 150
@@ -131,6 +136,8 @@ def expand(words: Sequence[str]) -> list[str]:
 
     What the survey saw and what is chosen in the end is printed.
     """
+    if is_helper():
+        hush()
     words, seen = with_presets(words, Args)
     if seen is not None:
         from sqair.datasets.survey import describe
@@ -157,7 +164,7 @@ def main(args: Args) -> None:
 
     if args.resume and args.overwrite:
         raise UserError("--resume goes on with the run that --overwrite removes: give one of them")
-    for name in ("threads", "validation_clips", "log_every"):
+    for name in ("threads", "processes", "validation_clips", "log_every"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} is {getattr(args, name)}: it must be at least 1")
     positive = {
@@ -192,7 +199,7 @@ def inputs(args: Args) -> list[Path]:
 def settings(args: Args) -> dict:
     """All that a run depends on, as plain values nested as in a YAML file, to be repeated by --config."""
     nested = asdict(args)
-    for key in ("output", "config", "resume", "overwrite", "device"):
+    for key in ("output", "config", "resume", "overwrite", "device", "processes"):
         del nested[key]
     del nested["data"]["name"]
     if args.range is None:

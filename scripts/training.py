@@ -6,6 +6,7 @@ import importlib.util
 import math
 import shlex
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ from sqair.datasets.regions import Choice
 from sqair.errors import UserError
 from sqair.files.pretrained import save_weights
 from sqair.process import keep_freed_memory, set_threads
+from sqair.ranks import LostProcess, Ranks
 from sqair.scripts.footage import SCRATCH, contents, start_from, training_clips
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.processes import together
 from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, inputs, recipe_of, settings
 from sqair.scripts.validation import Validation
-from sqair.trainer import ClipSource, Trainer, TrainingError
+from sqair.trainer import Trainer, TrainingError
 
 
 class Generated:
@@ -38,12 +41,10 @@ class Generated:
         return make_clips(self.recipe, "train", self.seed, start, count, truth=False).frames
 
 
-def open_data(args: Args) -> tuple[ClipSource, Validation, str]:
-    """Clips to train on and to validate with, and what footage they are of."""
+def open_data(args: Args) -> tuple[Generated | Footage, str]:
+    """Clips to train on, and what footage they are of."""
     if args.footage is None:
-        recipe = recipe_of(args)
-        validation = Validation.generated(recipe, args.validation_clips, args.device)
-        return Generated(recipe, args.train.seed), validation, "none"
+        return Generated(recipe_of(args), args.train.seed), "none"
     config = args.model
     length = max(stage.length for stage in args.train.stages)
     clips = training_clips(args.footage, args.range, Choice(args.region, args.exclude))
@@ -52,17 +53,25 @@ def open_data(args: Args) -> tuple[ClipSource, Validation, str]:
     footage = Footage(clips, canvas, config.channels, length, args.train.seed, args.stabilise, short=short)
     if footage.left_out:
         print(f"left out: {footage.left_out} of {len(clips)} clips, which have fewer than {length} frames")
-    return footage, Validation(*footage.held_out(args.validation_clips), device=args.device), contents(footage)
+    return footage, contents(footage)
+
+
+def validation_of(args: Args, source: Generated | Footage) -> Validation:
+    """Clips to validate with."""
+    if isinstance(source, Generated):
+        return Validation.generated(source.recipe, args.validation_clips, args.device)
+    return Validation(*source.held_out(args.validation_clips), device=args.device)
 
 
 class Session:
     """A run in progress. ``cpu`` is the process time of training, without validation, pictures and saving."""
 
-    def __init__(self, args: Args) -> None:
-        self.args = args
+    def __init__(self, args: Args, ranks: Ranks) -> None:
+        self.args, self.ranks = args, ranks
         self.run = RunFolder(args.output, settings(args))
-        source, self.validation, self.footage = open_data(args)
-        self.trainer = Trainer(args.model, args.train, source, args.device)
+        source, self.footage = open_data(args)
+        self.validation = validation_of(args, source)
+        self.trainer = Trainer(args.model, args.train, source, args.device, ranks)
         if args.start != SCRATCH and not args.resume:
             start_from(self.trainer, args.start)
         self.cpu = 0.0
@@ -92,7 +101,7 @@ class Session:
         """One step of training, its metrics with the CPU-seconds so far."""
         began = time.process_time()
         metrics = self.trainer.train_step()
-        self.cpu += time.process_time() - began
+        self.cpu += self.ranks.size * (time.process_time() - began)
         first = math.isnan(self.bound)
         self.bound = metrics["elbo"] if first else 0.95 * self.bound + 0.05 * metrics["elbo"]
         return {**metrics, "cpu_seconds": round(self.cpu, 3)}
@@ -123,7 +132,7 @@ class Session:
     def due(self, every: int) -> bool:
         """Whether something done ``every`` so many steps, and at the end, is to be done after this one."""
         step = self.trainer.step
-        return step == self.trainer.total_steps or (every > 0 and step % every == 0)
+        return step == self.trainer.total_steps or (every > 0 and step % every < self.ranks.size)
 
     def status(self) -> str:
         """How far it is, and how well it does as far as that is known."""
@@ -141,22 +150,44 @@ def train(args: Args) -> None:
     set_threads(args.threads)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
-    session = Session(args)
-    session.begin()
-    with Interrupts() as interrupts:
-        try:
-            _loop(session, interrupts)
-            session.save()
-        except TrainingError as error:
-            kept = f"the checkpoint of an earlier step is {session.run.checkpoint}"
-            where = kept if session.run.checkpoint.exists() else "there is no checkpoint yet"
-            raise UserError(f"{error}; {where}") from error
+    with together(args.processes, partial(help_along, args), args.device) as ranks:
+        if ranks.rank:
+            return help_along(args, ranks)
+        session = Session(args, ranks)
+        session.begin()
+        if ranks.size > 1:
+            ranks.of_first(session.trainer.state_dict())
+        with Interrupts() as interrupts:
+            try:
+                _loop(session, interrupts)
+                session.save()
+            except (TrainingError, LostProcess) as error:
+                kept = f"the checkpoint of an earlier step is {session.run.checkpoint}"
+                where = kept if session.run.checkpoint.exists() else "there is no checkpoint yet"
+                again = f": go on with {_resume(args)}" if isinstance(error, LostProcess) else ""
+                raise UserError(f"{error}; {where}{again}") from error
     if interrupts.caught is not None:
-        resume = f"sqair train --resume --output {shlex.quote(str(args.output))}"
         saved = f"saved {session.run.checkpoint}, with which sqair track --model {shlex.quote(str(args.output))} works"
-        print(f"stopped after step {session.trainer.step}; {saved}; go on with: {resume}")
+        print(f"stopped after step {session.trainer.step}; {saved}; go on with: {_resume(args)}")
         raise SystemExit(128 + interrupts.caught)
     _finish(session)
+
+
+def _resume(args: Args) -> str:
+    """The command that goes on with a run."""
+    processes = f" --processes {args.processes}" if args.processes > 1 else ""
+    return f"sqair train --resume --output {shlex.quote(str(args.output))}{processes}"
+
+
+def help_along(args: Args, ranks: Ranks) -> None:
+    """Trains with the process of rank 0, which writes the files, until it or a signal says that this is the end."""
+    keep_freed_memory()
+    set_threads(args.threads)
+    trainer = Trainer(args.model, args.train, open_data(args)[0], args.device, ranks)
+    trainer.load_state_dict(ranks.of_first(trainer.state_dict()))
+    with Interrupts() as interrupts:
+        while trainer.step < trainer.total_steps and not ranks.any(interrupts.caught is not None):
+            trainer.train_step()
 
 
 def _loop(session: Session, interrupts: Interrupts) -> None:
@@ -165,7 +196,7 @@ def _loop(session: Session, interrupts: Interrupts) -> None:
     board = _tensorboard(session.run, trainer.step)
     saved = time.monotonic()
     with Display(session.costs, trainer.step) as display:
-        while trainer.step < trainer.total_steps and interrupts.caught is None:
+        while trainer.step < trainer.total_steps and not session.ranks.any(interrupts.caught is not None):
             display.begin()
             metrics = session.step()
             if session.due(args.log_every):

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from sqair import schedule
 from sqair.bounds import Terms
@@ -25,6 +26,7 @@ from sqair.estimators import make_estimator
 from sqair.frames import to_frames
 from sqair.model import SQAIR
 from sqair.muon import Muon, matrices
+from sqair.ranks import ALONE, Ranks
 from sqair.render import background
 from sqair.salience import object_nats
 from sqair.snug import slack
@@ -64,9 +66,15 @@ class Trainer:
     """A training run: model, optimiser, random state and position in the curriculum."""
 
     def __init__(
-        self, model_config: ModelConfig, config: TrainConfig, source: ClipSource, device: torch.device | str = "cpu"
-    ) -> None:
-        self.config, self.source, self.device = config, source, torch.device(device)
+        self, model_config: ModelConfig, config: TrainConfig, source: ClipSource,
+        device: torch.device | str = "cpu", ranks: Ranks = ALONE,
+    ) -> None:  # fmt: skip
+        """``ranks`` are the processes that train together (ranks.py): a step of N of them is N steps of the schedule.
+
+        Raises:
+            UserError: clips are shorter than the curriculum asks for, or than a scene can be told from.
+        """
+        self.config, self.source, self.device, self.ranks = config, source, torch.device(device), ranks
         too_long = max(stage.length for stage in config.stages)
         if too_long > source.length:
             raise UserError(f"the curriculum asks for clips of {too_long} frames, the data has {source.length}")
@@ -122,11 +130,12 @@ class Trainer:
         """
         windows = min(self.source.length // stage.length, 4)
         count = -(-stage.clips // windows)
-        clips = self.source(self.next_clip, count)
-        still = self._scenes(self.next_clip, clips)
-        self.next_clip += count
+        first = self.next_clip + self.ranks.rank * count
+        clips = self.source(first, count)
+        still = self._scenes(first, clips)
+        self.next_clip += self.ranks.size * count
         spare = self.source.length - windows * stage.length
-        random = np.random.default_rng([self.config.seed, self.step])
+        random = np.random.default_rng([self.config.seed, self.step + self.ranks.rank])
         starts = (
             np.sort(random.integers(0, spare + 1, (windows, count)), 0) + np.arange(windows)[:, None] * stage.length
         )
@@ -144,6 +153,8 @@ class Trainer:
         """One step of the optimiser; returns its metrics."""
         config, step = self.config, self.step
         stage, decay = schedule.stage_of(config, step), schedule.rate(config, step)
+        if self.ranks.rank:  # a resumed run has the state of the first one's generator alone
+            self.generator.manual_seed(self.ranks.seed(config.seed, step))
         sampled = schedule.sampled(config, step, self.found, self.generator)
         for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = group["rate"] * decay * (1 - sampled.boldness if "last" in group else 1)
@@ -155,8 +166,10 @@ class Trainer:
         terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
         loss = self.estimator(terms, frames, particles) / stage.length
         norm = self._descend(loss + self._pull(terms, frames), frames)
-        self.step += 1
-        summary = terms.summary(self.estimator.weight(terms, particles).detach())
+        self.step = min(step + self.ranks.size, self.total_steps)
+        self.estimator.passed(self.step - step - 1)
+        self.ranks.mean([buffer for buffer in self.estimator.buffers() if buffer.is_floating_point()])
+        summary = self.ranks.metrics(terms.summary(self.estimator.weight(terms, particles).detach()), self.device)
         self.found += 0.05 * (summary["objects"] - self.found)
         metrics = self._metrics(summary, stage, float(loss.detach()), norm, config.learning_rate * decay)
         if self.step == self.total_steps:
@@ -176,15 +189,15 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:  # frames without anything to see teach nothing
             loss.backward()
-        gradients = self.model.parameters()
+        self.ranks.gradients([*self.model.parameters(), *self.estimator.parameters()])
         try:
-            norm = float(torch.nn.utils.clip_grad_norm_(gradients, self.config.clip_norm, error_if_nonfinite=True))
+            norm = float(clip_grad_norm_(self.model.parameters(), self.config.clip_norm, error_if_nonfinite=True))
         except RuntimeError:  # rather than scaling by it: every gradient would be NaN, and which one it was unknown
             norm = math.nan
         if what := self._not_finite(loss, norm, frames):
             advice = "lower --train.learning-rate or check the video"
             raise TrainingError(f"step {self.step}: {what} is not finite; {advice}")
-        if loss.requires_grad:
+        if loss.requires_grad or self.ranks.size > 1:
             for optimizer in self.optimizers:
                 optimizer.step()
         return norm

@@ -43,6 +43,9 @@ class Estimator(nn.Module):
         """What each clip of ``total`` counts for in a mean over particles and clips: ``[K * B]``, 1 if sampled."""
         return torch.ones_like(total.log_likelihood)
 
+    def passed(self, steps: int) -> None:
+        """Notes ``steps`` of the schedule that went by in other processes at the same time."""
+
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
         """
         Args:

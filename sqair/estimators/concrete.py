@@ -30,6 +30,9 @@ class Annealed(Estimator):
         super().__init__(config)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
+    def passed(self, steps: int) -> None:
+        self.steps += steps
+
     def temperature(self) -> float:
         return max(self.coolest, self.hottest * 0.5 ** (float(self.steps) / self.halving))
 
