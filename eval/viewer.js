@@ -100,7 +100,7 @@ function draw() {
   pen.lineJoin = pen.lineCap = "round";
   const here = rowsAt.get(frame()) ?? [];
   for (const { name, corners, colour, path } of zones) {
-    pen.globalAlpha = 0.1;
+    pen.globalAlpha = 0.07;
     pen.fillStyle = colour;
     pen.fill(path);
     trace(path, colour, 1);
@@ -141,7 +141,6 @@ function show(now) {
   draw();
   slider.value = shot;
   slider.setAttribute("aria-valuetext", `frame ${frame()}`);
-  canvas.dataset.frame = frame();
   $("#now").textContent = [`frame ${frame()}`, `${time} s`, `${here.length} seen`, ...inside].join(" · ");
   for (const chart of charts) {
     const place = `${(100 * (frame() - 0.5)) / clip.length}%`;
@@ -251,12 +250,15 @@ function tellEdits() {
   $("#begin").replaceChildren(...edits.map((text) => {
     const button = document.createElement("button");
     button.append(Object.assign(document.createElement("code"), { textContent: text.trim() }));
-    button.onclick = () => ($("#edits").value += text);
+    button.onclick = () => {
+      $("#edits").value += text;
+      $("#list").open = true;
+    };
     return button;
   }));
 }
 
-$("#object").append(...[...span.keys()].map((id) => new Option(id, id)));
+$("#object").append(...[...span.keys()].map((id) => new Option(`object ${id}`, id)));
 $("#object").onchange = (event) => choose(event.target.value ? +event.target.value : null);
 $("#close").onclick = () => choose(null);
 canvas.onclick = (event) => {

@@ -82,7 +82,8 @@ def viewer(
     data = json.dumps(told).replace("<", "\\u003c")
     video = f"data:video/mp4;base64,{base64.b64encode(film.video).decode()}"
     speeds = "".join(f"<option{' selected' * (speed == 1)} value={speed}>{speed:g}\u00d7</option>" for speed in SPEEDS)
-    return MARKUP.format(video=video, data=data, speeds=speeds, alone="" if len(record.tracks) else " alone")
+    ratio = record.size[1] / record.size[0]
+    return MARKUP.format(video=video, ratio=ratio, data=data, speeds=speeds)
 
 
 def columns(scale: Scale | None) -> list[str]:
@@ -115,9 +116,10 @@ def _hundredths(value: np.ndarray) -> np.ndarray:
     return np.array(rounded, np.int64).reshape(value.shape)
 
 
-MARKUP = """<section class="viewer{alone}" aria-label="Viewer">
+MARKUP = """<section class="viewer" aria-label="Viewer">
 <div>
-<div class="stage"><video src="{video}" aria-label="The clip" controls loop muted playsinline></video>
+<div class="stage" style="--ratio: {ratio:.4f}">
+<video src="{video}" aria-label="The clip" controls loop muted playsinline></video>
 <canvas id="boxes" class="live" role="img" aria-label="Boxes, ids and trails of the objects in this frame" hidden>
 </canvas></div>
 <noscript><p class="hint">This is the plain video: boxes, ids and tracks are drawn by the page's own script, which does
@@ -138,12 +140,12 @@ not run here. Open the file in a browser.</p></noscript>
 <p id="who"><img id="look" alt="" hidden><strong id="title"></strong>
 <button id="close" type="button" aria-label="Choose no object">\u2715</button></p>
 <dl id="facts"></dl>
-<p class="hint">If it is somebody else, begin <code>edits.yaml</code> with</p>
+<p class="hint">Where it is wrong, choose what goes into <code>edits.yaml</code>:</p>
 <div id="begin"></div>
 </div>
-<p class="hint" id="how">Click an object, its bar or its id to see its track. Arrow keys go from frame to frame, the
+<p class="hint">Click an object, its bar or its id to see its track. Arrow keys go from frame to frame, the
 space bar plays, Escape chooses none.</p>
-<details><summary>edits.yaml</summary>
+<details id="list"><summary>edits.yaml</summary>
 <textarea id="edits" aria-label="edits.yaml" spellcheck="false"></textarea>
 <button id="yaml" type="button">Download edits.yaml</button>
 <p class="hint">For <code>sqair edit NAME.txt edits.yaml</code>, with the rows of <code>sqair track</code>.</p>

@@ -73,17 +73,17 @@ def page_of(watched: Watched, args: Args, truth: Rows | None) -> Report:
     scored = None if truth is None else _score(watched, args, truth)
     report = Report(clip.name)
     report.lead(headline(tracks, length, None if scored is None else scored.scores.overall))
+    record, marks = watched.record, _marks(args)
+    scale = None if args.scale is None else Scale(*args.scale)
+    colours = {name: css(name) for name in np.unique(tracks.id).tolist()}
+    look = viewer(record, watched.times, watched.film, colours, marks, scale)
+    report.live(look, asset("viewer.css"), asset("viewer.js"))
     report.text(
         f"This is what the model `{args.model}` finds in `{clip.path}`, {count(length, 'frame')} of "
         f"{clip.size[1]}x{clip.size[0]} pixels. Nobody told it what to look for: an object is what it has learned to "
         "explain as one. Each has a number, its id, which it should keep as long as it lives. Frames and ids count "
         "from 1."
     )
-    record, marks = watched.record, _marks(args)
-    scale = None if args.scale is None else Scale(*args.scale)
-    colours = {name: css(name) for name in np.unique(tracks.id).tolist()}
-    look = viewer(record, watched.times, watched.film, colours, marks, scale)
-    report.live(look, asset("viewer.css"), asset("viewer.js"))
     if watched.film.shots < length:
         report.text(_shown(watched.film, length))
     if truth is not None:
@@ -91,8 +91,8 @@ def page_of(watched: Watched, args: Args, truth: Rows | None) -> Report:
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
     where(report, record, watched.numbers, marks)
-    _moments(report, watched.witness.moments(tracks, watched.numbers))
     _objects(report, watched, chosen)
+    _moments(report, watched.witness.moments(tracks, watched.numbers))
     _next(report, watched, args)
     return report
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browsing import browse, needs_chromium
+from browsing import PHONE, browsing, needs_chromium, until, width_of
 from conftest import TINY, moving_spots, spots, spotter, straight, tiny_model
 from sqair.eval.timeline import spans, timeline
 from sqair.files.mot_io import write_mot
