@@ -1,40 +1,10 @@
 // The viewer of a clip: its video, and over it what was tracked, drawn from the rows in the page.
-// Frames and ids count from 1 here, as on the page; `shot` is a picture of the video, from 0.
+// It comes after rows.js, in the same module. A `shot` is a picture of the video, from 0; frames and ids count from 1.
 const $ = (selector) => document.querySelector(selector);
-const clip = JSON.parse($("#clip").textContent);
 const TRAIL = 30, TOUCH = 14;  // frames; pixels of the page
 const video = $("video"), canvas = $("#boxes"), pen = canvas.getContext("2d"), slider = $("#shot");
 const charts = [...document.querySelectorAll("svg.frames")];
 
-// ---- rows
-
-/** Integers in columns, of `packed` in Python: differences of 32 bits, bytes of one weight together, zlib, base64. */
-async function unpack(text, columns) {
-  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const planes = new Uint8Array(await new Response(stream).arrayBuffer());
-  const length = planes.length / columns / 4;
-  return Array.from({ length: columns }, (_, column) => {
-    const at = (weight, i) => planes[(4 * column + weight) * length + i] << (8 * weight);
-    let sum = 0;
-    return Float64Array.from({ length }, (_, i) => (sum += at(0, i) | at(1, i) | at(2, i) | at(3, i)));
-  });
-}
-
-const [numbers, micros] = await unpack(clip.clock, 2);
-const [ids, frames, xs, ys, ws, hs, scores, marks] = await unpack(clip.rows, 8);  // by id, and then by frame
-const seconds = new Map(Array.from(numbers, (number, i) => [number, micros[i] / 1e6]));
-const shots = numbers.filter((_, i) => i % clip.step === 0).slice(0, clip.shots);  // frames that the video shows
-const span = new Map();  // of each id: its first row, and the one after its last
-const rowsAt = new Map();  // of each frame, in the order of ids
-for (let row = 0; row < ids.length; row++) {
-  if (!span.has(ids[row])) span.set(ids[row], [row, row]);
-  span.get(ids[row])[1] = row + 1;
-  if (!rowsAt.has(frames[row])) rowsAt.set(frames[row], []);
-  rowsAt.get(frames[row]).push(row);
-}
-const centre = (row) => [(xs[row] + ws[row] / 2) / 100, (ys[row] + hs[row] / 2) / 100];
-const apart = (row, other) => Math.hypot(...centre(row).map((value, axis) => value - centre(other)[axis]));
 const colour = (id) => clip.colours[id] ?? "#fff";
 
 let shot = 0, chosen = null, before = null;  // the picture that is shown, the id that is chosen, and the one before it
@@ -73,7 +43,8 @@ function label(text, x, y, style, strength = 1, below = false) {
   const unit = devicePixelRatio / size();
   pen.font = `600 ${12 * unit}px system-ui, sans-serif`;
   const wide = pen.measureText(text).width + 8 * unit, high = 16 * unit;
-  const left = Math.min(Math.max(0, x), clip.size[1] - wide), top = Math.min(Math.max(0, below ? y : y - high), clip.size[0] - high);
+  const left = Math.min(Math.max(0, x), clip.size[1] - wide);
+  const top = Math.min(Math.max(0, below ? y : y - high), clip.size[0] - high);
   pen.globalAlpha = strength;
   pen.fillStyle = style;
   pen.fillRect(left, top, wide, high);
@@ -151,17 +122,19 @@ function show(now) {
 
 // ---- going through the video
 
-let wanted = null;
-function seek(to, stop = true) {
-  if (stop) video.pause();
+let wanted = 0, asked = 0;  // where to go, and where the video is on its way to: it is asked for one place at a time
+function seek(to) {
+  video.pause();
   wanted = Math.min(Math.max(0, to), shots.length - 1);
-  if (!video.seeking) video.currentTime = (wanted + 0.5) / clip.fps;
+  if (video.seeking) return;
+  asked = wanted;
+  video.currentTime = (asked + 0.5) / clip.fps;
 }
 video.addEventListener("seeked", () => {
-  const there = Math.floor(video.currentTime * clip.fps);
-  show(there);
-  if (wanted !== null && wanted !== there) return seek(wanted, false);
-  if (video.paused) remember();
+  show(video.paused ? asked : Math.floor(video.currentTime * clip.fps));
+  if (!video.paused) return;
+  if (wanted !== asked) seek(wanted);
+  else remember();
 });
 function follow(_, shown) {
   show(Math.round(shown.mediaTime * clip.fps));
@@ -175,7 +148,9 @@ const play = () => (video.paused ? video.play() : video.pause());
 for (const kind of ["play", "pause"]) {
   video.addEventListener(kind, () => {
     $("#play").textContent = video.paused ? "Play" : "Pause";
-    if (video.paused) show(shot);
+    if (!video.paused) return;
+    show(shot);
+    remember();
   });
 }
 $("#play").onclick = play;
@@ -189,7 +164,7 @@ addEventListener("keydown", (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step) seek(shot + step * (event.shiftKey ? 10 : 1));
   else if (event.key === "Escape") choose(null);
-  else if (event.key === " " && !event.target.closest("button, a")) play();
+  else if (event.key === " " && !event.target.closest("button, a, summary")) play();
   else return;
   event.preventDefault();
 });
@@ -197,10 +172,15 @@ addEventListener("keydown", (event) => {
 // ---- one object
 
 const address = (number, id) => `#frame=${number}${id === null ? "" : `&id=${id}`}`;
-const remember = () => history.replaceState(null, "", address(frame(), chosen));
-const link = (number, id, text) => Object.assign(document.createElement("a"), { href: address(number, id), textContent: text });
-const idOf = (anchor) => Number(new URLSearchParams(anchor.hash?.slice(1) ?? anchor.getAttribute("href").slice(1)).get("id"));
-const links = [...document.querySelectorAll('a[href*="&id="]')].map((anchor) => [anchor.closest("tr") ?? anchor, idOf(anchor)]);
+function remember() {
+  try {
+    history.replaceState(null, "", address(frame(), chosen));
+  } catch { /* a page within another may have no address of its own */ }
+}
+const link = (number, id) =>
+  Object.assign(document.createElement("a"), { href: address(number, id), textContent: number });
+const idOf = (anchor) => Number(new URLSearchParams(anchor.getAttribute("href").slice(1)).get("id"));
+const links = [...document.querySelectorAll('a[href*="&id="]')].map((a) => [a.closest("tr") ?? a, idOf(a)]);
 
 function choose(id) {
   if (id !== null && !span.has(id)) id = null;
@@ -223,8 +203,8 @@ function tell(id) {
   const took = seconds.get(frames[end - 1]) - seconds.get(frames[first]);
   const [units, unit] = clip.scale ?? [1, "px"];
   const facts = {
-    "first frame": link(frames[first], id, frames[first]),
-    "last frame": link(frames[end - 1], id, frames[end - 1]),
+    "first frame": link(frames[first], id),
+    "last frame": link(frames[end - 1], id),
     "frames seen": rows,
     "mean confidence": mean.toFixed(3),
     "path": `${(path * units).toPrecision(4)} ${unit}`,
@@ -246,7 +226,8 @@ function tell(id) {
 function tellEdits() {
   if (chosen === null) return;
   const edits = [`- delete: ${chosen}\n`, `- split: ${chosen}\n  from: ${frame()}\n`];
-  if (before !== null) edits.push(`- swap: [${before}, ${chosen}]\n  from: ${frame()}\n`, `- merge: [${before}, ${chosen}]\n`);
+  const two = `[${before}, ${chosen}]`;
+  if (before !== null) edits.push(`- swap: ${two}\n  from: ${frame()}\n`, `- merge: ${two}\n`);
   $("#begin").replaceChildren(...edits.map((text) => {
     const button = document.createElement("button");
     button.append(Object.assign(document.createElement("code"), { textContent: text.trim() }));
@@ -279,7 +260,8 @@ for (const chart of charts) {
   chart.cursor.setAttribute("y2", "100%");
   chart.append(chart.cursor);
   const scrub = (event) => {
-    const box = chart.getBoundingClientRect(), number = Math.ceil((clip.length * (event.clientX - box.left)) / box.width);
+    const box = chart.getBoundingClientRect();
+    const number = Math.ceil((clip.length * (event.clientX - box.left)) / box.width);
     if (number > 0 && number <= clip.length) seek(shotOf(number));
   };
   chart.addEventListener("pointerdown", scrub);
@@ -311,36 +293,13 @@ function save(name, type, text) {
   Object.assign(document.createElement("a"), { href: file, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(file), 10000);
 }
-const decimal = (value) => (Number.isInteger(value) ? value.toFixed(1) : String(value));
-const short = (value) => (Number.isFinite(value) ? String(+value.toPrecision(6)) : "");
-
-/** The table that `sqair track --format csv` writes. */
-function table() {
-  const name = /[",\r\n]/.test(clip.name) ? `"${clip.name.replaceAll('"', '""')}"` : clip.name;
-  const lines = [clip.columns.join(",")], gone = new Map();
-  for (const [number, rows] of [...rowsAt].sort(([one], [other]) => one - other)) {
-    for (const row of rows) {
-      const middles = [[xs, ws, 1], [ys, hs, 3]].map(([at, long, bit]) =>
-        Math.floor(at[row] + long[row] / 2) + ((marks[row] >> bit) & 3) - 1);
-      const sides = [xs[row], ys[row], ws[row], hs[row], ...middles].map((value) => decimal(value / 100));
-      const told = [name, number, decimal(seconds.get(number)), ids[row], ...sides, decimal(scores[row] / 1e4), marks[row] & 1];
-      if (clip.scale) {
-        const first = row === span.get(ids[row])[0], far = first ? NaN : clip.scale[0] * apart(row, row - 1);
-        gone.set(ids[row], first ? 0 : gone.get(ids[row]) + far);
-        told.push(...[far, gone.get(ids[row]), far / (seconds.get(number) - seconds.get(frames[row - 1]))].map(short));
-      }
-      lines.push(told.join(","));
-    }
-  }
-  return lines.join("\n") + "\n";
-}
 $("#csv").onclick = () => save(`${clip.name}.csv`, "text/csv", table());
 $("#yaml").onclick = () => save("edits.yaml", "text/yaml", $("#edits").value);
 
 // ---- begin
 
 const [, base64] = video.src.split(",");
-video.src = URL.createObjectURL(new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type: "video/mp4" }));
+video.src = URL.createObjectURL(new Blob([bytes(base64)], { type: "video/mp4" }));
 video.controls = false;
 for (const part of document.querySelectorAll(".live")) part.hidden = false;
 slider.max = shots.length - 1;
@@ -349,5 +308,7 @@ if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow);
 else tick();
 video.addEventListener("loadedmetadata", () => {
   show(0);
-  if (!visit() && !matchMedia("(prefers-reduced-motion: reduce)").matches) video.play().catch(() => {});
+  if (visit()) return;
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) seek(0);
+  else video.play().catch(() => seek(0));
 }, { once: true });

@@ -1,9 +1,9 @@
 """The viewer of a clip's page: a video with what was tracked drawn over it, by a script of the page's own.
 
 A reader goes through the frames, chooses an id, sees its track, and takes rows and edits away. Where no script runs the
-video plays by itself, without boxes. What the script (viewer.js) is given stands in the page as JSON, and the rows in
-it as ``packed`` columns, so that the table that it saves is that of ``sqair.exports.tidy``, number by number; only
-those of a scale are from boxes rounded to a hundredth of a pixel, as far as that is seen in six digits.
+video has controls, and no boxes. What the script (rows.js, viewer.js) is given stands in the page as JSON, with rows as
+``packed`` columns. The table that it saves is that of ``sqair.exports.tidy``, to the last digit; only the columns of a
+scale are from boxes that are rounded to a hundredth of a pixel.
 """
 
 from __future__ import annotations
@@ -46,8 +46,18 @@ class Marks(NamedTuple):
 
 
 @cache
-def asset(name: str) -> str:
-    """The text of a file beside this module."""
+def script() -> str:
+    """JavaScript of the page, a module."""
+    return _beside("rows.js") + _beside("viewer.js")
+
+
+@cache
+def style() -> str:
+    """CSS of the page, beside that of all reports."""
+    return _beside("viewer.css")
+
+
+def _beside(name: str) -> str:
     return files("sqair.eval").joinpath(name).read_text(encoding="utf-8")
 
 
@@ -59,7 +69,7 @@ def viewer(
     marks: Marks,
     scale: Scale | None = None,
 ) -> str:
-    """Markup of the viewer of a clip; the page needs ``viewer.js`` and ``viewer.css`` too.
+    """Markup of the viewer of a clip; the page needs ``style`` and ``script`` too.
 
     ``times`` are the numbers and the seconds of the frames that were tracked, ``[T]`` each; ``colours`` those of ids.
     """
@@ -119,7 +129,7 @@ def _hundredths(value: np.ndarray) -> np.ndarray:
 MARKUP = """<section class="viewer" aria-label="Viewer">
 <div>
 <div class="stage" style="--ratio: {ratio:.4f}">
-<video src="{video}" aria-label="The clip" controls loop muted playsinline></video>
+<video src="{video}" aria-label="The clip" controls loop muted playsinline preload="auto"></video>
 <canvas id="boxes" class="live" role="img" aria-label="Boxes, ids and trails of the objects in this frame" hidden>
 </canvas></div>
 <noscript><p class="hint">This is the plain video: boxes, ids and tracks are drawn by the page's own script, which does
@@ -137,7 +147,7 @@ not run here. Open the file in a browser.</p></noscript>
 </div>
 <aside class="live" aria-label="The chosen object" hidden>
 <div id="panel" hidden>
-<p id="who"><img id="look" alt="" hidden><strong id="title"></strong>
+<p id="who"><img id="look" alt="" hidden><strong id="title" aria-live="polite"></strong>
 <button id="close" type="button" aria-label="Choose no object">\u2715</button></p>
 <dl id="facts"></dl>
 <p class="hint">Where it is wrong, choose what goes into <code>edits.yaml</code>:</p>

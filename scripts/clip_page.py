@@ -18,7 +18,7 @@ from sqair.eval.mot import score
 from sqair.eval.report import Link, Picture, Report
 from sqair.eval.scores import COLUMNS, Scores
 from sqair.eval.timeline import address, lines, timeline
-from sqair.eval.viewer import Film, Marks, asset, viewer
+from sqair.eval.viewer import Film, Marks, script, style, viewer
 from sqair.eval.words import MEANINGS, percent
 from sqair.exports.measures import Scale
 from sqair.exports.record import Record
@@ -77,7 +77,7 @@ def page_of(watched: Watched, args: Args, truth: Rows | None) -> Report:
     scale = None if args.scale is None else Scale(*args.scale)
     colours = {name: css(name) for name in np.unique(tracks.id).tolist()}
     look = viewer(record, watched.times, watched.film, colours, marks, scale)
-    report.live(look, asset("viewer.css"), asset("viewer.js"))
+    report.live(look, style(), script())
     report.text(
         f"This is what the model `{args.model}` finds in `{clip.path}`, {count(length, 'frame')} of "
         f"{clip.size[1]}x{clip.size[0]} pixels. Nobody told it what to look for: an object is what it has learned to "
@@ -86,12 +86,12 @@ def page_of(watched: Watched, args: Args, truth: Rows | None) -> Report:
     )
     if watched.film.shots < length:
         report.text(_shown(watched.film, length))
-    if truth is not None:
-        _scores(report, watched, scored)
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
     where(report, record, watched.numbers, marks)
     _objects(report, watched, chosen)
+    if truth is not None:
+        _scores(report, watched, scored)
     _moments(report, watched.witness.moments(tracks, watched.numbers))
     _next(report, watched, args)
     return report

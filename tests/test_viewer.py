@@ -20,7 +20,7 @@ from sqair.datasets.video_out import write_video
 from sqair.eval.packed import packed, unpacked
 from sqair.eval.report import Link, Report
 from sqair.eval.timeline import address, lines, timeline
-from sqair.eval.viewer import Film, Marks, asset, viewer, whole_numbers
+from sqair.eval.viewer import Film, Marks, script, style, viewer, whole_numbers
 from sqair.exports.measures import Scale
 from sqair.exports.record import Record, without_gaps
 from sqair.exports.tidy import tidy
@@ -56,7 +56,7 @@ REDDEST = """() => {
 THERE = """() => {
   const video = document.querySelector("video"), slider = document.querySelector("#shot");
   const shot = Math.floor(video.currentTime / video.duration * (+slider.max + 1));
-  return !video.seeking && shot === +slider.value;
+  return document.querySelector("#now").textContent && !video.seeking && shot === +slider.value;
 }"""
 """Whether the viewer has come to where it was sent."""
 
@@ -90,7 +90,7 @@ def page(folder: Path, told: Record | None = None, scale: Scale | None = None, s
     film = Film((folder / "a.mp4").read_bytes(), FPS / step, len(shots), step, 4.0)
     times = np.arange(LENGTH), np.arange(LENGTH) / FPS
     report = Report(told.name)
-    report.live(viewer(told, times, film, COLOURS, marks, scale), asset("viewer.css"), asset("viewer.js"))
+    report.live(viewer(told, times, film, COLOURS, marks, scale), style(), script())
     report.drawing(timeline(told.tracks, LENGTH, COLOURS))
     report.drawing(lines({"objects": np.ones(LENGTH)}, np.arange(LENGTH), LENGTH, ["red"]))
     report.table([(Link("3", address(12, 2)), Link("13", address(12, 2)))], ["id", "frame"])
@@ -142,11 +142,11 @@ def test_rows_of_a_minute_are_small() -> None:
 
 def test_the_policy_lets_in_one_script_by_its_hash(tmp_path: Path) -> None:
     text = page(tmp_path, record(NASTY)).read_text()
-    (script,) = re.findall(r'<script type="module">(.*?)</script>', text, re.S)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (inline,) = re.findall(r'<script type="module">(.*?)</script>', text, re.S)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy.startswith("default-src 'none';") and policy.endswith(f"script-src 'sha256-{digest}'")
-    assert script == asset("viewer.js") and text.count("<script") == 2
+    assert inline == script() and text.count("<script") == 2
     (data,) = re.findall(r'<script type="application/json" id="clip">(.*?)</script>', text, re.S)
     assert json.loads(data)["name"] == NASTY and "<" not in data
     assert "script-src" not in Report("a").to_html() and "<script" not in Report("a").to_html()
@@ -183,6 +183,7 @@ def test_while_it_plays_boxes_are_those_of_the_picture(tmp_path: Path) -> None:
       video.requestVideoFrameCallback(look);
     }})"""
     with browsing(page(tmp_path), still=False) as shown:
+        until(shown, "document.querySelector('video').currentTime > 0.1")
         seen = shown.evaluate(watch)
         assert len({picture for picture, _ in seen}) > 5
         assert [told for _, told in seen] == [picture for picture, _ in seen]
@@ -332,7 +333,7 @@ def test_a_clip_in_which_nothing_is_found_plays(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mp4", iter(pictures()), FPS)
     film = Film((tmp_path / "a.mp4").read_bytes(), FPS, LENGTH, 1, 1.0)
     times = np.arange(LENGTH), np.arange(LENGTH) / FPS
-    report = Report("a").live(viewer(nothing, times, film, {}, Marks()), asset("viewer.css"), asset("viewer.js"))
+    report = Report("a").live(viewer(nothing, times, film, {}, Marks()), style(), script())
     report.save(tmp_path / "page.html")
     with browsing(tmp_path / "page.html", "#frame=9&id=4") as shown:
         assert frame_of(shown) == 8 and shown.locator("#now").inner_text() == "frame 9 · 0.80 s · 0 seen"
