@@ -1,7 +1,7 @@
 // The viewer of a clip: its video, and over it what was tracked, drawn from the rows in the page.
 // It comes after rows.js, in the same module. A `shot` is a picture of the video, from 0; frames and ids count from 1.
 const $ = (selector) => document.querySelector(selector);
-const TRAIL = 30, TOUCH = 14;  // frames; pixels of the page
+const TRAIL = 30, TOUCH = 14, AXIS = 30;  // frames; pixels of the page; and of the axis below charts
 const video = $("video"), canvas = $("#boxes"), pen = canvas.getContext("2d"), slider = $("#shot");
 const charts = [...document.querySelectorAll("svg.frames")];
 
@@ -257,7 +257,7 @@ canvas.onclick = (event) => {
 for (const chart of charts) {
   chart.cursor = document.createElementNS("http://www.w3.org/2000/svg", "line");
   chart.cursor.setAttribute("class", "cursor");
-  chart.cursor.setAttribute("y2", "100%");
+  chart.cursor.setAttribute("y2", chart.height.baseVal.value - AXIS);
   chart.append(chart.cursor);
   const scrub = (event) => {
     const box = chart.getBoundingClientRect();

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,26 @@ def test_a_clip_cut_short_gives_a_page_of_what_is_there(
     assert run(tmp_path / "seq", model, tmp_path / "out") == 2
     assert "promises 9; the page about these" in capsys.readouterr().err
     assert "4 frames of 52x44" in (tmp_path / "out" / "seq.html").read_text()
+
+
+def test_a_signal_leaves_the_page_of_the_frames_so_far(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "seq").mkdir()
+    for t, frame in enumerate(clip()):
+        write_png(tmp_path / "seq" / f"{t}.png", frame)
+    update = Tracker.update
+
+    def interrupted(self: Tracker, frame: np.ndarray) -> Tracks:
+        if self.frame == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(self, frame)
+
+    monkeypatch.setattr(Tracker, "update", interrupted)
+    with pytest.raises(SystemExit) as status:
+        run(tmp_path / "seq", model, tmp_path / "out")
+    assert status.value.code == 143 and "stopped; the page about the frames up to there" in capsys.readouterr().out
+    assert "2 objects</strong> were followed through 6 frames" in (tmp_path / "out" / "seq.html").read_text()
 
 
 def test_a_bar_has_gaps_where_its_id_is_not_seen() -> None:
