@@ -275,14 +275,14 @@ for (const chart of charts) {
   });
 }
 
-function visit() {
-  const said = new URLSearchParams(location.hash.slice(1));
+function visit(hash) {
+  const said = new URLSearchParams(hash.slice(1));
   if (said.has("id")) choose(+said.get("id"));
   if (said.has("frame")) seek(shotOf(+said.get("frame")));
   return said.has("frame") || said.has("id");
 }
-addEventListener("hashchange", () => {
-  visit();
+addEventListener("hashchange", (event) => {
+  visit(new URL(event.newURL).hash);  // that of the page may be another by now: see `remember`
   $(".viewer").scrollIntoView({ block: "nearest" });
 });
 
@@ -308,7 +308,7 @@ if (video.requestVideoFrameCallback) video.requestVideoFrameCallback(follow);
 else tick();
 video.addEventListener("loadedmetadata", () => {
   show(0);
-  if (visit()) return;
+  if (visit(location.hash)) return;
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) seek(0);
   else video.play().catch(() => seek(0));
 }, { once: true });
