@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 _INK = "#010203"  # stands for currentColor, which matplotlib cannot say
-_COLOURS = ("#3d8fd1", "#e08a00", "#12a37a", "#dd5c26", "#c06fa5", "#8a8f98")
+COLOURS = ("#3d8fd1", "#e08a00", "#12a37a", "#dd5c26", "#c06fa5", "#8a8f98")
+"""Of lines, on a light and on a dark page."""
 SCHEME = "<style>svg{color:#24292f}@media(prefers-color-scheme:dark){svg{color:#d4dae1}}</style>"
 """Makes currentColor of an SVG the colour of the page's text."""
 SIZE = (4.6, 2.8)
@@ -40,7 +41,7 @@ def line_chart(
         axes = figure.add_subplot()
         for i, (name, (x, y)) in enumerate(series.items()):
             values = np.asarray(y, dtype=float)
-            colour, marker = _COLOURS[i % len(_COLOURS)], "o" if len(values) == 1 else ""
+            colour, marker = COLOURS[i % len(COLOURS)], "o" if len(values) == 1 else ""
             finite = np.where(np.isfinite(values), values, np.nan)
             axes.plot(x, finite, color=colour, marker=marker, linewidth=1.6, label=name)
         _count_by_ones(axes, [y for _, y in series.values()])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+SCRIPTED = "default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline'; script-src 'sha256-{}'"
+"""Of a page that has one script of its own, which is let in by its hash."""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -18,15 +20,17 @@ PAGE = """<!DOCTYPE html>
 <main>
 <h1>{title}</h1>
 {body}
-</main>
+</main>{script}
 </body>
 </html>
 """
 
 STYLE = """
-:root { --ground: #ffffff; --ink: #24292f; --soft: #57606a; --line: #d0d7de; --tint: #f3f5f7; --mark: #d3f0dc }
+:root { --ground: #ffffff; --ink: #24292f; --soft: #57606a; --line: #d0d7de; --tint: #f3f5f7; --mark: #d3f0dc;
+  --link: #0b62c4 }
 @media (prefers-color-scheme: dark) {
-  :root { --ground: #111418; --ink: #d4dae1; --soft: #97a1ac; --line: #333b44; --tint: #1b2026; --mark: #1d4a2c }
+  :root { --ground: #111418; --ink: #d4dae1; --soft: #97a1ac; --line: #333b44; --tint: #1b2026; --mark: #1d4a2c;
+    --link: #6cb2ff }
 }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--ground); color: var(--ink);

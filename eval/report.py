@@ -1,12 +1,14 @@
 """A report as one HTML file that needs nothing else: text, tables, charts, pictures and video.
 
 Pictures and video are inside the file as ``data:`` addresses, the style is inline, and a content policy
-forbids the page to fetch anything. It reads on a phone, in dark mode and on paper, and holds no script.
+forbids the page to fetch anything. It reads on a phone, in dark mode and on paper, and holds no script unless it is
+given one (``Report.live``), which the policy lets in by its hash.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sqair.eval.chart import line_chart
-from sqair.eval.page import PAGE, POLICY, STYLE
+from sqair.eval.page import PAGE, POLICY, SCRIPTED, STYLE
 from sqair.files.durable import write_text
 
 __all__ = ["Report", "line_chart"]
@@ -32,7 +34,14 @@ class Picture(NamedTuple):
     width: int | None = None
 
 
-Cell = str | float | Real | None | Picture
+class Link(NamedTuple):
+    """A cell of a table: a place on this page, such as ``#frame=1``, and what is said of it."""
+
+    text: str
+    fragment: str
+
+
+Cell = str | float | Real | None | Picture | Link
 
 
 class _Block(NamedTuple):
@@ -49,6 +58,7 @@ class Report:
     def __init__(self, title: str) -> None:
         self.title = title
         self._blocks: list[_Block] = []
+        self._style, self._script = STYLE, ""
 
     def lead(self, text: str) -> Report:
         """The sentence that says it all, in larger letters; ``**bold**`` and `` `code` `` work."""
@@ -93,15 +103,13 @@ class Report:
             f'<th scope="col"{kind}>{html.escape(name)}</th>'
             for name, kind in zip(header, kinds, strict=True)
         )
-        below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
         better = better or {}
         columns = {name: [row[i] for row in rows] for i, name in enumerate(header)}
         best = [_best(columns[name], better.get(name)) for name in header]
         body = "".join(_row(row, header, kinds, [i in cells for cells in best]) for i, row in enumerate(rows))
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        self._blocks.append(
-            _Block(f'<figure class="table"><div class="scroll">{table}</div>{below}{_terms(terms or {})}</figure>')
-        )
+        below = _below(caption) + _terms(terms or {})
+        self._blocks.append(_Block(f'<figure class="table"><div class="scroll">{table}</div>{below}</figure>'))
         return self
 
     def figure(self, image: str | bytes, caption: str = "", narrow: str | bytes | None = None) -> Report:
@@ -116,6 +124,17 @@ class Report:
             source = _data_address(_image_type(data), data)
             element = f'<picture><source media="(max-width: 40rem)" srcset="{source}">{element}</picture>'
         self._media(element, caption)
+        return self
+
+    def drawing(self, markup: str, caption: str = "") -> Report:
+        """Markup as wide as the page, such as inline SVG; it is trusted."""
+        self._blocks.append(_Block(f"<figure>{markup}{_below(caption)}</figure>"))
+        return self
+
+    def live(self, markup: str, style: str, script: str) -> Report:
+        """Markup that is trusted, and the style and the one script (a module of JavaScript) that it needs."""
+        self._blocks.append(_Block(markup))
+        self._style, self._script = STYLE + style, script
         return self
 
     def video(self, video: bytes, caption: str = "") -> Report:
@@ -137,7 +156,13 @@ class Report:
             parts.append(block.html)
             if block.is_media and (i + 1 == len(self._blocks) or not self._blocks[i + 1].is_media):
                 parts.append("</div>")
-        return PAGE.format(title=html.escape(self.title), policy=POLICY, style=STYLE, body="\n".join(parts))
+        policy, script = POLICY, ""
+        if self._script:
+            digest = hashlib.sha256(self._script.encode()).digest()
+            policy = SCRIPTED.format(base64.b64encode(digest).decode())
+            script = f'\n<script type="module">{self._script}</script>'
+        title, body = html.escape(self.title), "\n".join(parts)
+        return PAGE.format(title=title, policy=policy, style=self._style, body=body, script=script)
 
     def save(self, path: str | Path) -> None:
         """Write the page, whole or not at all.
@@ -148,8 +173,11 @@ class Report:
         write_text(path, self.to_html())
 
     def _media(self, element: str, caption: str) -> None:
-        below = f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
-        self._blocks.append(_Block(f"<figure>{element}{below}</figure>", is_media=True))
+        self._blocks.append(_Block(f"<figure>{element}{_below(caption)}</figure>", is_media=True))
+
+
+def _below(caption: str) -> str:
+    return f"<figcaption>{_inline(caption)}</figcaption>" if caption else ""
 
 
 def _paragraph(text: str) -> str:
@@ -202,6 +230,8 @@ def _terms(terms: Mapping[str, str]) -> str:
 def _show(value: Cell) -> str:
     if isinstance(value, Picture):
         return _image(value.image, value.alt, value.width)
+    if isinstance(value, Link):
+        return f'<a href="{html.escape(value.fragment, quote=True)}">{html.escape(value.text)}</a>'
     if value is None or value != value:
         return "\N{EN DASH}"
     if isinstance(value, Real) and not isinstance(value, Integral):
@@ -222,6 +252,7 @@ def _is_number(value: Cell) -> bool:
     """Also of text: a figure with its spread or its unit belongs under the other figures."""
     if isinstance(value, Picture):
         return False
+    value = value.text if isinstance(value, Link) else value
     return not isinstance(value, str) or re.match(r"[-+\u2212]?\.?\d", value) is not None
 
 

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.overlay import colour
+from sqair.datasets.regions import Choice
 from sqair.eval.benchmarks import TITLES
+from sqair.eval.chart import COLOURS
 from sqair.eval.hints import hints
 from sqair.eval.mot import score
-from sqair.eval.report import Picture, Report, line_chart
+from sqair.eval.report import Link, Picture, Report
 from sqair.eval.scores import COLUMNS, Scores
-from sqair.eval.timeline import NARROW, WIDTH, timeline
+from sqair.eval.timeline import address, lines, timeline
+from sqair.eval.viewer import Film, Marks, script, style, viewer
 from sqair.eval.words import MEANINGS, percent
+from sqair.exports.measures import Scale
+from sqair.exports.polygons import parse_zones
+from sqair.exports.record import Record
+from sqair.exports.zones import parse_lines
 from sqair.files.mot_rows import Rows
+from sqair.scripts.clip_places import count_over_time, where
 from sqair.scripts.report import Args
 from sqair.scripts.witness import Moment, Witness, framed
 from sqair.tracks import Tracks
@@ -27,21 +36,31 @@ SHORT_LIVED = 10
 """Frames: an id that was seen in fewer may be a part of another's track."""
 SHOWN_IDS = 60
 """Ids in the timeline and in the table, at most: those that were seen longest."""
-POINTS = 1000
-"""Points of the count over time, at most: each is a mean over as many frames as it takes."""
 
 
 class Watched(NamedTuple):
-    """A clip that was tracked: its rows, the numbers of its frames, what was kept of it, and its video.
+    """A clip that was tracked: its rows, numbers and seconds of its frames, what was kept of it, and its video.
 
-    Frames that the source has lost leave gaps in ``numbers [T]``.
+    Frames that the source has lost leave gaps in the numbers ``[T]``.
     """
 
     clip: ClipSource
     tracks: Tracks
-    numbers: np.ndarray
+    times: tuple[np.ndarray, np.ndarray]
     witness: Witness
-    video: bytes
+    film: Film
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Of the frames, ``[T]``, from 0."""
+        return self.times[0]
+
+    @property
+    def record(self) -> Record:
+        """The rows, as files tell of them."""
+        numbers, seconds = self.times
+        clip, at = self.clip, seconds[np.searchsorted(numbers, self.tracks.frame)]
+        return Record.of(clip.name, self.tracks, clip.size, clip.fps, self.length, at)
 
     @property
     def length(self) -> int:
@@ -52,24 +71,30 @@ class Watched(NamedTuple):
 def page_of(watched: Watched, args: Args, truth: Rows | None) -> Report:
     """The page of a clip, with scores where there is ground truth."""
     clip, tracks, length = watched.clip, watched.tracks, len(watched.numbers)
-    ids, most = len(np.unique(tracks.id)), args.video_frames
+    ids = len(np.unique(tracks.id))
     scored = None if truth is None else _score(watched, args, truth)
     report = Report(clip.name)
     report.lead(headline(tracks, length, None if scored is None else scored.scores.overall))
+    record, marks = watched.record, _marks(args)
+    scale = None if args.scale is None else Scale(*args.scale)
+    colours = {name: css(name) for name in np.unique(tracks.id).tolist()}
+    look = viewer(record, watched.times, watched.film, colours, marks, scale)
+    report.live(look, style(), script())
     report.text(
         f"This is what the model `{args.model}` finds in `{clip.path}`, {count(length, 'frame')} of "
         f"{clip.size[1]}x{clip.size[0]} pixels. Nobody told it what to look for: an object is what it has learned to "
         "explain as one. Each has a number, its id, which it should keep as long as it lives. Frames and ids count "
         "from 1."
     )
-    whole = "All frames" if length <= most else f"The first {count(most, 'frame')} of {length}"
-    report.video(watched.video, f"{whole}: a box for each object, its id, and the trail of where it was.")
-    if truth is not None:
-        _scores(report, watched, scored)
+    if watched.film.shots < length:
+        report.text(_shown(watched.film, length))
     chosen = longest_seen(tracks, SHOWN_IDS)
     _times(report, watched, chosen, ids)
-    _moments(report, watched.witness.moments())
+    where(report, record, watched.numbers, marks)
     _objects(report, watched, chosen)
+    if truth is not None:
+        _scores(report, watched, scored)
+    _moments(report, watched.witness.moments(tracks, watched.numbers), marks)
     _next(report, watched, args)
     return report
 
@@ -98,36 +123,44 @@ def longest_seen(tracks: Tracks, most: int) -> list[int]:
     return ids[chosen[np.argsort(first[chosen], kind="stable")]].tolist()
 
 
+def css(name: int) -> str:
+    """The colour of an id."""
+    return "#{:02x}{:02x}{:02x}".format(*colour(name))
+
+
+def _marks(args: Args) -> Marks:
+    regions, _ = Choice(args.region, args.exclude).zones()
+    zones = zip([*regions, *parse_zones(args.zone)], cycle(COLOURS), strict=False)
+    return Marks(list(zones), parse_lines(args.line), regions)
+
+
+def _shown(film: Film, length: int) -> str:
+    """What of the frames the video shows, if that is not all."""
+    which = f"one frame in {film.step}" if film.step > 1 else f"the first {count(film.shots, 'frame')}"
+    return f"The video shows {which} of {length}; everything else is about all of them."
+
+
 def _times(report: Report, watched: Watched, chosen: list[int], ids: int) -> None:
     report.text("## When each was seen")
     if chosen:
         which = f"The {len(chosen)} of {ids} ids that were seen longest" if len(chosen) < ids else "A bar for each id"
-        colours = {name: "#{:02x}{:02x}{:02x}".format(*colour(name)) for name in chosen}
-        wide, narrow = (timeline(watched.tracks, watched.length, colours, width) for width in (WIDTH, NARROW))
-        report.figure(wide, f"{which}, in its colour in the video. A gap is where it was not seen.", narrow)
+        bars = timeline(watched.tracks, watched.length, {name: css(name) for name in chosen})
+        report.drawing(bars, f"{which}, in its colour in the video. A gap is where it was not seen.")
     else:
         report.text("Nothing was found.")
-    counts, each = count_over_time(watched.tracks, watched.numbers)
+    counts, each = count_over_time(watched.tracks.frame, watched.numbers)
     report.text("## How many there were")
-    places = 1 + watched.numbers[::each]
     means = f", in the mean of {each} frames at a time" if each > 1 else ""
-    report.figure(line_chart({"objects": (places, counts)}, "frame", "objects"), f"Objects in a frame{means}.")
+    chart = lines({"objects": counts}, watched.numbers[::each], watched.length, COLOURS[:1])
+    report.drawing(chart, f"Objects in a frame{means}.")
 
 
-def count_over_time(tracks: Tracks, numbers: np.ndarray) -> tuple[np.ndarray, int]:
-    """Objects in a frame, ``[P]``, each a mean over so many of the frames ``numbers [T]`` that there are."""
-    length = len(numbers)
-    each = -(-length // POINTS)
-    starts = np.arange(0, length, each)
-    counts = np.bincount(np.searchsorted(numbers, tracks.frame), minlength=length)
-    return np.add.reduceat(counts, starts) / np.diff(np.append(starts, length)), each
-
-
-def _moments(report: Report, moments: list[Moment]) -> None:
+def _moments(report: Report, moments: list[Moment], marks: Marks) -> None:
     has_background = moments[0].background is not None
     report.text(
         "## What the model explains\n\n"
-        "Some frames as the model takes them, with their tracks; the picture that it makes of them; "
+        + (f"Of {marks.regions[0].name}: some" if marks.regions else "Some")
+        + " frames as the model takes them, with their tracks; the picture that it makes of them; "
         + ("what it takes for the background; " if has_background else "")
         + "and how far picture and frame differ, in the channel in which they do most: black is the same."
     )
@@ -146,12 +179,13 @@ def _objects(report: Report, watched: Watched, chosen: list[int]) -> None:
     if not chosen:
         return
     rows = []
+    looks = watched.witness.looks(watched.tracks, watched.numbers)
     for name in chosen:
         mine = watched.tracks.where(watched.tracks.id == name)
-        look = watched.witness.looks.get(name)
-        picture = None if look is None else Picture(framed(look.image, name), f"id {name + 1}")
-        first, last = 1 + int(mine.frame[0]), 1 + int(mine.frame[-1])
-        rows.append((str(name + 1), picture, first, last, len(mine), mine.score.mean()))
+        picture = Picture(framed(looks[name], name), f"id {name + 1}") if name in looks else None
+        ends = [int(frame) for frame in (mine.frame[0], mine.frame[-1])]
+        links = [Link(str(frame + 1), address(frame, name)) for frame in ends]
+        rows.append((Link(str(name + 1), links[0].fragment), picture, *links, len(mine), mine.score.mean()))
     report.text("## The objects")
     report.table(
         rows,

@@ -6,6 +6,7 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -13,21 +14,28 @@ import numpy as np
 from tqdm import tqdm
 
 from sqair.datasets.clip import ClipSource, TruncatedClip
-from sqair.datasets.overlay import overlay
+from sqair.datasets.overlay import auto_scale
+from sqair.datasets.regions import Choice, arenas, whole
 from sqair.datasets.staging import claim, source_files, staged
 from sqair.datasets.video import read_source
 from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
 from sqair.eval.benchmarks import roles, rule_of
+from sqair.eval.viewer import Film
 from sqair.files.mot_rows import Rows
 from sqair.files.pretrained import weights_files
 from sqair.model import SQAIR
 from sqair.process import keep_freed_memory, set_threads
+from sqair.scripts import track
+from sqair.scripts.arenas import Arenas
 from sqair.scripts.clip_page import Watched, page_of
+from sqair.scripts.exporting import Wanted, check_wanted
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
+from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.remarks import Remarks
 from sqair.scripts.report import Args
 from sqair.scripts.track_frames import model_for, model_name, open_clip
-from sqair.scripts.track_rows import numbered
+from sqair.scripts.tracking import Job, follow, frames_of
 from sqair.scripts.witness import Witness, scaled
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks
@@ -43,23 +51,89 @@ def write_pages(args: Args) -> None:
     """Runs ``sqair report``, see ``sqair.scripts.report.main``."""
     keep_freed_memory()
     set_threads(1)
+    check_wanted(Wanted(("csv",), units=args.scale, zones=args.zone, lines=args.line))
     clips = read_source(args.source, fps=args.fps, shown=args.range)
-    args = replace(args, model=model_name(clips, args.model))
+    looked_at = arenas(clips, Choice(args.region, args.exclude))
+    args = replace(args, model=model_name(looked_at, args.model))
     pages = [f"{clip.name}.html" for clip in clips]
     truths = _truths(args, clips)
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
     claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _check_truth(args, clips, truths)
-    model = model_for(clips, args.model, args.device)
-    truncated = None
-    with staged(args.output, pages, overwrite=args.overwrite) as stage:
-        for clip, page in zip(clips, pages, strict=True):
-            watched, error = _watch(model, clip, args.video_frames, stage)
-            page_of(watched, args, truth.get(clip.name)).save(stage / page)
-            truncated = truncated or error
-    print("\n".join(str(args.output / page) for page in pages))
+    model = model_for(looked_at, args.model, args.device)
+    how = track.Args(
+        args.source, args.output, args.model, count=args.count, device=args.device, region=args.region,
+        exclude=args.exclude,
+    )  # fmt: skip
+    notes = Remarks(model.config.slots)
+    with staged(args.output, pages, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
+        with tqdm(total=frames_of(clips), unit="frame", disable=None) as bar:
+            job = Job(how, Wanted(()), model, stage, bar, interrupts, notes, _Pages(args, model, truth, stage))
+            begun, _, truncated = follow(job, clips)
+        del pages[begun:]
+    print("\n".join([*notes.lines(), *(str(args.output / page) for page in pages)]))
+    if interrupts.caught is not None:
+        print(f"stopped; the page about the frames up to there is in {args.output}")
+        raise SystemExit(128 + interrupts.caught)
     if truncated is not None:
         raise UserError(f"{truncated}; the page about these is in {args.output}") from truncated
+
+
+class _Pages:
+    """Looks on while clips are tracked, and writes a page of each."""
+
+    def __init__(self, args: Args, model: SQAIR, truth: Mapping[str, Rows], stage: Path) -> None:
+        self._args, self._model, self._truth, self._stage = args, model, truth, stage
+        self._seen: tuple[Witness, Film] | None = None
+
+    def watch(self, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]], arenas: Arenas) -> None:
+        """Keeps what the page shows of a clip, and its video."""
+        witness, path = Witness(), self._stage / f"{clip.name}.mp4"
+        shrink = min(1.0, VIDEO_SIDE / max(clip.size))
+        canvas = (max(1, round(shrink * clip.size[0])), max(1, round(shrink * clip.size[1])))
+        most, step, larger = self._args.video_frames, 1, auto_scale(*canvas)
+        if clip.length is not None:
+            step = -(-clip.length // most)
+        fps, shots = playable(clip.fps / step), min(most, -(-(clip.length or most) // step))
+        pixels = array("d")
+
+        def shown() -> Iterator[np.ndarray]:
+            for place, (image, tracks) in enumerate(pairs):
+                witness.see(image, tracks, arenas)
+                if place % step == 0 and len(pixels) < most:
+                    picture, pixel = scaled(image, canvas)
+                    pixels.append(larger * pixel)
+                    yield picture
+
+        pictures = shown()
+        try:
+            write_video(path, islice(pictures, shots), fps, scale=larger, rate=VIDEO_BYTES * fps / shots)
+            deque(pictures, maxlen=0)
+        except TruncatedClip as error:
+            if not pixels:
+                raise UserError(str(error)) from error
+            raise
+        finally:
+            if pixels:
+                self._seen = witness, Film(path.read_bytes(), fps, len(pixels), step, pixels[0])
+                path.unlink()
+
+    def tell(self, clip: ClipSource, tracks: Tracks, times: tuple[np.ndarray, np.ndarray]) -> None:
+        """Writes the page."""
+        if self._seen is None:
+            tracker = Arenas([whole(clip.size)], partial(Tracker, self._model, count=self._args.count), gallery=False)
+            self.watch(clip, _explained(clip, tracks, tracker), tracker)
+        assert self._seen is not None
+        (witness, film), self._seen = self._seen, None
+        watched = Watched(clip, tracks, times, witness, film)
+        page_of(watched, self._args, self._truth.get(clip.name)).save(self._stage / f"{clip.name}.html")
+
+
+def _explained(clip: ClipSource, tracks: Tracks, tracker: Arenas) -> Iterator[tuple[np.ndarray, Tracks]]:
+    """The frames of a clip with the rows that it has, as the tracker explains them."""
+    for frame in open_clip(tracker, clip):
+        tracker.update(frame.image)
+        yield frame.image, tracks.at(frame.number)
 
 
 def _truths(args: Args, clips: list[ClipSource]) -> dict[str, Truth]:
@@ -91,38 +165,3 @@ def _check_truth(args: Args, clips: list[ClipSource], truths: Mapping[str, Truth
         if clip.length is not None and last > clip.length:
             raise UserError(f"{file} has a row in frame {last}, but {clip.path} has {count(clip.length, 'frame')}")
     return rows
-
-
-def _watch(model: SQAIR, clip: ClipSource, most: int, stage: Path) -> tuple[Watched, TruncatedClip | None]:
-    """Tracks a clip, and what cut it short; its video shows ``most`` frames."""
-    tracker, witness, path = Tracker(model), Witness(), stage / f"{clip.name}.mp4"
-    shrink = min(1.0, VIDEO_SIDE / max(clip.size))
-    canvas = (max(1, round(shrink * clip.size[0])), max(1, round(shrink * clip.size[1])))
-    truncated = None
-    numbers = array("q")
-    with tqdm(total=clip.length, desc=clip.name, unit="frame", disable=None) as bar:
-        pairs = _follow(tracker, clip, witness, numbers, bar)
-        try:
-            shown, fps = min(most, clip.length or most), playable(clip.fps)
-            pictures = overlay(scaled(*pair, canvas) for pair in islice(pairs, most))
-            write_video(path, pictures, fps, rate=VIDEO_BYTES * fps / shown)
-            deque(pairs, maxlen=0)
-        except TruncatedClip as error:
-            if tracker.frame == 0:
-                raise
-            truncated = error
-    video = path.read_bytes()
-    path.unlink()
-    return Watched(clip, witness.found.all(), np.array(numbers), witness, video), truncated
-
-
-def _follow(
-    tracker: Tracker, clip: ClipSource, witness: Witness, numbers: array, bar: tqdm
-) -> Iterator[tuple[np.ndarray, Tracks]]:
-    """The frames of a clip with their tracks, as the witness sees them; ``numbers`` gets those of the frames."""
-    for frame in open_clip(tracker, clip):
-        tracks = numbered(tracker.update(frame.image), frame)
-        witness.see(frame.image, tracks, tracker, frame.number)
-        numbers.append(frame.number)
-        bar.update()
-        yield frame.image, tracks

@@ -1,9 +1,12 @@
 """Show what a model finds in a video, on a page that needs nothing else.
 
     sqair report clip.mp4 --model runs/mine --output pages
+    sqair report dishes.mp4 --output pages --region 0,0,300,300 310,0,300,300 --count 5
+    sqair report clip.mp4 --output pages --zone 0,0,160,240 --line 160,0,160,240 --scale 0.12 mm
 
-writes ``NAME.html`` for each clip: the video with its tracks, when each object was seen, what the model explains and
-what it does not, and with ground truth the scores.
+writes ``NAME.html`` for each clip: the video with its tracks, to go through and choose objects in, when each was seen,
+how many were where, what the model explains and what it does not, and with ground truth the scores. Rows are those that
+`sqair track` writes.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Annotated, Literal
 import tyro
 
 from sqair.errors import UserError
+from sqair.scripts.export_flags import ExcludeFlag, LineFlag, RegionFlag, ScaleFlag, ZoneFlag
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,14 @@ class Args:
     """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub.
     auto: moving-mnist for clips of 50x50 pixels, and for others any-camera, which needs no
     training: a survey of the clips tells it what is behind things, how large they are and how many."""
+    region: RegionFlag = ()
+    exclude: ExcludeFlag = ()
+    count: int = 0
+    """How many individuals there are, in each region, if you know it and each is there from beginning to end of every
+    clip."""
+    scale: ScaleFlag = None
+    zone: ZoneFlag = ()
+    line: LineFlag = ()
     gt: Path | None = None
     """Ground truth to score by, as `sqair score` takes it: a MOTChallenge file, a folder of files NAME.txt or of
     sequences NAME/gt/gt.txt, or the .npz of `sqair generate`. By default that of a source which is such an .npz."""
@@ -43,9 +55,9 @@ class Args:
     range: tuple[float, float] | None = None
     """Values of the source that are black and white, such as 0 4095. By default 8 bits are taken as they are, and for
     others a range is told from the clip, which is printed."""
-    video_frames: int = 500
-    """Frames of a clip that the video on its page shows, at most: 500 are 20 seconds of a film of 25 frames a second.
-    Everything else on the page is about all frames."""
+    video_frames: int = 1800
+    """Frames of a clip that the video on its page shows, at most: 1800 are a minute of a film of 30 frames a second. Of
+    longer ones it shows one frame in so many, or of a stream the first ones. Everything else is about all frames."""
     overwrite: bool = False
     """Replace pages of the same names in the output folder; other files in it stay, and so does whatever is read."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -59,6 +71,8 @@ def main(args: Args) -> None:
         UserError: the source, the model, the ground truth or the output folder is no good, or frames are not of the
             model's kind; nothing is written. If a video ends before the frames that it promised, the page is about
             those that are there and is written first.
+        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the page about the frames up to there was
+            written.
     """
     from sqair.scripts.clip_report import write_pages
     from sqair.scripts.tracking import check_fps

@@ -85,8 +85,12 @@ class RowFiles:
     def written(self) -> tuple[Tracks, np.ndarray]:
         """The rows so far, and the seconds of each ``[M]``."""
         self._rows.flush()
-        tracks = read_mot(self._rows.name)
-        return tracks, np.asarray(self._seconds)[np.searchsorted(np.asarray(self._numbers), tracks.frame)]
+        tracks, (numbers, seconds) = read_mot(self._rows.name), self.times()
+        return tracks, seconds[np.searchsorted(numbers, tracks.frame)]
+
+    def times(self) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers of the frames so far, from 0, and their seconds, ``[T]`` each."""
+        return np.array(self._numbers), np.array(self._seconds)
 
     def rename(self, who: Identified) -> None:
         """Puts the ids of individuals for those of tracking, in all rows so far, which are those of ``who``."""

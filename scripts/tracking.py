@@ -37,6 +37,7 @@ from sqair.scripts.adapt import FOLDER, adapt, check_adapt
 from sqair.scripts.arenas import Arenas
 from sqair.scripts.exporting import Wanted, wanted_of, with_zones, write_exports
 from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.onlooker import Onlooker
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
 from sqair.scripts.track_frames import fitted, model_for, model_name, open_clip, thin
@@ -50,8 +51,8 @@ BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
 
 
-class _Job(NamedTuple):
-    """Clips being tracked: how, by what, where to, and what is told of it."""
+class Job(NamedTuple):
+    """Clips being tracked: how, by what, where to, and what is told of it, to whom."""
 
     args: Args
     wanted: Wanted
@@ -60,6 +61,7 @@ class _Job(NamedTuple):
     bar: tqdm
     interrupts: Interrupts
     notes: Remarks
+    onlooker: Onlooker | None = None
 
 
 def track(args: Args) -> float:
@@ -83,22 +85,11 @@ def track(args: Args) -> float:
     if args.adapt:
         args = replace(args, model=str(adapt(args)), overwrite=True)
     model = model_for(arenas(clips, look), args.model, args.device, args.stabilise)
-    lengths = [clip.length for clip in clips]
-    total = None if None in lengths else sum(n or 0 for n in lengths)
-    begun, done, truncated = 0, 0, None
     notes = Remarks(model.config.slots)
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
-        with tqdm(total=total, unit="frame", disable=None) as bar:
-            job = _Job(args, wanted, model, stage, bar, interrupts, notes)
-            if _fit_together(clips, args, model.config):
-                begun, done = _track_archive(job, clips)
-            else:
-                for clip in clips:
-                    frames, error = _track_stream(job, clip)
-                    begun, done, truncated = begun + 1, done + frames, truncated or error
-                    if interrupts.caught is not None:
-                        break
+        with tqdm(total=frames_of(clips), unit="frame", disable=None) as bar:
+            begun, done, truncated = follow(Job(args, wanted, model, stage, bar, interrupts, notes), clips)
         del entries[begun * len(entries) // len(clips) :]  # clips not begun are not published
         objects = sum(map(_objects, stage.glob("*.txt")))
     rate = done / (time.monotonic() - began)
@@ -111,6 +102,25 @@ def track(args: Args) -> float:
     if truncated is not None:
         raise UserError(f"{truncated}; the tracks of these are in {args.output}") from truncated
     return rate
+
+
+def frames_of(clips: Sequence[ClipSource]) -> int | None:
+    """How many frames clips have together; None where that is not known."""
+    lengths = [clip.length for clip in clips]
+    return None if None in lengths else sum(n or 0 for n in lengths)
+
+
+def follow(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int, TruncatedClip | None]:
+    """Tracks clips until there is an interrupt: how many were begun, their frames, and what cut one short."""
+    if _fit_together(clips, job.args, job.model.config):
+        return *_track_archive(job, clips), None
+    begun, done, truncated = 0, 0, None
+    for clip in clips:
+        frames, error = _track_stream(job, clip)
+        begun, done, truncated = begun + 1, done + frames, truncated or error
+        if job.interrupts.caught is not None:
+            break
+    return begun, done, truncated
 
 
 def check_fps(fps: float | None) -> None:
@@ -147,7 +157,7 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
     return (clip.length or 0) * clip.size[0] * clip.size[1] * config.channels
 
 
-def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
+def _track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
     """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
@@ -177,19 +187,21 @@ def _track_archive(job: _Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             numbers = np.array([frame.number for frame in stamped])
             named = replace(tracks, frame=numbers[tracks.frame])
             write_mot(job.stage / f"{clip.name}.txt", named)
-            seconds = np.array([frame.seconds for frame in stamped])[tracks.frame]
-            write_exports(job.wanted, job.stage, clip, named, seconds, int(numbers[-1]) + 1)
+            seconds = np.array([frame.seconds for frame in stamped])
+            write_exports(job.wanted, job.stage, clip, named, seconds[tracks.frame], int(numbers[-1]) + 1)
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
                 pictures = with_zones(job.wanted, clip, pictures)
                 write_video(job.stage / f"{clip.name}.mp4", pictures, playable(clip.fps))
+            if job.onlooker is not None:
+                job.onlooker.tell(clip, named, (numbers, seconds))
             begun, done = begun + 1, done + len(images)
             job.bar.update(len(images))
     return begun, done
 
 
-def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | None]:
+def _track_stream(job: Job, clip: ClipSource) -> tuple[int, TruncatedClip | None]:
     """Tracks one clip frame by frame; returns the number of frames, and what cut it short."""
     args = job.args
     make = partial(
@@ -204,11 +216,16 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
         frames = thin(open_clip(tracker, clip, args.live), args.stride, args.max_frames)
         frames = takewhile(lambda _: job.interrupts.caught is None, frames)
         try:
-            _draw(job, now, clip, _follow(job, frames, tracker, rows))
+            pairs = _follow(job, frames, tracker, rows)
+            if job.onlooker is not None:
+                job.onlooker.watch(clip, pairs, tracker)
+            else:
+                _draw(job, now, clip, pairs)
         except TruncatedClip as error:
             truncated = error
         who = None
         if identifies:
+            job.bar.set_postfix_str("who is who")
             who = tracker.identify(args.count)
             rows.rename(who)
         if args.min_life > 1:
@@ -217,6 +234,8 @@ def _track_stream(job: _Job, clip: ClipSource) -> tuple[int, TruncatedClip | Non
             _draw(job, replace(args, show=False), clip, _again(args, clip, who, job.model.config))
         if job.wanted.endings:
             write_exports(job.wanted, job.stage, clip, *rows.written(), rows.frames)
+        if job.onlooker is not None:
+            job.onlooker.tell(clip, rows.written()[0], rows.times())
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
 
@@ -227,7 +246,7 @@ def _identifies(args: Args, clip: ClipSource, config: ModelConfig) -> bool:
     return args.reid and not args.live and portraits and isinstance(clip.path, Path)
 
 
-def _draw(job: _Job, args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]]) -> None:
+def _draw(job: Job, args: Args, clip: ClipSource, pairs: Iterator[tuple[np.ndarray, Tracks]]) -> None:
     """Goes through frames with their tracks, and makes what pictures of them ``args`` asks for."""
     if args.overlay or args.show or args.gif:
         write_pictures(args, clip, with_zones(job.wanted, clip, overlay(pairs)), job.stage)
@@ -250,7 +269,7 @@ def _again(
 
 
 def _follow(
-    job: _Job, frames: Iterator[Frame], tracker: Arenas, rows: RowFiles
+    job: Job, frames: Iterator[Frame], tracker: Arenas, rows: RowFiles
 ) -> Iterator[tuple[np.ndarray, Tracks]]:
     """The frames with their tracks, as they are tracked and written down. One frame is held at a time."""
     for frame in frames:

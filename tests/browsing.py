@@ -2,82 +2,65 @@
 
 from __future__ import annotations
 
-import http.server
-import os
 import shutil
-import signal
-import subprocess
-import threading
-import urllib.parse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-BROWSER_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --autoplay-policy=no-user-gesture-required --remote-debugging-port=0"
-)
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--autoplay-policy=no-user-gesture-required")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-PROBE = """<iframe src="/report" width="WIDTH" height="600"></iframe>
-<script>
-const frame = document.querySelector("iframe");
-const seen = new Set();
-setInterval(() => {
-  const video = frame.contentDocument.querySelector("video"), image = frame.contentDocument.querySelector("img");
-  if (video && video.readyState > 1) seen.add("video " + colour(video));
-  if (image && image.complete) seen.add("image " + colour(image));
-  const images = [...frame.contentDocument.images];
-  if (images.every(image => image.complete && image.naturalWidth)) seen.add(images.length + " images");
-  if (video && video.currentTime > 0.1) seen.add("video plays");
-  const wide = frame.contentDocument.documentElement.scrollWidth;
-  if (video && wide <= frame.clientWidth) seen.add("as wide as the screen");
-  const cells = [...frame.contentDocument.querySelectorAll("td")].map(cell => cell.getBoundingClientRect());
-  seen.add(cells.filter(cell => cell.width && cell.left >= 0 && cell.right <= wide).length + " cells in sight");
-  fetch("/seen?" + encodeURIComponent([...seen].join(",")));
-}, 100);
-function colour(source) {
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "device_scale_factor": 2}
+COLOUR = """source => {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 1;
-  const pen = canvas.getContext("2d");
+  const pen = canvas.getContext("2d", { willReadFrequently: true });
   pen.drawImage(source, 0, 0, 1, 1);
-  const [r, g, b] = pen.getImageData(0, 0, 1, 1).data;
-  return r > g && r > b ? "red" : g > b ? "green" : "blue";
-}
-</script>"""
-"""A page around the report that tells the server what it has seen so far: colours of its first image and its video,
-how many images there are once all are shown, whether the video plays, and what lies within its width."""
+  return [...pen.getImageData(0, 0, 1, 1).data].slice(0, 3);
+}"""
+"""The mean colour of a picture, a video or a canvas, 0 to 255 of red, green and blue."""
 
 
-def browse(page: str, wanted: set[str], folder: Path, width: int = 900) -> None:
-    """Opens ``page``, ``width`` pixels wide, until all that is ``wanted`` was seen of it, see ``PROBE``; it must have
-    asked for nothing."""
-    asked: list[str] = []
-    good = threading.Event()
+@contextmanager
+def browsing(path: Path, fragment: str = "", still: bool = True, **settings: Any) -> Iterator[Page]:
+    """The page of a file in a browser without a network; it may ask for nothing, and complain of nothing.
 
-    class Server(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(urllib.parse.unquote(self.path))
-            if wanted <= set(asked[-1].partition("?")[2].split(",")):
-                good.set()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html; charset=utf-8")
-            self.end_headers()
-            self.wfile.write({"/": PROBE.replace("WIDTH", str(width)), "/report": page}.get(self.path, "").encode())
+    It is ``still`` for a reader who asked for less motion: videos do not play by themselves.
+    """
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        motion = "reduce" if still else "no-preference"
+        context = browser.new_context(**{"offline": True, "reduced_motion": motion, **settings})
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda said: wrong.append(said.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", lambda request: wrong.append(request.url[:80]) if is_outside(request.url, path) else None)
+        page.goto(path.absolute().as_uri() + fragment)
+        yield page
+        browser.close()
+    assert not wrong, wrong
 
-        def log_message(self, *args: object) -> None:
-            pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        command = [str(CHROMIUM), *BROWSER_FLAGS.split(), f"--user-data-dir={folder / 'profile'}"]
-        address = f"http://127.0.0.1:{server.server_address[1]}/"
-        with (folder / "browser.log").open("wb") as log:
-            browser = subprocess.Popen([*command, address], stdout=log, stderr=log, start_new_session=True)
-        try:
-            assert good.wait(100), (asked[-1:], (folder / "browser.log").read_text()[-2000:])
-        finally:
-            os.killpg(browser.pid, signal.SIGKILL)
-            browser.wait()
-            server.shutdown()
-    assert {path.split("?")[0] for path in asked} <= {"/", "/report", "/seen", "/favicon.ico"}
+def until(page: Page, expression: str) -> None:
+    """Waits until JavaScript is true; what Playwright has for that needs a policy that lets scripts evaluate words."""
+    end = time.monotonic() + 20
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(20)
+
+
+def is_outside(address: str, path: Path) -> bool:
+    """Whether it is neither the page at ``path`` nor within it."""
+    return not address.startswith((path.absolute().as_uri(), "data:", "blob:"))
+
+
+def width_of(page: Page) -> int:
+    """How wide the page is, pixels: no wider than the screen, or it has to be shifted."""
+    return page.evaluate("document.documentElement.scrollWidth")

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from browsing import browse, needs_chromium
+from browsing import COLOUR, browsing, needs_chromium, until
 from sqair.datasets.images import encode_png
 from sqair.datasets.video_out import write_gif, write_video
 from sqair.errors import UserError
@@ -227,8 +227,11 @@ def test_browser_shows_pictures_and_plays_video(tmp_path):
     red, green, blue = solid(220, 30, 30), solid(30, 200, 60), solid(40, 60, 240)
     write_video(tmp_path / "a.mp4", [red] + [green] * 40, fps=10, scale=4)
     picture = encode_png(blue.repeat(4, 0).repeat(4, 1))
-    page = Report("Sample").video((tmp_path / "a.mp4").read_bytes()).figure(picture).to_html()
-    browse(page, {"image blue", "video green"}, tmp_path)
+    Report("Sample").video((tmp_path / "a.mp4").read_bytes()).figure(picture).save(tmp_path / "page.html")
+    with browsing(tmp_path / "page.html", still=False) as page:
+        until(page, "document.querySelector('video').currentTime > 0.1")
+        assert page.eval_on_selector("img", COLOUR) == pytest.approx([40, 60, 240], abs=8)
+        assert page.eval_on_selector("video", COLOUR) == pytest.approx([30, 200, 60], abs=12)
 
 
 def test_all_is_only_what_is_all() -> None:
