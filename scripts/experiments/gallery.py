@@ -4,9 +4,9 @@ sqair experiments gallery --output gallery                       all of it: some
 sqair experiments gallery --only arena cells --output gallery    a clip or two, to try the commands on
 sqair experiments gallery --output gallery --publish             writes them into docs/ as well
 
-Clips are generated, with their ground truth; no setting was chosen on them. Seeds are 0, but that of the school: number 3
-has the median HOTA of the five of docs/footage.md. What is shown is the same part of each clip, and the scores are of all
-of it. What is finished is not run again.
+Clips are generated, with their ground truth; no setting was chosen on them. Seeds are 0, but that of the school: of
+the five of docs/footage.md number 3 has the median HOTA. What is shown is the same part of each clip, and the scores
+are of all of it. What is finished is not run again.
 """
 
 from __future__ import annotations
