@@ -11,13 +11,15 @@ from sphinx.ext.napoleon import GoogleDocstring
 
 MANY = 9
 """Parameters of a class from which on they are not repeated before its fields, which have them all."""
+OTHERS = ("Create new instance of", "Initialize internal Module state")
+"""How docstrings begin that named tuples and modules inherit."""
 SHARED = re.compile(r"^(\s+)(\w+(?:, \w+)+): (.*)$")
 
 
 def prepare(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Before napoleon reads them: ``a, b:`` is of a and of b, and what Python says of named tuples is left out."""
+    """Before napoleon reads them: ``a, b:`` is of a and of b, what is of Python or PyTorch is left out."""
     if what == "class":
-        lines[:] = [line for long in lines for line in _each(long) if not line.startswith("Create new instance of")]
+        lines[:] = [line for long in lines for line in _each(long) if not line.startswith(OTHERS)]
 
 
 def _each(line: str) -> list[str]:
