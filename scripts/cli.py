@@ -31,8 +31,8 @@ COMMANDS = {
     "experiments": "Repeat a study, such as: sqair experiments bars.",
 }
 EXPERIMENTS = (
-    "ablation", "backgrounds", "bars", "benchmarks", "canary", "estimators", "faults", "footage", "general", "gpu",
-    "memory", "mutants", "pairs", "pets", "picture", "replay", "restarts", "shapes",
+    "ablation", "backgrounds", "bars", "benchmarks", "canary", "estimators", "faults", "footage", "gallery", "general",
+    "gpu", "memory", "mutants", "pairs", "pets", "picture", "replay", "restarts", "shapes",
 )  # fmt: skip
 USAGE = 2
 INTERRUPTED = 130

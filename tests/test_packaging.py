@@ -68,7 +68,7 @@ def test_every_package_that_an_installation_brings_is_pinned() -> None:
     assert sorted(set(found) - set(PINS)) == []
 
 
-@pytest.mark.parametrize("requirement", requirements("test", "dev", "compare", "hub"), ids=str)
+@pytest.mark.parametrize("requirement", requirements("test", "dev", "compare", "hub", "docs"), ids=str)
 def test_pins_satisfy_the_bounds(requirement: Requirement) -> None:
     pin = PINS[canonicalize_name(requirement.name)]
     assert pin in requirement.specifier

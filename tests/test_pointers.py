@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FOLDERS = {"sqair": "sqair", "datasets": "sqair.datasets", "eval": "sqair.eval", "scripts": "sqair.scripts"}
 SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") if not path.is_symlink())
 FILES = {path.name for path in (*SOURCES, *(ROOT / "tests").rglob("*.py"))}

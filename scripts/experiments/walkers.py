@@ -5,6 +5,7 @@ A tracker that goes by looks lets neighbours trade places; one that goes by plac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,10 +55,15 @@ class Walker:
         return not (-25 < x < WIDTH + 25 and -30 < y < HEIGHT + 30)
 
 
-def walker_clip(seed: int, length: int) -> tuple[np.ndarray, Tracks]:
-    """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each; who stands lower is in front."""
+def walker_clip(
+    seed: int, length: int, before: Callable[[np.random.Generator], np.ndarray] = scene
+) -> tuple[np.ndarray, Tracks]:
+    """Frames, uint8 RGB ``[T, H, W, 3]``, and boxes around what is to be seen of each; who stands lower is in front.
+
+    ``before`` makes the scene, uint8 ``[H, W, 3]``.
+    """
     chance = np.random.default_rng(seed)
-    behind, shade = scene(chance), chance.integers(10, 60, 3)
+    behind, shade = before(chance), chance.integers(10, 60, 3)
     walkers: list[Walker] = []
     for _ in range(3):
         walkers += _group(chance, len(walkers), shade, inside=True)
