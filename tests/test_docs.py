@@ -42,7 +42,7 @@ PARSED = sorted(str(path.relative_to(ROOT)) for path in DOCS.glob("*.md") if f"d
 FRAMES, SIZE = 12, (80, 96)
 SHORT = ("--train.stages", "1x1x2", "--validate-every", "0", "--validation-clips", "1")
 FLAG = re.compile(r"(?<![\w-])(--[a-z][\w.-]*\w)")
-UNWALKED = re.compile(r"rtsp:|--source \d|^(bench|demo|experiments)\b|--resume|--help|NAME|COMMIT|FOLDER|\.\.\.")
+UNWALKED = re.compile(r"rtsp:|--source \d|^(bench|demo|experiments)\b|--resume|--help|NAME|COMMIT|FOLDER|org/name|\.\.\.")
 """What needs a camera, takes minutes, or is a pattern."""
 
 
@@ -139,12 +139,20 @@ class Walk:
             elif path.suffix == ".yaml":
                 path.write_text("- split: 1\n  from: 5\n")
             elif path.suffix == ".mp4":
-                video(Path(word.replace("*", "a")), film(FRAMES, SIZE))
+                video(Path(word.replace("*", "a")), film(FRAMES, size_for(words)))
             elif path.suffix == ".tif":
                 tifffile.imwrite(path, film(FRAMES, SIZE)[..., 0].astype(np.uint16) * 8)
             elif path.suffix == ".npz" and before in ("--source", "--truth"):
                 assert cli.run("generate", ["--count", "1", "--length", "5", "--masks", "--output", "made"]) == 0
                 path.write_bytes(Path("made/moving-mnist-test.npz").read_bytes())
+
+
+def size_for(words: list[str]) -> tuple[int, int]:
+    """Height and width of a film that has all regions of the words of a call."""
+    regions = [word.split(",") for word in words if re.fullmatch(r"\d+(,\d+){3}", word)] if "--region" in words else []
+    corners = [(int(y) + int(h), int(x) + int(w)) for x, y, w, h in regions]
+    height, width = np.max([SIZE, *corners], axis=0)
+    return int(height), int(width)
 
 
 def truth() -> Tracks:
