@@ -58,9 +58,7 @@ class Watched(NamedTuple):
     @property
     def record(self) -> Record:
         """The rows, as files tell of them."""
-        numbers, seconds = self.times
-        clip, at = self.clip, seconds[np.searchsorted(numbers, self.tracks.frame)]
-        return Record.of(clip.name, self.tracks, clip.size, clip.fps, self.length, at)
+        return Record.of(self.clip.name, self.tracks, self.clip.size, self.clip.fps, clock=self.times)
 
     @property
     def length(self) -> int:

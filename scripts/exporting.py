@@ -99,11 +99,11 @@ def wanted_of(args: Args) -> Wanted:
 
 
 def write_exports(
-    wanted: Wanted, folder: Path, clip: ClipSource, tracks: Tracks, seconds: np.ndarray, length: int
+    wanted: Wanted, folder: Path, clip: ClipSource, tracks: Tracks, clock: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Writes the files that are wanted of a clip of which ``length`` frames were tracked, rows at ``seconds [M]``."""
+    """Writes the files that are wanted of a clip, of whose tracked frames the ``clock`` tells numbers and seconds."""
     if wanted.endings:
-        write_files(Record.of(clip.name, tracks, clip.size, clip.fps, length, seconds), wanted, folder)
+        write_files(Record.of(clip.name, tracks, clip.size, clip.fps, clock=clock), wanted, folder)
 
 
 def with_zones(wanted: Wanted, clip: ClipSource, pictures: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

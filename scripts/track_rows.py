@@ -82,11 +82,10 @@ class RowFiles:
         """The number of the last frame so far, from 1."""
         return self._numbers[-1] + 1 if self._numbers else 0
 
-    def written(self) -> tuple[Tracks, np.ndarray]:
-        """The rows so far, and the seconds of each ``[M]``."""
+    def written(self) -> Tracks:
+        """The rows so far."""
         self._rows.flush()
-        tracks, (numbers, seconds) = read_mot(self._rows.name), self.times()
-        return tracks, seconds[np.searchsorted(numbers, tracks.frame)]
+        return read_mot(self._rows.name)
 
     def times(self) -> tuple[np.ndarray, np.ndarray]:
         """The numbers of the frames so far, from 0, and their seconds, ``[T]`` each."""
@@ -99,7 +98,7 @@ class RowFiles:
 
     def leave_out(self, least: int) -> None:
         """Takes ids of fewer than ``least`` rows out of all files."""
-        tracks, _ = self.written()
+        tracks = self.written()
         ends = np.searchsorted(tracks.frame, [*self._numbers, self.frames])
         old = tracks.id + 1
         self._rename(_tables(old, np.where(lasting(tracks, least), old, 0), ends))

@@ -188,7 +188,7 @@ def _track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             named = replace(tracks, frame=numbers[tracks.frame])
             write_mot(job.stage / f"{clip.name}.txt", named)
             seconds = np.array([frame.seconds for frame in stamped])
-            write_exports(job.wanted, job.stage, clip, named, seconds[tracks.frame], int(numbers[-1]) + 1)
+            write_exports(job.wanted, job.stage, clip, named, (numbers, seconds))
             job.notes.count(np.bincount(tracks.frame, minlength=len(images)))
             if args.overlay:
                 pictures = overlay((image, tracks.at(t)) for t, image in enumerate(images))
@@ -233,9 +233,9 @@ def _track_stream(job: Job, clip: ClipSource) -> tuple[int, TruncatedClip | None
         if who is not None:
             _draw(job, replace(args, show=False), clip, _again(args, clip, who, job.model.config))
         if job.wanted.endings:
-            write_exports(job.wanted, job.stage, clip, *rows.written(), rows.frames)
+            write_exports(job.wanted, job.stage, clip, rows.written(), rows.times())
         if job.onlooker is not None:
-            job.onlooker.tell(clip, rows.written()[0], rows.times())
+            job.onlooker.tell(clip, rows.written(), rows.times())
     job.notes.camera(clip, tracker)
     return tracker.frame, truncated
 

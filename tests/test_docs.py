@@ -42,7 +42,9 @@ PARSED = sorted(str(path.relative_to(ROOT)) for path in DOCS.glob("*.md") if f"d
 FRAMES, SIZE = 12, (80, 96)
 SHORT = ("--train.stages", "1x1x2", "--validate-every", "0", "--validation-clips", "1")
 FLAG = re.compile(r"(?<![\w-])(--[a-z][\w.-]*\w)")
-UNWALKED = re.compile(r"rtsp:|--source \d|^(bench|demo|experiments)\b|--resume|--help|NAME|COMMIT|FOLDER|org/name|\.\.\.")
+UNWALKED = re.compile(
+    r"rtsp:|--source \d|^(bench|demo|experiments)\b|--resume|--help|NAME|COMMIT|FOLDER|org/name|\.\.\."
+)
 """What needs a camera, takes minutes, or is a pattern."""
 
 

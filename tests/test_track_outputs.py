@@ -124,7 +124,8 @@ def test_files_of_a_clip_in_which_nothing_is_found_have_no_rows(model: Path, tmp
     run = ["--source", str(tmp_path / "clip.npy"), "--model", str(model), "--output", str(tmp_path / "out"), *more]
     words = ["--format", "csv", "via", "coco", "cvat", "--min-life", "3", "--mask-images", "--scale", "2", "mm"]
     assert cli.run("track", [*run, *words, "--zone", "0,0,9,9", "--line", "0,0,9,9"]) == 0
-    for ending in ("csv", "via.csv", "zones.csv", "lines.csv"):
+    assert pandas.read_csv(tmp_path / "out" / "clip.zones.csv")["count"].tolist() == [0] * 4
+    for ending in ("csv", "via.csv", "lines.csv"):
         assert len(pandas.read_csv(tmp_path / "out" / f"clip.{ending}")) == 0
     assert len(list((tmp_path / "out" / "clip.masks").iterdir())) == 4
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
+from numpy.testing import assert_allclose
 
 from sqair.errors import UserError
 from sqair.exports.polygons import Zone, parse_zones
-from sqair.exports.record import Record
+from sqair.exports.record import Record, without_gaps
 from sqair.exports.zones import Line, crossings, parse_lines, zone_counts
 from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
@@ -46,9 +47,23 @@ def test_counts_of_each_frame() -> None:
     here = walk((0, 0, 5, 5), (0, 3, 5, 6), (1, 0, 15, 5), (1, 3, 5, 5), (4, 3, 90, 5))
     told = zone_counts(here, parse_zones(["0,0,10,10", "10,0,10,10"]))
     found = pandas.read_csv(io.StringIO(told), dtype={"ids": str})
-    assert found["count"].tolist() == [2, 0, 1, 1, 0, 0] and found.frame.tolist() == [1, 1, 2, 2, 5, 5]
-    assert found.ids.fillna("").tolist() == ["1 4", "", "4", "1", "", ""] and found.seconds.tolist()[-1] == 0.4
+    assert found["count"].tolist() == [2, 0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert found.frame.tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert found.ids.fillna("").tolist()[:6] == ["1 4", "", "4", "1", "", ""] and found.seconds.tolist()[-1] == 0.4
     assert found.zone.tolist()[:2] == ["zone1", "zone2"]
+
+
+def test_frames_that_were_not_looked_at_have_no_counts() -> None:
+    """But for rows that fill gaps in them, between the times of those that were."""
+    tracks = Tracks(np.array([0, 4]), np.array([0, 0]), np.array([[4, 4, 2, 2], [4, 4, 2, 2]]))
+    seen = Record.of("clip", tracks, (60, 80), 10.0, clock=(np.array([0, 2, 4, 6]), np.array([0.0, 0.3, 0.4, 0.9])))
+    zones = parse_zones(["0,0,10,10"])
+    found = pandas.read_csv(io.StringIO(zone_counts(seen, zones)))
+    assert found.frame.tolist() == [1, 3, 5, 7] and found["count"].tolist() == [1, 0, 1, 0]
+    assert found.seconds.tolist() == [0, 0.3, 0.4, 0.9]
+    filled = pandas.read_csv(io.StringIO(zone_counts(without_gaps(seen, 3), zones)))
+    assert filled.frame.tolist() == [1, 2, 3, 4, 5, 7] and filled["count"].tolist() == [1, 1, 1, 1, 1, 0]
+    assert_allclose(filled.seconds[:4], [0, 0.15, 0.3, 0.35])
 
 
 @pytest.mark.parametrize(

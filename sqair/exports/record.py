@@ -16,20 +16,20 @@ class Record:
     Attributes:
         name: of the clip.
         tracks: frames, ids and pixels count from 0.
-        seconds: float64 ``[M]``, of each row, from the beginning of the source.
         filled: bool ``[M]``, whether it was not seen, but put between others of its id.
         size: ``(H, W)`` of frames, pixels.
-        length: frames of the clip.
         fps: frames per second.
+        frames: int64 ``[T]``, the numbers of the frames that were looked at, which increase.
+        times: float64 ``[T]``, their seconds from the beginning of the source.
     """
 
     name: str
     tracks: Tracks
-    seconds: np.ndarray
     filled: np.ndarray
     size: tuple[int, int]
-    length: int
     fps: float
+    frames: np.ndarray
+    times: np.ndarray
 
     @staticmethod
     def of(
@@ -38,16 +38,27 @@ class Record:
         size: tuple[int, int],
         fps: float,
         length: int | None = None,
-        seconds: np.ndarray | None = None,
+        clock: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Record:
-        """Tracks as they were seen; by default at times that follow from ``fps``, of a clip that ends with them."""
-        last = int(tracks.frame.max(initial=-1)) + 1
-        times = tracks.frame / fps if seconds is None else seconds
-        return Record(name, tracks, times, np.zeros(len(tracks), bool), size, max(length or 0, last), fps)
+        """Tracks as they were seen in frames whose numbers and seconds ``[T]`` a ``clock`` tells; by default in all
+        ``length`` ones, or up to the last row, at times that follow from ``fps``."""
+        frames = np.arange(max(length or 0, int(tracks.frame.max(initial=-1)) + 1))
+        frames, times = (frames, frames / fps) if clock is None else clock
+        return Record(name, tracks, np.zeros(len(tracks), bool), size, fps, frames, times)
+
+    @property
+    def length(self) -> int:
+        """Frames of the clip, up to the last one that was looked at."""
+        return int(self.frames[-1]) + 1 if len(self.frames) else 0
+
+    @property
+    def seconds(self) -> np.ndarray:
+        """Of each row, float64 ``[M]``."""
+        return np.interp(self.tracks.frame, self.frames, self.times) if len(self.frames) else np.zeros(0)
 
     def where(self, mask: np.ndarray) -> Record:
         """The rows where ``mask [M]`` holds."""
-        return replace(self, tracks=self.tracks.where(mask), seconds=self.seconds[mask], filled=self.filled[mask])
+        return replace(self, tracks=self.tracks.where(mask), filled=self.filled[mask])
 
 
 def lasting(tracks: Tracks, least: int) -> np.ndarray:
@@ -59,7 +70,7 @@ def lasting(tracks: Tracks, least: int) -> np.ndarray:
 def without_gaps(record: Record, most: int) -> Record:
     """The same with rows in the gaps of ids, where these are of ``most`` frames or fewer.
 
-    Boxes and times lie evenly between those before and after; scores are the lower ones of these.
+    Boxes lie evenly between those before and after; scores are the lower ones of these.
     """
     tracks = record.tracks
     order = np.lexsort((tracks.frame, tracks.id))
@@ -82,6 +93,5 @@ def without_gaps(record: Record, most: int) -> Record:
     return replace(
         record,
         tracks=Tracks(frame, name, between(tracks.box), score, between(tracks.visibility)),
-        seconds=between(record.seconds)[rows],
         filled=np.concatenate([record.filled, np.ones(len(step), bool)])[rows],
     )

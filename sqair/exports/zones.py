@@ -33,17 +33,18 @@ def parse_lines(words: Sequence[str]) -> list[Line]:
 
 
 def zone_counts(record: Record, zones: Sequence[Zone]) -> str:
-    """CSV of how many are in each zone, in each frame that has a row, with their ids; these and frames count from 1."""
+    """CSV of how many are in each zone, in each frame, with their ids; these and frames count from 1."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(["clip", "frame", "seconds", "zone", "count", "ids"])
     held = [zone.holds(_centre(record)) for zone in zones]
-    frames, start, rows = np.unique(record.tracks.frame, return_index=True, return_counts=True)
-    for frame, a, b in zip(frames.tolist(), start.tolist(), (start + rows).tolist(), strict=True):
-        seconds = round(float(record.seconds[a]), 6)
+    frames = np.union1d(record.frames, record.tracks.frame)  # rows that fill gaps may lie between those looked at
+    seconds = np.interp(frames, record.frames, record.times)
+    starts, ends = (np.searchsorted(record.tracks.frame, frames, side) for side in ("left", "right"))
+    for frame, time, a, b in zip(frames.tolist(), seconds.tolist(), starts.tolist(), ends.tolist(), strict=True):
         for zone, inside in zip(zones, held, strict=True):
             ids = record.tracks.id[a:b][inside[a:b]] + 1
-            lines.writerow([record.name, frame + 1, seconds, zone.name, len(ids), " ".join(map(str, ids.tolist()))])
+            lines.writerow([record.name, frame + 1, round(time, 6), zone.name, len(ids), " ".join(map(str, ids.tolist()))])
     return text.getvalue()
 
 
@@ -63,7 +64,7 @@ def crossings(record: Record, lines: Sequence[Line]) -> str:
     """
     tracks, centre = record.tracks, _centre(record)
     order = np.lexsort((tracks.frame, tracks.id))
-    told = []
+    told, times = [], record.seconds
     for line in lines:
         (a, b), point = line.end, centre[order]
         side = _side(a, b, point) > 0
@@ -77,7 +78,7 @@ def crossings(record: Record, lines: Sequence[Line]) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["clip", "frame", "seconds", "line", "id", "direction"])
     for frame, row, name, direction in sorted(told):
-        seconds = round(float(record.seconds[row]), 6)
+        seconds = round(float(times[row]), 6)
         rows.writerow([record.name, frame + 1, seconds, name, int(tracks.id[row]) + 1, direction])
     return text.getvalue()
 
