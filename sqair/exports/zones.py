@@ -43,8 +43,8 @@ def zone_counts(record: Record, zones: Sequence[Zone]) -> str:
     starts, ends = (np.searchsorted(record.tracks.frame, frames, side) for side in ("left", "right"))
     for frame, time, a, b in zip(frames.tolist(), seconds.tolist(), starts.tolist(), ends.tolist(), strict=True):
         for zone, inside in zip(zones, held, strict=True):
-            ids = record.tracks.id[a:b][inside[a:b]] + 1
-            lines.writerow([record.name, frame + 1, round(time, 6), zone.name, len(ids), " ".join(map(str, ids.tolist()))])
+            ids = (record.tracks.id[a:b][inside[a:b]] + 1).tolist()
+            lines.writerow([record.name, frame + 1, round(time, 6), zone.name, len(ids), " ".join(map(str, ids))])
     return text.getvalue()
 
 
