@@ -69,10 +69,12 @@ class Choice(NamedTuple):
             UserError: one is outside of its frames or too small, or two overlap.
         """
         there, never = self.zones()
+        if not (there or never):
+            return [whole(clip.size)]
         out = np.zeros(clip.size, bool)
         for zone in never:
             out |= _pixels(zone, clip.size)
-        drawn = [(zone.name, _pixels(zone, clip.size)) for zone in there] or [("", np.ones(clip.size, bool))]
+        drawn = [(zone.name, _pixels(zone, clip.size)) for zone in there] or [("", whole(clip.size).seen)]
         for (one, a), (other, b) in combinations(drawn, 2):
             if (a & b).any():
                 raise UserError(f"--region: {one} and {other} overlap; each is an arena of its own")

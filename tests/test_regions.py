@@ -79,6 +79,8 @@ def test_a_region_is_a_clip_of_its_own(tmp_path: Path) -> None:
     same = found == frames[:, 10:50, 50:90]
     assert (same[:, round_].mean() > 0.995) and (found[:, ~round_] == FILL).mean() > 0.995
     assert arenas([clip], Choice()) == [clip]
+    (all_of_it,) = Choice().regions(clip_of(frames[:, :5, :7]))
+    assert all_of_it.seen.shape == (5, 7) and all_of_it.seen.all() and not all_of_it.name
     (colour,) = Choice(("0,0,40,30",), ("0,0,9,9",)).regions(clip)
     (image,) = cut_out(clip_of(np.repeat(frames[:1, ..., None], 3, -1)), colour).frames()
     assert image.shape == (30, 40, 3) and (image[:9, :9] == FILL).all() and (image[9:, 9:] < 100).all()
