@@ -34,7 +34,7 @@ from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.report import Args
-from sqair.scripts.track_frames import model_for, model_name, open_clip
+from sqair.scripts.track_frames import model_for, model_name, open_clip, with_room
 from sqair.scripts.tracking import Job, follow, frames_of
 from sqair.scripts.witness import Witness, scaled
 from sqair.tracker import Tracker
@@ -60,7 +60,7 @@ def write_pages(args: Args) -> None:
     reads = (*source_files(args.source), *weights_files(args.model), *(truth.path for truth in truths.values()))
     claim(args.output, pages, overwrite=args.overwrite, reads=reads)
     truth = _check_truth(args, clips, truths)
-    model = model_for(looked_at, args.model, args.device)
+    model = with_room(model_for(looked_at, args.model, args.device), None, args.count)
     how = track.Args(
         args.source, args.output, args.model, count=args.count, device=args.device, region=args.region,
         exclude=args.exclude,

@@ -88,7 +88,8 @@ def write_files(record: Record, wanted: Wanted, folder: Path) -> None:
 
 def wanted_of(args: Args) -> Wanted:
     """The files for other tools that ``sqair track`` writes. Raises UserError where an option of theirs is no good."""
-    formats, regions = tuple(dict.fromkeys(args.format)), Choice(args.region, args.exclude)
+    formats = tuple(dict.fromkeys((*(("csv",) if args.csv else ()), *args.format)))
+    regions = Choice(args.region, args.exclude)
     wanted = Wanted(formats, args.fill, units=args.scale, zones=args.zone, lines=args.line, regions=regions)
     if wanted.endings:
         check_wanted(wanted)

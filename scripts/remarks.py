@@ -46,5 +46,5 @@ def full_model(full: int, frames: int, slots: int) -> str:
         return ""
     return (
         f"warning: {full} of {frames} frames have {slots} objects, as many as this model can follow: others are lost; "
-        f"train with a larger --model.slots"
+        "a larger --max-objects has room for them, as has training with a larger --model.slots"
     )

@@ -54,6 +54,8 @@ class Args:
     """Also write videos with the tracks drawn over the frames."""
     gif: bool = False
     """Also write the first 100 frames of that as a small GIF."""
+    csv: bool = False
+    """The same as --format csv."""
     format: tuple[Literal["csv", "via", "coco", "cvat"], ...] = ()
     """Also write files for other tools. csv: NAME.csv, a tidy table for data frames, a row for each box, with the
     columns clip, frame, seconds, id, x, y, w, h, centre_x, centre_y, score and interpolated; frames and ids count from
@@ -89,6 +91,9 @@ class Args:
     memory: int = 30
     """Tracked frames for which an object that is not seen keeps its id: 30 are a second of a film of 30 frames a
     second, 50 two seconds of one of 25. Needs --refine."""
+    max_objects: int | None = None
+    """Most objects that are there at a time in each region. By default it is told by a survey, or by the model; with
+    --count there are no more than that."""
     min_life: int = 1
     """Leave out ids that were seen in fewer tracked frames than this: 15 are half a second of a film of 30 frames a
     second. While they are drawn as they come, as of cameras, overlays show them all the same."""
@@ -139,7 +144,7 @@ def main(args: Args) -> None:
 
     if args.memory < 0:
         raise UserError(f"--memory is {args.memory}: it must be 0 or more")
-    for name in ("threads", "processes", "stride", "passes", "tries", "max_frames", "min_life"):
+    for name in ("threads", "processes", "stride", "passes", "tries", "max_frames", "max_objects", "min_life"):
         value = getattr(args, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least 1")

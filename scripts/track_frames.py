@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
@@ -54,6 +55,17 @@ def model_for(clips: Sequence[ClipSource], name: str, device: str, stabilise: St
         low, high = model.shown
         print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
     return model
+
+
+def with_room(model: SQAIR, most: int | None, count: int) -> SQAIR:
+    """The same with room for ``most`` objects at a time; by default for as many as there are, or as individuals that
+    are known of footage."""
+    config = model.config
+    slots = most or (max(count, config.slots) if config.fit else config.slots)
+    if slots == config.slots:
+        return model
+    first = slots if config.first_steps == config.slots else config.first_steps
+    return model.refitted(replace(config, slots=slots, first_steps=first), model.price)
 
 
 def check_sizes(clips: Sequence[ClipSource], config: ModelConfig) -> None:

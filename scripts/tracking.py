@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,7 @@ from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.onlooker import Onlooker
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
-from sqair.scripts.track_frames import fitted, model_for, model_name, open_clip, thin
+from sqair.scripts.track_frames import fitted, model_for, model_name, open_clip, thin, with_room
 from sqair.scripts.track_pictures import has_display, write_pictures
 from sqair.scripts.track_rows import RowFiles
 from sqair.tracker import Tracker, mask_clips, track_clips
@@ -85,7 +86,8 @@ def track(args: Args) -> float:
     if args.adapt:
         args = replace(args, model=str(adapt(args)), overwrite=True)
     model = model_for(arenas(clips, look), args.model, args.device, args.stabilise)
-    notes = Remarks(model.config.slots)
+    model = with_room(model, args.max_objects, args.count)
+    notes = Remarks(sys.maxsize if args.max_objects else model.config.slots)
     began = time.monotonic()
     with staged(args.output, entries, overwrite=args.overwrite) as stage, Interrupts() as interrupts:
         with tqdm(total=frames_of(clips), unit="frame", disable=None) as bar:

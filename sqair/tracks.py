@@ -79,6 +79,13 @@ class Tracks:
         columns.update(zip(("centre_x", "centre_y"), centre.T, strict=True))
         return pandas.DataFrame({**columns, "score": self.score})
 
+    def to_napari(self) -> np.ndarray:
+        """Float64 ``[M, 4]``, as napari's layer of tracks takes them: id, frame, y and x of the middle of each box, by
+        id and then by frame."""
+        centre = self.box[:, :2] + self.box[:, 2:] / 2
+        rows = np.column_stack([self.id, self.frame, centre[:, 1], centre[:, 0]])
+        return rows[np.lexsort((self.frame, self.id))]
+
     @staticmethod
     def empty() -> Tracks:
         return Tracks(np.zeros(0), np.zeros(0), np.zeros((0, 4)))

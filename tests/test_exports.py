@@ -234,3 +234,13 @@ def test_the_commands_of_the_page_work(tmp_path: Path, monkeypatch: pytest.Monke
     whole = pandas.read_csv(tmp_path / "tracks" / "clip.csv")
     assert_allclose(whole.speed_mm_s.dropna().median(), 3 * 25 * 0.12, rtol=0.1)
     assert len(found) == (whole.interpolated == 0).sum()
+
+
+def test_tracks_are_as_napari_takes_them() -> None:
+    """Id, time and place, axes as of images, by id and then by time: what its layer of tracks demands."""
+    told = record([0, 1, 1, 3], [2, 0, 2, 2]).tracks
+    rows = told.to_napari()
+    assert rows.shape == (4, 4) and rows[:, 0].tolist() == [0, 2, 2, 2] and rows[:, 1].tolist() == [1, 0, 1, 3]
+    x, y, w, h = told.box[told.id == 0][0]
+    assert_allclose(rows[0, 2:], [y + h / 2, x + w / 2])
+    assert Tracks.empty().to_napari().shape == (0, 4)

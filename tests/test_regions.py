@@ -143,6 +143,13 @@ def test_arenas_of_known_numbers_without_training(folder: Path, tmp_path: Path) 
     assert table.region.tolist() == ["region1", "region2"] * 24
 
 
+@pytest.mark.parametrize(("words", "most"), [(("--max-objects", "1"), 1), (("--count", "25"), 25)])
+def test_room_for_objects_is_as_it_is_told(folder: Path, tmp_path: Path, words: tuple[str, ...], most: int) -> None:
+    """Fewer than there are, and more than a survey would have it."""
+    rows = track(folder, tmp_path / "out", *words)
+    assert 0 < np.bincount(rows.frame).max() <= most and (most > 1 or len(rows) >= 20)
+
+
 def test_training_sees_the_regions(folder: Path) -> None:
     left, right = training_clips([folder], None, Choice((LEFT, RIGHT)))
     assert left.size == right.size == (60, 44)
