@@ -24,7 +24,7 @@ from sqair.eval.timeline import lines, spans, timeline
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.pretrained import save_weights
 from sqair.reid.gallery import Gallery, Identified
-from sqair.scripts import cli, tracking, witness
+from sqair.scripts import cli, track_stream, witness
 from sqair.scripts.arenas import Arenas
 from sqair.scripts.clip_page import headline, longest_seen
 from sqair.scripts.clip_places import POINTS, count_over_time
@@ -231,7 +231,7 @@ def test_ids_are_those_that_are_decided_in_the_end(
         return Identified(tracks, np.where(tracks.id == 0, -1, 70 - tracks.id), len(gallery._parts))
 
     monkeypatch.setattr(Gallery, "identify", identify)
-    monkeypatch.setattr(tracking, "_identifies", lambda *_: True)
+    monkeypatch.setattr(track_stream, "_identifies", lambda *_: True)
     assert run(tmp_path / "seq", model, tmp_path / "out") == 0
     found = set(rows(tmp_path / "out" / "seq.html")["id"].astype(int))
     page = (tmp_path / "out" / "seq.html").read_text()

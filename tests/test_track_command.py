@@ -21,7 +21,7 @@ from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
 from sqair.model import SQAIR
 from sqair.passes import Options
-from sqair.scripts import cli, track_pictures, tracking
+from sqair.scripts import cli, track_archive, track_pictures, tracking
 from sqair.scripts.track import Args as TrackArgs
 from sqair.tracker import Tracker, track_clips
 from sqair.tracks import Tracks
@@ -162,15 +162,15 @@ def test_clips_of_a_set_are_tracked_many_at_a_time(
         np.savez(tmp_path / name, frames=frames)
     config = replace(TINY, channels=3, fit=True, objects=objects, background=background)
     args = TrackArgs(str(tmp_path / name), tmp_path / "out", "model", stabilise=stabilise)
-    assert tracking._fit_together(read_source(tmp_path / name), args, config) == together
+    assert track_archive.fit_together(read_source(tmp_path / name), args, config) == together
 
 
 def test_batches_of_an_archive_do_not_show(
     archive: Path, grey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking, "BATCH_CLIPS", 2)
+    monkeypatch.setattr(track_archive, "BATCH_CLIPS", 2)
     assert run(archive, grey, tmp_path / "twos", "--passes", "1", "--tries", "1") == 0
-    monkeypatch.setattr(tracking, "BATCH_PIXELS", 10)  # no clip fits: frame by frame
+    monkeypatch.setattr(track_archive, "BATCH_PIXELS", 10)  # no clip fits: frame by frame
     assert run(archive, grey, tmp_path / "stream") == 0
     for i, tracks in enumerate(track_clips(SQAIR.from_pretrained(grey), pixels())):
         for how in ("twos", "stream"):
@@ -299,14 +299,14 @@ def test_a_failure_leaves_what_was_there(
     out = tmp_path / "out"
     assert run(archive, grey, out) == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
-    write = tracking.write_mot
+    write = track_archive.write_mot
 
     def fail(path: Path, tracks: Tracks) -> None:
         if path.name == "000003.txt":
             raise KeyboardInterrupt
         write(path, tracks)
 
-    monkeypatch.setattr(tracking, "write_mot", fail)
+    monkeypatch.setattr(track_archive, "write_mot", fail)
     assert run(archive, grey, out, "--box", "patch", "--overwrite") == 130
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 

@@ -19,11 +19,11 @@ from sqair.datasets.regions import whole
 from sqair.exports.tidy import COLUMNS
 from sqair.files.mot_io import read_mot
 from sqair.files.pretrained import save_weights
-from sqair.scripts import cli, tracking
+from sqair.scripts import cli, track_archive
 from sqair.scripts.arenas import Arenas
 from sqair.scripts.track import Args
-from sqair.scripts.track_frames import WATCHED, open_clip
-from sqair.scripts.tracking import _identifies
+from sqair.scripts.track_frames import WATCHED, open_clip, thin
+from sqair.scripts.track_stream import _identifies
 from sqair.tracker import Tracker
 
 cv2 = opencv()
@@ -234,9 +234,9 @@ def test_a_signal_between_batches_of_an_archive_keeps_those_tracked(
         os.kill(os.getpid(), signal.SIGTERM)
         return track_clips(*args, **kwargs)
 
-    track_clips = tracking.track_clips
-    monkeypatch.setattr(tracking, "track_clips", interrupted)
-    monkeypatch.setattr(tracking, "BATCH_CLIPS", 2)
+    track_clips = track_archive.track_clips
+    monkeypatch.setattr(track_archive, "track_clips", interrupted)
+    monkeypatch.setattr(track_archive, "BATCH_CLIPS", 2)
     np.savez(tmp_path / "three.npz", frames=np.stack([clip, clip, clip]))
     words = ["--source", str(tmp_path / "three.npz"), "--model", str(model), "--output", str(tmp_path / "out")]
     with pytest.raises(SystemExit) as ended:
@@ -283,9 +283,9 @@ def test_pixels_count_from_one_in_rows_and_from_nothing_in_lines(
 def test_frames_are_thinned_from_the_first_number_on() -> None:
     """A folder of images may begin at 301: --max-frames and --stride count from there, rows keep the numbers."""
     frames = [Frame(np.zeros((2, 2), np.uint8), number, 0.0) for number in (300, 301, 303, 304, 305, 309)]
-    assert [f.number for f in tracking.thin(iter(frames), 1, 5)] == [300, 301, 303, 304]
-    assert [f.number for f in tracking.thin(iter(frames), 2, None)] == [300, 303, 304, 309]
-    assert [f.number for f in tracking.thin(iter(frames), 3, 6)] == [300, 303]
+    assert [f.number for f in thin(iter(frames), 1, 5)] == [300, 301, 303, 304]
+    assert [f.number for f in thin(iter(frames), 2, None)] == [300, 303, 304, 309]
+    assert [f.number for f in thin(iter(frames), 3, 6)] == [300, 303]
 
 
 @pytest.mark.parametrize("live", [False, True])

@@ -1,0 +1,28 @@
+"""What the parts of ``sqair track`` and ``sqair report`` share while clips are tracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from sqair.model import SQAIR
+from sqair.scripts.exporting import Wanted
+from sqair.scripts.interrupts import Interrupts
+from sqair.scripts.onlooker import Onlooker
+from sqair.scripts.remarks import Remarks
+from sqair.scripts.track import Args
+
+
+class Job(NamedTuple):
+    """Clips being tracked: how, by what, where to, and what is told of it, to whom."""
+
+    args: Args
+    wanted: Wanted
+    model: SQAIR
+    stage: Path
+    bar: tqdm
+    interrupts: Interrupts
+    notes: Remarks
+    onlooker: Onlooker | None = None
