@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sqair.eval.packed import packed
-from sqair.exports.measures import Scale
+from sqair.exports.measures import Scale, measures
 from sqair.exports.polygons import Zone
 from sqair.exports.record import Record
 from sqair.exports.tidy import COLUMNS
@@ -75,6 +75,7 @@ def viewer(
 
     ``times`` are the numbers and the seconds of the frames that were tracked, ``[T]`` each; ``colours`` those of ids.
     """
+    measured = {} if scale is None else measures(record, scale)
     told = {
         "name": record.name,
         "size": record.size,
@@ -83,7 +84,7 @@ def viewer(
         "step": film.step,
         "shots": film.shots,
         "pixels": film.pixels,
-        "columns": columns(scale, marks.regions),
+        "columns": [*COLUMNS, *measured, *(["region"] if marks.regions else [])],
         "homes": _homes(record, marks.regions),
         "scale": None if scale is None else [scale.units, scale.name],
         "colours": {name + 1: colour for name, colour in colours.items()},
@@ -97,12 +98,6 @@ def viewer(
     speeds = "".join(f"<option{' selected' * (speed == 1)} value={speed}>{speed:g}\u00d7</option>" for speed in SPEEDS)
     ratio = record.size[1] / record.size[0]
     return MARKUP.format(video=video, ratio=ratio, data=data, speeds=speeds)
-
-
-def columns(scale: Scale | None, regions: Sequence[Zone] = ()) -> list[str]:
-    """Of the table that the page saves, as ``tidy`` has them."""
-    of_scale = [] if scale is None else [f"distance_{scale.word}", f"path_{scale.word}", f"speed_{scale.word}_s"]
-    return [*COLUMNS, *of_scale, *(["region"] if regions else [])]
 
 
 def _homes(record: Record, regions: Sequence[Zone]) -> dict[int, str] | None:
