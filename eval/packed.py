@@ -17,10 +17,3 @@ def packed(columns: Sequence[np.ndarray]) -> str:
     steps = np.stack([np.diff(column.astype(np.int64), prepend=0) for column in columns]).astype("<i4")
     planes = steps[..., None].view(np.uint8).transpose(0, 2, 1)
     return base64.b64encode(zlib.compress(planes.tobytes(), 9)).decode()
-
-
-def unpacked(text: str, columns: int) -> list[np.ndarray]:
-    """What ``packed`` was given, int64."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(columns, 4, -1)
-    steps = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<i4")[..., 0]
-    return list(steps.astype(np.int64).cumsum(1))

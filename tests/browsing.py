@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
@@ -64,3 +67,10 @@ def is_outside(address: str, path: Path) -> bool:
 def width_of(page: Page) -> int:
     """How wide the page is, pixels: no wider than the screen, or it has to be shifted."""
     return page.evaluate("document.documentElement.scrollWidth")
+
+
+def unpacked(text: str, columns: int) -> list[np.ndarray]:
+    """What ``packed`` was given, int64."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8).reshape(columns, 4, -1)
+    steps = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<i4")[..., 0]
+    return list(steps.astype(np.int64).cumsum(1))

@@ -15,11 +15,10 @@ import pandas
 import pytest
 from numpy.testing import assert_allclose
 
-from browsing import PHONE, browsing, needs_chromium, until, width_of
+from browsing import PHONE, browsing, needs_chromium, unpacked, until, width_of
 from conftest import TINY, moving_spots, spots, spotter, straight, tiny_model
 from sqair.datasets.images import write_png
 from sqair.datasets.regions import whole
-from sqair.eval.packed import unpacked
 from sqair.eval.timeline import lines, spans, timeline
 from sqair.files.mot_io import read_mot, write_mot
 from sqair.files.pretrained import save_weights

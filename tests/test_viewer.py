@@ -16,9 +16,9 @@ import pytest
 from numpy.testing import assert_allclose
 from playwright.sync_api import Page
 
-from browsing import PHONE, browsing, needs_chromium, until, width_of
+from browsing import PHONE, browsing, needs_chromium, unpacked, until, width_of
 from sqair.datasets.video_out import write_video
-from sqair.eval.packed import packed, unpacked
+from sqair.eval.packed import packed
 from sqair.eval.report import Link, Report
 from sqair.eval.timeline import address, lines, timeline
 from sqair.eval.viewer import Film, Marks, script, style, viewer, whole_numbers
