@@ -1,8 +1,8 @@
 """Estimates of p(x) by K weighted particles: importance sampling, and a particle filter that resamples at frames.
 
-Both are unbiased for p(x), so that the log of either is in expectation at most log p(x), and rises to it with K (Burda
-et al. 2015; Maddison et al. 2017). The weight of a whole clip is a product over frames: its variance grows exponentially
-with their number without resampling, and about linearly with it.
+Both are unbiased for p(x), so that the log of either is in expectation at most log p(x), and comes nearer with K (Burda
+et al. 2015; Maddison et al. 2017). The weight of a whole clip is a product over frames: without resampling its variance
+grows exponentially with their number, with it about linearly.
 """
 
 from __future__ import annotations
