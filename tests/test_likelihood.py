@@ -157,7 +157,7 @@ def test_a_frame_of_one_object_against_quadrature(discovery: Any) -> None:
     assert exact == pytest.approx(quadrature(model, frame[0], 25), abs=8e-3)  # what the grid is good for
     found = estimate(model, frame, 1, 20_000, False)
     agree(found, (exact, 4e-3), 0.01)
-    model.price += 0.2  # and another prior is noticed
+    model.price += 1.0  # and another prior is noticed
     with pytest.raises(AssertionError):
         agree(found, (quadrature(model, frame[0], 25), 4e-3), 0.01)
 
