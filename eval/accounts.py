@@ -1,4 +1,4 @@
-"""What a model makes of clips, at the modes of its amortised posteriors, as arrays; and which of it is what is there."""
+"""What a model makes of clips at the modes of its amortised posteriors, as arrays; and who of it is who is there."""
 
 from __future__ import annotations
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from sqair.eval.accounts import Account
+from sqair.eval.boxes import iou
+from sqair.tracks import Tracks
 
 
 class Change(NamedTuple):
@@ -25,23 +28,32 @@ class Change(NamedTuple):
     wider: np.ndarray
 
 
-def presence(account: Account, which: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """Share of frames ``[N]`` in which one object of each clip, ``objects [N]`` of the truth, is found."""
-    found = which == objects[account.clip]
-    return np.bincount(account.clip[found], minlength=len(objects)) / account.canvas.shape[1]
+def presence(account: Account, which: np.ndarray) -> np.ndarray:
+    """Share of the frames of each clip ``[N]`` that have an object, of which ``which [R]``, bool, is true."""
+    clips, length = account.canvas.shape[:2]
+    return np.bincount(account.clip[which], minlength=clips) / length
 
 
-def change(
-    before: Account, after: Account, which: np.ndarray, which_after: np.ndarray, objects: np.ndarray
-) -> Change:
-    """How one object of each clip, ``objects [N]`` of the truth, differs in the frames in which both have it.
+def apart(truth: Sequence[Tracks], length: int) -> np.ndarray:
+    """In which frames ``[N, T]`` no two boxes of a clip touch."""
+    frames = np.ones((len(truth), length), bool)
+    for n, tracks in enumerate(truth):
+        for t in range(length):
+            box = tracks.at(t).box
+            frames[n, t] = not (iou(box, box) > 0)[~np.eye(len(box), dtype=bool)].any()
+    return frames
 
-    ``which`` and ``which_after`` say of the objects of each account who of the truth they are.
+
+def change(before: Account, after: Account, which: np.ndarray, which_after: np.ndarray, frames: np.ndarray) -> Change:
+    """How an object differs in those ``frames [N, T]``, bool, in which both accounts have it.
+
+    ``which`` and ``which_after`` say of the objects of each account whether they are it, bool ``[R]``.
     """
-    rows = {(before.clip[r], before.frame[r]): r for r in np.flatnonzero(which == objects[before.clip]).tolist()}
+    which = which & frames[before.clip, before.frame]
+    rows = {(before.clip[r], before.frame[r]): r for r in np.flatnonzero(which).tolist()}
     both = [
         (rows[after.clip[r], after.frame[r]], r)
-        for r in np.flatnonzero(which_after == objects[after.clip]).tolist()
+        for r in np.flatnonzero(which_after).tolist()
         if (after.clip[r], after.frame[r]) in rows
     ]
     old, new = np.array(both, np.int64).reshape(-1, 2).T

@@ -18,7 +18,7 @@ def predictions(model: SQAIR, clips: np.ndarray, account: Account, observed: int
 
     The model's are those of ``imagine.predict``: the modes of the prior. What ``stays`` is the last frame that was
     observed. ``constant velocity`` cuts the picture of each object out of it (the ink in its box, as the model has the
-    box) and moves it on by whole pixels, as far as its z_where moved between the last two frames; one that is new stays.
+    box) and moves it on by whole pixels, as far as its z_where moved between the last two frames; what is new stays.
 
     Args:
         clips: uint8 ``[N, T, H, W(, C)]``.

@@ -26,7 +26,7 @@ _PAIRS = 20_000
 
 @dataclass
 class Looks:
-    """Objects of clips: ``what [M, D]``, their mean z_what over frames, the ``clip [M]`` of each and its ``label [M]``."""
+    """M objects: ``what [M, D]``, the mean of z_what over frames, the ``clip [M]`` of each and its ``label [M]``."""
 
     what: np.ndarray
     clip: np.ndarray

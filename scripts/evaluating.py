@@ -16,7 +16,7 @@ from sqair.datasets.changes import Variation, unsuited, variations
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import BENCHMARKS
 from sqair.eval.accounts import CLIPS, Account, accounts, joined, matched
-from sqair.eval.changes import change, presence
+from sqair.eval.changes import apart, change, presence
 from sqair.eval.intervals import Figure, over_clips, wilson
 from sqair.eval.prediction import METHODS, predictions
 from sqair.eval.readouts import HIDDEN, Looks, ReadOut, looks, pairs, random_pairs, sums_by_class
@@ -251,26 +251,29 @@ def _changes(meter: Meter, found: Found) -> dict[str, Any]:
     clips = variations(data.recipe, data.split, args.seed, min(len(data.frames), CHANGED))
     found.changed = {name: (kind, meter.account(kind.frames, "changes")) for name, kind in clips.items()}
     which = {name: matched(account, kind.truth) for name, (kind, account) in found.changed.items()}
+    alone = {name: apart(kind.truth, data.frames.shape[1]) for name, (kind, _) in found.changed.items()}
     first, *others = found.changed
     table = {}
     for name in others:
-        before, after = found.changed[first][1], found.changed[name][1]
+        accounts_of = found.changed[first][1], found.changed[name][1]
+        frames = alone[first] & alone[name]
         table[name] = {
-            who: _differences(meter, before, after, which[first], which[name], np.full(len(before.canvas), k))
+            who: _differences(meter, *accounts_of, which[first] == k, which[name] == k, frames)
             for k, who in enumerate(("changed", "other"))
         }
     return table
 
 
 def _differences(
-    meter: Meter, before: Account, after: Account, which: np.ndarray, which_after: np.ndarray, objects: np.ndarray
+    meter: Meter, before: Account, after: Account, which: np.ndarray, which_after: np.ndarray, frames: np.ndarray
 ) -> dict[str, Figure]:
-    apart = change(before, after, which, which_after, objects)
-    number = np.bincount(apart.clip, minlength=len(objects))
-    rows = {"presence": meter.over(presence(after, which_after, objects))}
+    """Of one object; but for its presence in those ``frames [N, T]`` in which it is alone."""
+    found = change(before, after, which, which_after, frames)
+    number = np.bincount(found.clip, minlength=len(frames))
+    rows = {"presence": meter.over(presence(after, which_after))}
     if number.any():
         for name in ("what", "where", "right", "down", "wider"):
-            rows[name] = meter.over(np.bincount(apart.clip, getattr(apart, name), len(objects)), number)
+            rows[name] = meter.over(np.bincount(found.clip, getattr(found, name), len(frames)), number)
     return rows
 
 

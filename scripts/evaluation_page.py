@@ -74,7 +74,7 @@ def _likelihood(found: Found, part: Mapping[str, Figure]) -> Table:
         f"{found.about['price']:.1f} nats in the prior, and pixels are off by {found.about['likelihood_std']:g}."
     )
     if given := found.about["conditional_on"]:
-        said += f" The model takes {', '.join(given)} from the frames: these are densities given that, not of all frames."
+        said += f" The model takes {', '.join(given)} from the frames: these are densities given that, no others."
     return Table("How likely the clips are", said, ("", "per clip", "per frame"), rows)
 
 
@@ -92,8 +92,8 @@ def _prediction(found: Found, part: Mapping[str, Any]) -> Table:
     ]
     over = ", ".join(f"{_figure(figure, 2)} of that of {name}" for name, figure in part["model_over"].items())
     said = (
-        f"Mean squared errors of pixels, frame by frame after the {part['observed']} that were seen: of the mode of the "
-        "prior; of the last picture of each object, moved on as it moved last; and of the last frame as it is."
+        f"Mean squared errors of pixels, frame by frame after the {part['observed']} that were seen: of the mode of "
+        "the prior; of the last picture of each object, moved on as it moved last; and of the last frame as it is."
         + (f" The model's error is {over}." if over else "")
     )
     return Table("What comes next", said, ("", *(f"+{t + 1}" for t in range(frames)), "mean"), rows)
@@ -111,23 +111,22 @@ def _counting(found: Found, part: Mapping[str, Mapping[str, Figure]]) -> Table:
 def _readouts(found: Found, part: Mapping[str, Any]) -> Table:
     rows = [(name, _figure(figure, 3), str(figure.number)) for name, figure in part["right"].items()]
     said = (
-        f"Shares that are right of {part['objects']} objects that were found, and of the {part['pairs']} clips in which "
-        f"two were, told from z_what, its mean over frames. Read-outs learned from {part['learned_from']} objects of "
-        "training digits. Intervals are over clips."
+        f"Shares that are right of {part['objects']} objects that were found, and of the {part['pairs']} clips in "
+        f"which two were, told from z_what, its mean over frames. Read-outs learned from {part['learned_from']} objects "
+        "of training digits. Intervals are over clips."
     )
     return Table("What z_what holds", said, ("", "right", "clips"), rows)
 
 
 def _changes(found: Found, part: Mapping[str, Mapping[str, Mapping[str, Figure]]]) -> Table:
-    rows = [
-        (name if who == "changed" else f"{name}: the other", *(_figure(of[key], 2) if key in of else "-" for key in _CHANGES))
-        for name, both in part.items()
-        for who, of in both.items()
-    ]  # fmt: skip
+    named = {
+        name if who == "changed" else f"{name}: the other": of for name, both in part.items() for who, of in both.items()
+    }
+    rows = [(name, *(_spread(of[key]) if key in of else "-" for key in _CHANGES)) for name, of in named.items()]
     said = (
         "Clips of two digits, of which one is changed: how it differs from what it was, and how the other does, which "
-        "is as it was. z_where and z_what are in standard deviations of the posterior, root mean squares over their "
-        "components; found is the share of frames."
+        "is as it was, in frames in which their boxes are apart. z_where and z_what are in standard deviations of the "
+        "posterior, root mean squares over their components; found is the share of all frames."
     )
     return Table("What changes with one thing", said, ("", *_CHANGES.values()), rows)
 
@@ -135,6 +134,10 @@ def _changes(found: Found, part: Mapping[str, Mapping[str, Mapping[str, Figure]]
 def _figure(figure: Figure, digits: int) -> str:
     value, low, high = (f"{x:.{digits}f}" for x in figure[:3])
     return f"{value} ({low} to {high})"
+
+
+def _spread(figure: Figure) -> str:
+    return f"{figure.value:.2f} \u00b1 {(figure.high - figure.low) / 2:.2f}"
 
 
 def printed(found: Found) -> str:
@@ -156,7 +159,8 @@ def _about(found: Found) -> str:
 
 def to_json(found: Found) -> str:
     """All figures with their intervals."""
-    return json.dumps({**found.about, **_plain(found.parts), "left_out": found.left_out}, indent=1, allow_nan=False) + "\n"
+    figures = {**found.about, **_plain(found.parts), "left_out": found.left_out}
+    return json.dumps(figures, indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
@@ -185,7 +189,7 @@ def _reconstructed(report: Report, found: Found) -> None:
         times = spread(found.about["frames"], _FRAMES)
         canvases = [_image(found.account.canvas[n, t]) for t in times]
         rows = [strip(found.data.frames[n, t] for t in times), strip(canvases)]
-        report.figure(encode_png(stack(rows)), f"Clip {n}: frames, above the model's picture of them")
+        report.text(f"Clip {n}: its frames, above the model's pictures of them.").figure(encode_png(stack(rows)))
 
 
 def _predicted(report: Report, found: Found) -> None:
@@ -197,19 +201,18 @@ def _predicted(report: Report, found: Found) -> None:
     for n in _busiest(found):
         rows = [strip(found.data.frames[n, observed + t - 1] for t in ahead)]
         rows += [strip(map(_image, found.ahead[name][n])) for name in found.ahead]
-        report.figure(
-            encode_png(stack(rows)), f"Clip {n}: the frames that come, above what is predicted: {', '.join(found.ahead)}"
-        )
+        ways = ", ".join(found.ahead)
+        report.text(f"Clip {n}: the frames that come, above those predicted by {ways}.").figure(encode_png(stack(rows)))
 
 
 def _changed(report: Report, found: Found) -> None:
+    report.text(f"First frames, above the model's pictures of them: {', '.join(found.changed)}.")
     for n in range(min(SHOWN, len(next(iter(found.changed.values()))[0].frames))):
         rows = [
             strip(kind.frames[n, 0] for kind, _ in found.changed.values()),
             strip(_image(account.canvas[n, 0]) for _, account in found.changed.values()),
         ]
-        names = ", ".join(found.changed)
-        report.figure(encode_png(stack(rows)), f"First frames above the model's pictures of them: {names}")
+        report.figure(encode_png(stack(rows)))
 
 
 _PICTURES = {"reconstruction": _reconstructed, "prediction": _predicted, "changes": _changed}
