@@ -112,16 +112,16 @@ def _readouts(found: Found, part: Mapping[str, Any]) -> Table:
     rows = [(name, _figure(figure, 3), str(figure.number)) for name, figure in part["right"].items()]
     said = (
         f"Shares that are right of {part['objects']} objects that were found, and of the {part['pairs']} clips in "
-        f"which two were, told from z_what, its mean over frames. Read-outs learned from {part['learned_from']} objects "
-        "of training digits. Intervals are over clips."
+        f"which two were, told from z_what, its mean over frames. Read-outs learned from {part['learned_from']} "
+        "objects of training digits. Intervals are over clips."
     )
     return Table("What z_what holds", said, ("", "right", "clips"), rows)
 
 
 def _changes(found: Found, part: Mapping[str, Mapping[str, Mapping[str, Figure]]]) -> Table:
-    named = {
-        name if who == "changed" else f"{name}: the other": of for name, both in part.items() for who, of in both.items()
-    }
+    named: dict[str, Mapping[str, Figure]] = {}
+    for name, both in part.items():
+        named |= {name: both["changed"], f"{name}: the other": both["other"]}
     rows = [(name, *(_spread(of[key]) if key in of else "-" for key in _CHANGES)) for name, of in named.items()]
     said = (
         "Clips of two digits, of which one is changed: how it differs from what it was, and how the other does, which "
