@@ -182,6 +182,17 @@ def test_clips_against_the_mean_over_the_prior(kind: str, monkeypatch: pytest.Mo
         agree(estimate(model, frames, 50, 150, resample), exact, 0.3)
 
 
+def test_where_nothing_is_seen_the_estimate_is_that_of_nothing() -> None:
+    """The search is sure of it, so that only p is left, of every frame; what is left out makes it a bound."""
+    model = wide_model(replace(SMALL, saliency_threshold=0.5))
+    dark = torch.zeros(2, 1, 1, SMALL.height, SMALL.width)
+    nothing = sum(geometric_log_prob(model.price, limit)[0] for limit in (SMALL.first_steps, SMALL.later_steps))
+    exact = nothing + 2 * likelihood_of(model, dark[0], dark[0])
+    for found in (importance(model, dark, 5, seeded(0)).log_p, particle_filter(model, dark, 5, seeded(0))):
+        torch.testing.assert_close(found, exact)
+    assert exact < log_mean_and_error(by_the_prior(model, dark, 2000, seeded(0)))[0]
+
+
 def test_a_clip_of_three_frames_by_the_filter() -> None:
     model, frames = wide_model(SMALL), spots(SMALL, 3, 1)
     exact = log_mean_and_error(by_the_prior(model, frames, 8000, seeded(5)))
