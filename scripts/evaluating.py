@@ -129,7 +129,8 @@ def _likelihood(meter: Meter, found: Found) -> dict[str, Any]:
         if args.filter:
             here["log_p_filter"] = particle_filter(model, frames, args.particles, meter.generator, still)
             meter.bar.update(args.particles * frames.shape[1])
-        here["most"] = len(frames) * log_likelihood(frames[0], frames[0], model.config.likelihood_std)
+        if not {"the deviation of each pixel", "the contrast"} & set(conditions(model.config)):
+            here["most"] = len(frames) * log_likelihood(frames[0], frames[0], model.config.likelihood_std)
         for name, value in here.items():
             values.setdefault(name, []).append(value.cpu())
     return {name: meter.over(torch.cat(value).double().numpy()) for name, value in values.items()}
@@ -155,7 +156,10 @@ def _prediction(meter: Meter, found: Found) -> dict[str, Any]:
     if horizon < 1:
         raise LeftOut(f"clips have {clips.shape[1]} frames: none comes after the {args.observed} that are observed")
     clips = clips[:, : args.observed + horizon]
-    found.ahead = predictions(meter.model, clips, found.account, args.observed)
+    account = found.account
+    if meter.model.config.background == "still":  # that of whole clips knows their scene from what is to come
+        account = meter.account(clips[:, : args.observed], "what is seen")
+    found.ahead = predictions(meter.model, clips, account, args.observed)
     images = _images(clips[:, args.observed :])
     wrong = {name: np.square(ahead - images).mean((2, 3, 4)) for name, ahead in found.ahead.items()}  # [N, horizon]
     ratio = {

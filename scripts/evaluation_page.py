@@ -145,6 +145,8 @@ def printed(found: Found) -> str:
     parts = [_about(found)]
     for _, table in tables(found):
         parts.append(f"{table.title}\n{aligned([table.header, *table.rows])}")
+    if given := found.about["conditional_on"]:
+        parts.append(f"The model takes {', '.join(given)} from the frames: nats are of densities given that.")
     parts.extend(f"Left out: {name}: {reason}" for name, reason in found.left_out.items())
     return "\n\n".join(parts)
 

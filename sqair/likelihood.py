@@ -2,9 +2,9 @@
 
 The prior is the one that the model has: of the count that of equation (2) at ``model.price``, which is that of tracking
 once a training has ended. Densities are of all pixels of a clip, in [0, 1], in nats. Particles are drawn from the
-amortised posterior as it is, nothing forced of it. Where the search sees nothing, it is sure that there is nothing more:
-of what might be there all the same the estimates know nothing, so that they are bounds still, but reach log p(x) with
-no number of particles.
+amortised posterior as it is, nothing forced of it. Where the search sees nothing, it is sure that there is nothing
+more: of what might be there all the same the estimates know nothing, so that they are bounds still, but reach log p(x)
+with no number of particles.
 """
 
 from __future__ import annotations

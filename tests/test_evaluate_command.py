@@ -73,6 +73,18 @@ def test_what_needs_labels_is_left_out_and_said(tmp_path: Path, capsys: Capture)
     assert set(written(tmp_path)["reconstruction"]) == {"all"}
 
 
+def test_footage_of_a_model_that_takes_its_scene_from_it(tmp_path: Path, capsys: Capture) -> None:
+    """In colour, of another size than the model's; the page says of what the density is."""
+    frames = variations(get_recipe("moving-mnist", length=8), "val", 0, 1)["as they are"].frames
+    np.save(tmp_path / "clips.npy", np.repeat(frames[..., None], 3, -1) // 2 + 60)
+    assert run(tmp_path, "--data", tmp_path / "clips.npy", "--model", "any-camera", "--particles", 2) == 0
+    found = written(tmp_path)
+    assert "the image of the scene" in found["conditional_on"]
+    assert "the image of the scene" in (tmp_path / "out" / "evaluation.html").read_text()
+    assert "the image of the scene" in capsys.readouterr().out
+    assert len(found["prediction"]["by_frame"]["stays"]) == 3 and "most" not in found["likelihood"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
