@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "Write tracks in the files of other tools.",
     "report": "Show on a page what a model finds in a video.",
     "score": "Compare tracks with ground truth.",
+    "evaluate": "Measure what a model knows: how likely clips are, what comes next, what its latents hold.",
     "demo": "All of it in a few minutes: generate, train, track, score, show.",
     "bench": "Measure what a training step and a tracked frame cost.",
     "experiments": "Repeat a study, such as: sqair experiments bars.",

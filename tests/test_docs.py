@@ -123,6 +123,8 @@ class Walk:
             return ("--count", "2", *(("--length", "5") if "moving-mnist" in words else ()))
         if command == "track" and "--adapt" in words:
             return ("--adapt", "0")
+        if command == "evaluate":
+            return ("--clips", "2", "--particles", "2", "--readout-clips", "0")
         if command == "track" and not Path(words[words.index("--source") + 1]).suffix == ".mp4":
             return ("--tries", "1")
         return SHORT if command == "train" else ()
