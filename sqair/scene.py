@@ -59,7 +59,7 @@ class Evidence:
     """
 
     def __init__(self, scene: Scene, proposal: Proposal) -> None:
-        self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
+        self._box = proposal.posterior.box.detach()
         self._paint = Patches(proposal.paint.image.detach(), proposal.paint.windows).tight(self._box)
         self.windows = self._paint.windows
         self.clips, self.over_black = len(scene.frame), scene.over_black
