@@ -21,10 +21,8 @@ def to_retina(image: Tensor, config: ModelConfig) -> Tensor:
 def saliency(ink: Tensor) -> Tensor:
     """Ink ``[B, h, w]``, the most of all channels ``[B, E, h, w]``, blurred by (1, 2, 1) / 4 along both axes."""
     ink = F.pad(ink.amax(1), (1, 1, 1, 1))
-    for _ in range(2):
-        rows = ink[:, 1:] + ink[:, :-1]
-        ink = rows[:, :, 1:] + rows[:, :, :-1]
-    return ink / 16
+    rows = torch.add(ink[:, :-2], ink[:, 1:-1], alpha=2) + ink[:, 2:]
+    return (torch.add(rows[:, :, :-2], rows[:, :, 1:-1], alpha=2) + rows[:, :, 2:]) / 16
 
 
 def most_salient(salience: Tensor, config: ModelConfig) -> tuple[Tensor, Tensor]:
