@@ -92,3 +92,13 @@ class Bright:
         clips = np.zeros((count, 2, TINY.height, TINY.width), np.uint8)
         clips[:, :, 7:13, 8:14] = 255
         return clips
+
+
+def test_frames_are_weighed_together_as_each_alone() -> None:
+    """Objects of one frame touch none of another's, though they lie at the same place."""
+    seen_at = [[(16, 12, 10, 14)], [(14, 13, 9, 9), (20, 20, 8, 8)], [(17, 12, 10, 14)]]
+    pairs = [seen(boxes, torch.full((len(boxes), 4), 0.1 * i)) for i, boxes in enumerate(seen_at)]
+    frames, steps = torch.stack([frame for frame, _ in pairs]), [step for _, step in pairs]
+    alone = [slack(frame[None], [step], CONFIG) for frame, step in pairs]
+    assert alone[0] > 0 and alone[1] == 0
+    torch.testing.assert_close(slack(frames, steps, CONFIG), sum(alone))
