@@ -29,6 +29,7 @@ from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import Recipe
 from sqair.errors import UserError
 from sqair.model import SQAIR
+from sqair.muon import Muon
 from sqair.process import keep_freed_memory
 from sqair.render import Light
 from sqair.scripts.training import Generated
@@ -44,7 +45,8 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "likelihood": [(Light, "gain"), (Patches, "total"), (sqair.model, "log_likelihood")],
     "bound": [(sqair.trainer, "Terms")],
     "backward": [(torch.Tensor, "backward")],
-    "optimiser": [(torch.nn.utils, "clip_grad_norm_"), (torch.optim.Adam, "step"), (torch.optim.Adam, "zero_grad")],
+    "optimiser": [(torch.nn.utils, "clip_grad_norm_"), (Muon, "step")]
+    + [(torch.optim.Adam, name) for name in ("step", "zero_grad")],
     "rest": [(Trainer, "train_step")],
 }
 """What the CPU-seconds of a step are put down to: names of a class or module, without what they call of others."""

@@ -8,6 +8,7 @@ where they exist, equations (8) to (10); and, over K particles, the importance-w
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -25,12 +26,14 @@ class Terms:
         self.steps = steps
         self.rows = [rows for step in steps for rows in step.rows]
 
-    def clip_sum(self, values: list[Tensor]) -> Tensor:
-        """Adds up a value of each object, given per ``self.rows``, over the objects of each clip."""
+    def each(self, value: Callable[[Rows], Tensor]) -> Tensor:
+        """A value of all objects of ``self.rows`` in one list ``[M]``, of what it is of some rows."""
+        return torch.cat([self.log_likelihood.new_zeros(0), *map(value, self.rows)])
+
+    def clip_sum(self, value: Tensor) -> Tensor:
+        """Adds up a value of each object ``[M]`` over the objects of each clip."""
         total = torch.zeros_like(self.log_likelihood)
-        if not values:
-            return total
-        return total.index_add(0, torch.cat([r.clip for r in self.rows]), torch.cat(values))
+        return total.index_add(0, torch.cat([r.clip for r in self.rows]), value) if self.rows else total
 
     @cached_property
     def log_likelihood(self) -> Tensor:
@@ -45,35 +48,35 @@ class Terms:
     @cached_property
     def objects(self) -> Tensor:
         """How many objects are there, summed over frames."""
-        return self.clip_sum([r.pres.detach() for r in self.rows])
+        return self.clip_sum(self.each(lambda r: r.pres.detach()))
 
     @cached_property
     def kl_presence(self) -> Tensor:
         """KL of each presence variable that was reached, given what was sampled before it."""
-        kl = [r.proposal.weight * bernoulli_kl(r.q_logit, r.proposal.p_logit) for r in self.rows]
-        return self.clip_sum(kl) - self.log_p_nothing
+        kl = bernoulli_kl(self.each(lambda r: r.q_logit), self.each(lambda r: r.proposal.p_logit))
+        return self.clip_sum(self.each(lambda r: r.proposal.weight) * kl) - self.log_p_nothing
 
     @cached_property
     def kl_z(self) -> Tensor:
         """KL of z_what and z_where of the objects that are there, and of the background."""
         behind = sum(step.behind.kl() for step in self.steps if step.behind)
-        return self.clip_sum([r.pres * r.evidence.kl for r in self.rows]) + behind
+        return self.clip_sum(self.each(lambda r: r.pres * r.evidence.kl)) + behind
 
     @cached_property
     def log_ratio_z(self) -> Tensor:
         """log q - log p of the sampled z_what and z_where of the objects that are there, and of the background."""
         behind = sum(step.behind.log_ratio() for step in self.steps if step.behind)
-        return self.clip_sum([r.pres * r.proposal.posterior.log_ratio() for r in self.rows]) + behind
+        return self.clip_sum(self.each(lambda r: r.pres * r.proposal.posterior.log_ratio())) + behind
 
     @cached_property
     def log_q_presence(self) -> Tensor:
         """log q of the sampled presence variables."""
-        return self.clip_sum([bernoulli_log_prob(r.q_logit, r.pres.detach()) for r in self.rows])
+        return self.clip_sum(bernoulli_log_prob(self.each(lambda r: r.q_logit), self.each(lambda r: r.pres.detach())))
 
     @cached_property
     def log_p_presence(self) -> Tensor:
         """log p of the sampled presence variables."""
-        log_p = [bernoulli_log_prob(r.proposal.p_logit, r.pres.detach()) for r in self.rows]
+        log_p = bernoulli_log_prob(self.each(lambda r: r.proposal.p_logit), self.each(lambda r: r.pres.detach()))
         return self.clip_sum(log_p) + self.log_p_nothing
 
     @property

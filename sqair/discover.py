@@ -32,13 +32,13 @@ class Discovery(nn.Module):
     def forward(self, scene: Scene, found: Found, generator: torch.Generator | None) -> Posterior:
         """The latents of one object in each of the clips in which the search ``found`` something to see."""
         where = found.where.sample(generator)  # [M, 4]
+        box = where_to_box(where, self.config)
         with torch.no_grad():
-            box = where_to_box(where, self.config)
             seen = torch.cat([scene.sight, scene.explained()], 1)  # [B, S + E, H, W]
             glimpse = read_from(seen, found.clip, box, self.config)  # [M, S + E, G, G]
         encoding, q_what = self.appearance(glimpse)
         p_where, what = Gaussian.standard(where), q_what.sample(generator)
-        return Posterior(where, what, found.where, p_where, q_what, Gaussian.standard(what), encoding)
+        return Posterior(box, where, what, found.where, p_where, q_what, Gaussian.standard(what), encoding)
 
 
 class New(NamedTuple):

@@ -11,6 +11,10 @@ products with interpolation weights instead of a sampling grid.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import inf, log
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -23,25 +27,67 @@ _GROWTH = 0.25
 """By how much of the log of its size they may easily let it grow from frame to frame, at most."""
 
 
+class Units(NamedTuple):
+    """What the numbers of z_where are worth on a canvas, ``[4]`` each; made once for each model and device."""
+
+    middle: Tensor
+    """The box of z_where = 0: its centre in pixels, and the logs of its sides."""
+    std: Tensor
+    """What 1 of z_where adds to that."""
+    least: Tensor
+    most: Tensor
+    """Limits of it."""
+    typical: Tensor
+    """``where_unit``."""
+    drift: Tensor
+    """``drift_unit``."""
+
+
+@lru_cache(64)
+@torch.inference_mode(False)
+def _units(
+    width: int, height: int, position_std: float, size_mean: float, size_std: float, aspect: float,
+    dtype: torch.dtype, device: torch.device,
+) -> Units:  # fmt: skip
+    half = [width / 2, height / 2]
+    side = [size_mean * aspect**-0.5, size_mean * aspect**0.5]
+    log_side = [log(s) for s in side]
+    typical = [_STEP * s / (h * position_std) if position_std else inf for s, h in zip(side, half, strict=True)]
+    growth = min(1.0, _GROWTH / size_std)
+    rows = [
+        half + log_side,
+        [h * position_std for h in half] + [size_std] * 2,
+        [-inf, -inf] + [s - _MAX_LOG_SIZE for s in log_side],
+        [inf, inf] + [s + _MAX_LOG_SIZE for s in log_side],
+        [*typical, 1.0, 1.0],
+        [*typical, growth, growth],
+    ]
+    return Units(*torch.tensor(rows, dtype=dtype, device=device))
+
+
+def units(config: ModelConfig, like: Tensor) -> Units:
+    """The units of a model's z_where, of the type of ``like`` and where it is."""
+    c = config
+    return _units(c.width, c.height, c.position_std, c.size_mean, c.size_std, c.aspect, like.dtype, like.device)
+
+
 def where_to_box(where: Tensor, config: ModelConfig) -> Tensor:
     """``z_where [..., 4]`` to ``(centre x, centre y, w, h) [..., 4]`` in pixels."""
-    half = where.new_tensor([config.width / 2, config.height / 2])
-    centre = half * (1 + config.position_std * where[..., :2])
-    log_size = (config.size_std * where[..., 2:]).clamp(-_MAX_LOG_SIZE, _MAX_LOG_SIZE)
-    median = where.new_tensor([config.size_mean * config.aspect**-0.5, config.size_mean * config.aspect**0.5])
-    return torch.cat([centre, median * log_size.exp()], -1)
+    unit = units(config, where)
+    box = torch.addcmul(unit.middle, unit.std, where).clamp(unit.least, unit.most)
+    return torch.cat([box[..., :2], box[..., 2:].exp()], -1)
 
 
 def centre_to_where(centre: Tensor, config: ModelConfig) -> Tensor:
     """Centres in pixels ``[..., 2]`` (x, y) to the first two components of z_where."""
-    half = centre.new_tensor([config.width / 2, config.height / 2])
-    return (centre / half - 1) / config.position_std
+    unit = units(config, centre)
+    return (centre - unit.middle[:2]) / unit.std[:2]
 
 
 def box_to_where(box: Tensor, config: ModelConfig) -> Tensor:
     """``(centre x, centre y, w, h) [..., 4]`` in pixels to z_where, whose inverse this is."""
-    median = box.new_tensor([config.size_mean * config.aspect**-0.5, config.size_mean * config.aspect**0.5])
-    return torch.cat([centre_to_where(box[..., :2], config), (box[..., 2:] / median).log() / config.size_std], -1)
+    unit = units(config, box)
+    return (torch.cat([box[..., :2], box[..., 2:].log()], -1) - unit.middle) / unit.std
 
 
 def where_unit(config: ModelConfig, like: Tensor) -> Tensor:
@@ -49,9 +95,7 @@ def where_unit(config: ModelConfig, like: Tensor) -> Tensor:
 
     Positions go by the size of a typical object, whatever the size of the canvas; sizes are in units of their prior.
     """
-    side = like.new_tensor([config.aspect**-0.5, config.aspect**0.5]) * (_STEP * config.size_mean)
-    half = like.new_tensor([config.width / 2, config.height / 2]) * config.position_std
-    return torch.cat([side / half, like.new_ones(2)])
+    return units(config, like).typical
 
 
 def drift_unit(config: ModelConfig, like: Tensor) -> Tensor:
@@ -59,13 +103,19 @@ def drift_unit(config: ModelConfig, like: Tensor) -> Tensor:
 
     One that may would rather grow over its neighbour than leave it to be discovered.
     """
-    growth = min(1.0, _GROWTH / config.size_std)
-    return where_unit(config, like) * like.new_tensor([1.0, 1.0, growth, growth])
+    return units(config, like).drift
 
 
 def top_left_box(box: Tensor) -> Tensor:
     """``(centre x, centre y, w, h)`` to ``(x, y, w, h)`` with x, y the top left corner."""
     return torch.cat([box[..., :2] - box[..., 2:] / 2, box[..., 2:]], -1)
+
+
+@lru_cache(512)
+@torch.inference_mode(False)
+def steps(count: int, first: float, by: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``count`` numbers from ``first`` on, ``by`` apart, ``[count]``; made once, and not to be changed."""
+    return first + by * torch.arange(count, dtype=dtype, device=device)
 
 
 def _kernel(distance: Tensor, width: Tensor) -> Tensor:
@@ -74,45 +124,55 @@ def _kernel(distance: Tensor, width: Tensor) -> Tensor:
     Each is the mean of the source, a box per cell, over the target: linear interpolation at width 1, the average
     over an area above. They add up to 1 wherever the target lies.
     """
-    return ((1 + width) / 2 - distance.abs()).clamp(0, 1) / width
+    return (width.add(1).mul(0.5) - distance.abs()).clamp(0, 1) / width
 
 
-def read_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
-    """Weights ``[..., cells, pixels]`` that sample an image axis at the cells of a window.
+def _axes(box: Tensor, stride: float) -> tuple[Tensor, Tensor]:
+    """Centres and sizes ``[M, 2, 1, 1]`` on x and y of boxes ``[M, 4]`` in pixels, in cells of ``stride`` pixels."""
+    box = box if stride == 1 else box / stride
+    centre, size = box.reshape(len(box), 2, 2, 1, 1).unbind(1)
+    return centre, size
+
+
+def read_weights(box: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
+    """Weights ``[M, 2, cells, pixels]`` that sample both axes (x, y) of an image at the cells of a window.
 
     Args:
-        centre, size: ``[...]``, the window on this axis, in pixels of the full canvas.
+        box: ``[M, 4]``, the window (centre, size), in pixels of the full canvas.
         cells: glimpse side G.
-        pixels: length P of the image axis.
+        pixels: length P of the image axes.
         stride: canvas pixels per image pixel (2 for the half-resolution retina).
     """
-    cell = (torch.arange(cells, device=centre.device, dtype=centre.dtype) + 0.5) / cells - 0.5
-    position = (centre[..., None] + cell * size[..., None]) / stride  # [..., G]
-    pixel = torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5
-    width = (size / (cells * stride)).clamp_min(1.0)[..., None, None]
-    return _kernel(position[..., None] - pixel, width)
+    centre, size = _axes(box, stride)
+    cell = steps(cells, 0.5 / cells - 0.5, 1 / cells, box.dtype, box.device)[:, None]
+    position = torch.addcmul(centre, size, cell)  # [M, 2, G, 1]
+    return _kernel(position - steps(pixels, 0.5, 1.0, box.dtype, box.device), (size / cells).clamp_min(1))
 
 
-def write_weights(centre: Tensor, size: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
-    """Weights ``[..., pixels, cells]`` that draw a glimpse of ``cells`` into a window of an image axis."""
-    pixel = (torch.arange(pixels, device=centre.device, dtype=centre.dtype) + 0.5) * stride
-    position = ((pixel - centre[..., None]) / size[..., None] + 0.5) * cells - 0.5  # [..., P]
-    cell = torch.arange(cells, device=centre.device, dtype=centre.dtype)
-    width = (cells * stride / size).clamp_min(1.0)[..., None, None]
-    return _kernel(position[..., None] - cell, width)
+def write_weights(box: Tensor, cells: int, pixels: int, stride: float = 1.0) -> Tensor:
+    """Weights ``[M, 2, pixels, cells]`` that draw a glimpse of ``cells`` into a window of both axes of an image."""
+    centre, size = _axes(box, stride)
+    finer = cells / size  # cells per pixel
+    pixel = steps(pixels, 0.5, 1.0, box.dtype, box.device)[:, None]
+    position = (pixel - centre) * finer  # [M, 2, P, 1], from the middle
+    return _kernel(position - steps(cells, 0.5 - cells / 2, 1.0, box.dtype, box.device), finer.clamp_min(1))
 
 
 def read(image: Tensor, box: Tensor, cells: int, stride: float = 1.0) -> Tensor:
     """Reads a glimpse ``[M, C, G, G]`` of each image ``[M, C, H, W]`` in its box ``[M, 4]`` (centre, size)."""
-    height, width = image.shape[-2:]
-    weights = read_weights(box[:, :2], box[:, 2:], cells, max(height, width), stride)  # [M, 2, G, P], x and y
+    m, channels, height, width = image.shape
+    weights = read_weights(box, cells, max(height, width), stride)  # [M, 2, G, P], x and y
     columns, rows = weights[:, 0, :, :width], weights[:, 1, :, :height]
-    return rows[:, None] @ image @ columns.transpose(1, 2)[:, None]
+    wide = columns @ image.reshape(m, channels * height, width).mT  # [M, G, C * H]
+    seen = wide.view(m, cells * channels, height) @ rows.mT
+    return seen.view(m, cells, channels, cells).permute(0, 2, 3, 1)
 
 
 def write(glimpse: Tensor, box: Tensor, height: int, width: int, stride: float = 1.0) -> Tensor:
     """Draws each glimpse ``[M, C, G, G]`` into its box on an empty image ``[M, C, height, width]``."""
-    cells = glimpse.shape[-1]
-    weights = write_weights(box[:, :2], box[:, 2:], cells, max(height, width), stride)  # [M, 2, P, G], x and y
+    m, channels, cells = glimpse.shape[:3]
+    weights = write_weights(box, cells, max(height, width), stride)  # [M, 2, P, G], x and y
     columns, rows = weights[:, 0, :width], weights[:, 1, :height]
-    return rows[:, None] @ glimpse @ columns.transpose(1, 2)[:, None]
+    tall = rows @ glimpse.transpose(1, 2).reshape(m, cells, channels * cells)  # [M, h, C * G]
+    drawn = tall.view(m, height * channels, cells) @ columns.mT
+    return drawn.view(m, height, channels, width).transpose(1, 2)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
+from sqair.geometry import where_to_box
 from sqair.inference import Inference
 from sqair.model import SQAIR
 from sqair.objects import Objects, Posterior
@@ -31,7 +32,7 @@ def sample(model: SQAIR, clips: int, length: int, generator: torch.Generator, *,
     what = Gaussian.standard(like.new_zeros(len(clip), config.z_what)).sample(generator)
     where = Gaussian.standard(like.new_zeros(len(clip), 4)).sample(generator)
     prior = Gaussian.standard(where), Gaussian.standard(what)
-    drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
+    drawn = Posterior(where_to_box(where, config), where, what, prior[0], prior[0], prior[1], prior[1], what)
     objects, paint = model.born(drawn, clip, torch.zeros_like(counts))
     behind = None if model.background is None else model.background.imagine(like, None, generator)
     frames = [canvas(model, paint, clips, behind)]
@@ -77,7 +78,7 @@ def evolve(
     where, what = p_where.sample(generator), p_what.sample(generator)
     logit = model.stay_logit(price * over[objects.clip]).expand_as(objects.age)
     stays = sample_bernoulli(logit, generator).bool() & model.config.temporal.any()
-    drawn = Posterior(where, what, p_where, p_where, p_what, p_what, what)
+    drawn = Posterior(where_to_box(where, model.config), where, what, p_where, p_where, p_what, p_what, what)
     moved, paint = model.moved(objects, drawn)
     return moved.rows(stays), paint.rows(stays)
 

@@ -44,7 +44,16 @@ def born(posterior: Posterior, clip: Tensor, identity: Tensor, glimpse: Tensor, 
 
 def moved(old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
     """Objects of the last frame with the latents of this one; ``glimpse [M, P, G, G]`` is as the decoder draws them."""
-    where, what = posterior.where.detach(), posterior.what.detach()
+    return _after(old, posterior.where.detach(), posterior.what.detach(), glimpse)
+
+
+def missed(old: Objects, posterior: Posterior) -> Objects:
+    """The objects of the last frame after they were not seen in this one: moved on as their prior expects."""
+    expected = _after(old, posterior.p_where.mean.detach(), old.what, old.glimpse)
+    return replace(expected, unseen=old.unseen + 1)
+
+
+def _after(old: Objects, where: Tensor, what: Tensor, glimpse: Tensor) -> Objects:
     velocity = (where - old.where)[:, :2]
     seen = (old.age > 0).to(where.dtype)[:, None]
     new = 1 / (old.age + 2).clamp_max(_OF_LATE)[:, None]
@@ -59,12 +68,6 @@ def moved(old: Objects, posterior: Posterior, glimpse: Tensor) -> Objects:
         unseen=torch.zeros_like(old.unseen),
         usual_size=old.usual_size + new * (where[:, 2:] - old.usual_size),
     )
-
-
-def missed(old: Objects, posterior: Posterior) -> Objects:
-    """The objects of the last frame after they were not seen in this one: moved on as their prior expects."""
-    expected = replace(posterior, where=posterior.p_where.mean, what=old.what)
-    return replace(moved(old, expected, old.glimpse), unseen=old.unseen + 1)
 
 
 def turned(old: Objects) -> Objects:

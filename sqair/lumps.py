@@ -53,30 +53,38 @@ def lumps(place: np.ndarray) -> Lumps | None:
     """
     if len(place) < 2 * FEWEST:
         return None
-    middle = place - place.mean(0)
-    _, axes = np.linalg.eigh(middle.T @ middle)
-    one = _log_density(middle, np.ones(len(place))).mean()
-    best = None
-    for axis in (axes[:, 1], axes[:, 0], axes.sum(1), axes[:, 0] - axes[:, 1]):
-        share = np.where(middle @ axis > 0, 0.95, 0.05)
-        for _ in range(ROUNDS):
-            each = np.stack([_log_density(middle, share), _log_density(middle, 1 - share)])
-            total = np.logaddexp(*each)
-            share = np.exp(each[0] - total)
-        first = share > 0.5
-        fits = FEWEST <= first.sum() <= len(place) - FEWEST
-        if fits and (best is None or total.mean() - one > best.gain):
-            best = Lumps(float(total.mean() - one), first)
-    return best
+    x, y = middle = (place - place.mean(0)).T
+    moments = np.stack([np.ones(len(place)), x, y, x * x, x * y, y * y])
+    one = _log_density(moments, np.ones(len(place))).mean()
+    _, axes = np.linalg.eigh(middle @ middle.T)
+    ways = np.stack([axes[:, 1], axes[:, 0], axes.sum(1), axes[:, 0] - axes[:, 1]])
+    share = np.where(ways @ middle > 0, 0.95, 0.05)  # [4, N]
+    for _ in range(ROUNDS):
+        each = _log_density(moments, np.stack([share, 1 - share]))
+        total = np.logaddexp(*each)
+        share = np.exp(each[0] - total)
+    first, gain = share > 0.5, total.mean(1) - one
+    few = np.minimum(first.sum(1), (~first).sum(1)) < FEWEST
+    best = np.where(few, -np.inf, gain).argmax()
+    return None if few[best] else Lumps(float(gain[best]), first[best])
 
 
-def _log_density(place: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Log of the weight and the density ``[N]`` of the Gaussian that fits places ``[N, 2]``, each by its share."""
-    weight = share.sum() + 1e-9
-    away = place - share @ place / weight
-    variance = (share[:, None] * away).T @ away / weight + PIXEL * np.eye(2)
-    distance = ((away @ np.linalg.inv(variance)) * away).sum(1)
-    return np.log(weight / len(place)) - 0.5 * (distance + np.log(np.linalg.det(variance)))
+def _log_density(moments: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Log of weight and density ``[..., N]`` of the Gaussians that fit N places, each by its ``share [..., N]``.
+
+    ``moments [6, N]`` are 1, x, y, x x, x y and y y of the places: a Gaussian is fit by their means, and the log of its
+    density is a sum of them.
+    """
+    weight = share.sum(-1) + 1e-9
+    mean = (share @ moments.T) / weight[..., None]
+    _, x, y, xx, xy, yy = np.moveaxis(mean, -1, 0)
+    xx, xy, yy = xx - x * x + PIXEL, xy - x * y, yy - y * y + PIXEL
+    det = xx * yy - xy * xy
+    a, b, c = yy / det, -xy / det, xx / det
+    constant = a * x * x + 2 * b * x * y + c * y * y
+    form = np.stack([constant, -2 * (a * x + b * y), -2 * (b * x + c * y), a, 2 * b, c], -1)
+    rest = np.log(weight / share.shape[-1]) - 0.5 * np.log(det)
+    return rest[..., None] - 0.5 * form @ moments
 
 
 class Ink:

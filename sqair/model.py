@@ -26,7 +26,7 @@ from sqair.discover import Discovery, Hunt, New
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, Presence
 from sqair.files.pretrained import Pretrained
-from sqair.geometry import where_to_box, where_unit, write
+from sqair.geometry import where_unit, write
 from sqair.inference import Inference
 from sqair.inference.identity import Absent, has_left, seated
 from sqair.layers import layered
@@ -199,12 +199,11 @@ class SQAIR(Pretrained):
     def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:
         """Glimpses ``[M, P, G, G]`` of objects in the clips ``clip [M]``, and their paint in place ``[M, P, h, w]``."""
         glimpse = self.decoder(posterior.what)
-        return glimpse, self.painted(glimpse, posterior.where, clip)
+        return glimpse, self.painted(glimpse, posterior.box, clip)
 
-    def painted(self, glimpse: Tensor, where: Tensor, clip: Tensor) -> Patches:
-        """The paint ``[M, P, h, w]`` of what is drawn as ``glimpse [M, P, G, G]``, at ``where [M, 4]`` of its clip."""
+    def painted(self, glimpse: Tensor, box: Tensor, clip: Tensor) -> Patches:
+        """The paint ``[M, P, h, w]`` of what is drawn as ``glimpse [M, P, G, G]``, in its ``box [M, 4]``."""
         config = self.config
-        box = where_to_box(where, config)
         windows = Windows.around(box[:, :2], clip, config.window, (config.height, config.width))
         return Patches(self.render.paint(write(glimpse, windows.local(box), *windows.size)), windows)
 

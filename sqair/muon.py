@@ -2,7 +2,8 @@
 
 Adam scales each weight by itself; what a layer does to its input is a matter of all of them together. The update here
 is the orthogonal factor U V' of the momentum's singular value decomposition U S V', so that rare directions of the
-input count as much as common ones. What it costs is in docs/performance.md, what it is worth in docs/sets.md.
+input count as much as common ones; of large matrices it is that of each of some blocks, for the cost goes with the cube
+of the smaller side. What it costs is in docs/performance.md, what it is worth in docs/sets.md.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ _QUINTICS = (
 they take singular values from there to within 0.8 and 1.2."""
 SMALLEST = 20
 """Least rows and columns of a matrix whose update is made orthogonal."""
+LARGEST = 64
+"""Most rows of a block that is made orthogonal by itself, of a wide matrix, or columns of a tall one."""
 
 
 class Muon(torch.optim.Optimizer):
@@ -43,8 +46,15 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
                 momentum = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonal(p.grad.lerp(momentum, group["momentum"]))
+                update = blockwise(p.grad.lerp(momentum, group["momentum"]))
                 p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+
+
+def blockwise(matrix: Tensor) -> Tensor:
+    """The orthogonal factors ``[m, n]`` of a matrix's blocks, which are as few and as alike as can be."""
+    axis = int(matrix.shape[0] > matrix.shape[1])
+    blocks = matrix.tensor_split(-(-matrix.shape[axis] // LARGEST), axis)
+    return torch.cat([orthogonal(block) for block in blocks], axis)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
@@ -56,10 +66,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
     wide = matrix.shape[0] <= matrix.shape[1]
     x = matrix / matrix.norm().clamp_min(1e-7)
     gram = x @ x.T if wide else x.T @ x
-    eye = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     product = None
     for i, (a, b, c) in enumerate(_QUINTICS):
-        factor = a * eye + b * gram + c * (gram @ gram)
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
         product = factor if product is None else factor @ product
         if i < len(_QUINTICS) - 1:
             gram = factor @ gram @ factor

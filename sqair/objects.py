@@ -18,9 +18,11 @@ from sqair.distributions import Gaussian, gaussian_kl
 class Posterior:
     """Priors and posteriors of z_where ``[M, 4]`` and z_what ``[M, D]`` in one frame, and their samples.
 
-    ``encoding [M, features]`` is of the object's own glimpse.
+    ``box [M, 4]`` is that of ``where`` (centre x, y, w, h in pixels), ``encoding [M, features]`` of the object's own
+    glimpse.
     """
 
+    box: Tensor
     where: Tensor
     what: Tensor
     q_where: Gaussian

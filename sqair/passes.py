@@ -161,7 +161,7 @@ def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, 
 def _worth(model: SQAIR, step: Step) -> np.ndarray:
     """The bound of a frame of each clip, with the price of new objects for all of its objects, nats ``[B]``."""
     terms, crowding = Terms([step]), model.config.crowding
-    prices = terms.clip_sum([rows.pres * (1 + crowding * rows.evidence.overlap()) for rows in terms.rows])
+    prices = terms.clip_sum(terms.each(lambda r: r.pres * (1 + crowding * r.evidence.overlap())))
     return (terms.log_likelihood - terms.kl_z - model.price * prices).cpu().numpy()
 
 

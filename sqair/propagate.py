@@ -87,8 +87,8 @@ class Propagation(nn.Module):
         if config.growth:
             q_where = _within(q_where, objects.usual_size.amax(-1, keepdim=True), config)
         where = q_where.sample(generator)
+        box = where_to_box(where, config)
         with torch.no_grad():
-            box = where_to_box(where, config)
             own = read_from(scene.sight, clip, box, config)
             others = read(explained, match.region.local(box), config.glimpse, config.retina)
             glimpse = torch.cat([own, others], 1)  # [M, S + E, G, G]
@@ -96,7 +96,7 @@ class Propagation(nn.Module):
         if config.temporal.appearance:
             gate = torch.sigmoid(self.gate(torch.cat([encoding, objects.hidden], -1)) - 1)
             q_what = Gaussian(gate * q_what.mean + (1 - gate) * objects.what, q_what.log_std)
-        return Posterior(where, q_what.sample(generator), q_where, p_where, q_what, p_what, encoding)
+        return Posterior(box, where, q_what.sample(generator), q_where, p_where, q_what, p_what, encoding)
 
     def _template(self, objects: Objects) -> Tensor:
         """What to look for ``[M, P, G, G]``: the objects as they were, or a blob where appearance is not carried."""

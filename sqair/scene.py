@@ -59,7 +59,7 @@ class Evidence:
     """
 
     def __init__(self, scene: Scene, proposal: Proposal) -> None:
-        self._box = where_to_box(proposal.posterior.where.detach(), scene.config)
+        self._box = proposal.posterior.box.detach()
         self._paint = Patches(proposal.paint.image.detach(), proposal.paint.windows).tight(self._box)
         self.windows = self._paint.windows
         self.clips, self.over_black = len(scene.frame), scene.over_black
@@ -171,6 +171,7 @@ class Scene:
         self.patches: list[Patches] = []
         self.depths: list[Patches] = []
         self.confidence: list[Tensor] = []
+        self._explained: tuple[Tensor | None, Tensor] = None, self.paint
 
     def show(self, proposal: Proposal) -> None:
         """Takes what propagation proposes into the scene, as far as it is ``on``, until it is settled."""
@@ -214,7 +215,11 @@ class Scene:
 
     def explained(self) -> Tensor:
         """What the objects so far cover of the frame ``[B, E, H, W]``; no gradient."""
-        return self.render.cover(self.paint.detach())
+        paint, explained = self._explained
+        if paint is not self.paint:
+            explained = self.render.cover(self.paint.detach())
+            self._explained = self.paint, explained
+        return explained
 
     def canvas(self) -> Tensor:
         """The canvas so far, ``[B, C, H, W]``."""

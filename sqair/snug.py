@@ -28,33 +28,42 @@ _SHARED = 2
 """Fewest pixels shared with others for which an object is not alone."""
 
 
-def slack(frame: Tensor, step: Step, config: ModelConfig) -> Tensor:
-    """By how much the means of q(z_where) miss the ink that their objects explain of a ``frame [B, C, H, W]``.
+def slack(frames: Tensor, steps: list[Step], config: ModelConfig) -> Tensor:
+    """By how much the means of q(z_where) miss the ink that their objects explain of ``frames [T, B, C, H, W]``.
 
     The Huber loss of centres and half sides, pixels^2, summed over objects that lie within the canvas and touch no
     others.
     """
-    rows = [(r.proposal.posterior.q_where.mean, r.proposal.paint, r.there) for r in step.rows if r.there.any()]
+    rows = [r for step in steps for r in step.rows]
     if not rows:
-        return frame.new_zeros(())
-    box = where_to_box(torch.cat([where[there] for where, _, there in rows]), config)  # [M, 4]
+        return frames.new_zeros(())
+    there = torch.cat([r.there for r in rows])
+    box = where_to_box(torch.cat([r.proposal.posterior.q_where.mean for r in rows])[there], config)  # [M, 4]
     with torch.no_grad():
-        tight, told = _ink(frame, step, Patches.concat([paint.rows(there) for _, paint, there in rows]), config)
+        tight, told = _ink(frames, steps, config)
     away = (box - tight) * box.new_tensor([1, 1, 0.5, 0.5])
     return (told[:, None] * F.huber_loss(away, torch.zeros_like(away), reduction="none", delta=_FAR)).sum()
 
 
-def _ink(frame: Tensor, step: Step, paint: Patches, config: ModelConfig) -> tuple[Tensor, Tensor]:
+def _ink(frames: Tensor, steps: list[Step], config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Boxes ``[M, 4]`` (centre x, y, w, h; pixels) of the ink of objects, and of which of them all of it is seen."""
-    windows, behind = paint.windows, None if step.behind is None else step.behind.image
-    frame, behind = stretched(frame, behind, config)
-    image = config.render.alone(paint.image, None if behind is None else windows.cut(behind))
+    clips = frames.shape[1]
+    patches = Patches.concat([step.patches.of(t * clips) for t, step in enumerate(steps)])
+    image, windows = patches.image, patches.windows
+    behind = [step.behind.image for step in steps if step.behind]
+    frame, scene = stretched(frames.flatten(0, 1), torch.cat(behind) if behind else None, config)
     mask = (image.amax(1, keepdim=True) > _COVERED).to(image)
     alone = (mask * (windows.cut(windows.add(mask, len(frame))) - mask)).flatten(1).sum(1) < _SHARED
-    ink = windows.cut(config.render.visible(frame, behind))
-    around = F.max_pool2d(image, 3, 1, 1)  # ink that a window cuts off is beside what is drawn
+    ink = windows.cut(config.render.visible(frame, scene))
+    around = _spread(_spread(image).mT).mT  # ink that a window cuts off is beside what is drawn
     box, any_ink = ink_boxes(around, ink, math.hypot(config.likelihood_std, config.ink_std))
     low = box[:, :2] + windows.corner
     high = low + box[:, 2:]
     within = (low > 0).all(1) & (high < high.new_tensor([config.width, config.height])).all(1)
     return torch.cat([(low + high) / 2, box[:, 2:]], 1), any_ink & alone & within
+
+
+def _spread(image: Tensor) -> Tensor:
+    """The most of each pixel of images ``[M, C, h, w]`` in [0, 1] and those to its left and right."""
+    wide = F.pad(image, (1, 1))
+    return torch.maximum(torch.maximum(wide[..., :-2], image), wide[..., 2:])

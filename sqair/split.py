@@ -145,11 +145,12 @@ def _drawn(model: SQAIR, scene: Scene, rest: Tensor, where: Tensor) -> list[Half
     for mine in TURNS * (0, 1):
         at, other = where[mine : mine + 1], halves.get(1 - mine)
         explained = scene.render.cover(rest if other is None else rest + other.paint)
-        glimpse = read_from(torch.cat([scene.sight, explained], 1), clip, where_to_box(at, config), config)
+        box = where_to_box(at, config)
+        glimpse = read_from(torch.cat([scene.sight, explained], 1), clip, box, config)
         encoding, q_what = model.discovery.appearance(glimpse)
         q_where, what = Gaussian(at, torch.full_like(at, SURE)), q_what.mean
         prior = Gaussian.standard(at), Gaussian.standard(what)
-        posterior = Posterior(at, what, q_where, prior[0], q_what, prior[1], encoding)
+        posterior = Posterior(box, at, what, q_where, prior[0], q_what, prior[1], encoding)
         drawn, paint = model.draw(posterior, clip)
         halves[mine] = Half(posterior, drawn, paint.total(at.new_ones(1), 1))
     return [halves[0], halves[1]]
@@ -172,7 +173,7 @@ def _shown(model: SQAIR, scene: Scene, step: Step) -> Step:
     """A frame explained by other objects than before: as its scene looks with them."""
     assert step.behind is not None and scene.behind is not None
     objects = step.objects
-    paint = model.painted(objects.glimpse, objects.where, objects.clip)
+    paint = model.painted(objects.glimpse, where_to_box(objects.where, model.config), objects.clip)
     canvas = scene.render.canvas(paint.total(objects.weight, 1), scene.behind)
     depth = scene.render.depth(paint.image)
     return replace(

@@ -180,8 +180,7 @@ class Trainer:
         """What boxes that are not snug cost, nats per frame ``[]``."""
         if not self.config.snug:
             return frames.new_zeros(())
-        away = [slack(frame, step, self.model.config) for frame, step in zip(frames, terms.steps, strict=True)]
-        return self.config.snug * torch.stack(away).sum() / frames.shape[:2].numel()
+        return self.config.snug * slack(frames, terms.steps, self.model.config) / frames.shape[:2].numel()
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""

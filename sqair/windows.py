@@ -8,17 +8,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.config import ModelConfig
-from sqair.geometry import read
+from sqair.geometry import read, steps
 
 _BEYOND = 0.1
 """What is drawn of a glimpse around its box, as a share of its side: half of a cell on both sides."""
 _NEARLY = 1.25
 """A canvas of up to so many windows a side is a window."""
+
+
+@lru_cache(256)
+@torch.inference_mode(False)
+def _room(
+    height: int, width: int, canvas: tuple[int, int], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Half a window, and where its corner lies at most, ``[2]`` (x, y) each."""
+    room = torch.tensor([[width / 2, height / 2], [canvas[1] - width, canvas[0] - height]], dtype=dtype, device=device)
+    return room[0], room[1]
 
 
 @dataclass
@@ -43,9 +55,10 @@ class Windows:
         """Windows of a ``side`` around ``centre [M, 2]``, both in pixels, where the ``canvas`` has room for them."""
         cells = math.ceil(side / stride)
         height, width = (n if n <= _NEARLY * cells else cells for n in canvas)
-        room = torch.tensor([canvas[1] - width, canvas[0] - height], device=centre.device)
-        corner = (centre.detach() / stride - torch.tensor([width, height], device=centre.device) / 2).round().long()
-        corner = torch.minimum(corner.clamp_min(0), room)
+        if (height, width) == canvas:
+            return Windows(clip, clip.new_zeros(len(centre), 2), canvas, canvas, stride)
+        half, room = _room(height, width, canvas, centre.dtype, centre.device)
+        corner = (centre.detach() / stride - half).round().clamp(torch.zeros_like(room), room).long()
         return Windows(clip, corner, (height, width), canvas, stride)
 
     def rows(self, index: Tensor) -> Windows:
@@ -59,14 +72,16 @@ class Windows:
 
     def local(self, box: Tensor) -> Tensor:
         """Boxes ``[M, 4]`` (centre x, y, w, h in pixels) relative to the corners of the windows."""
-        return torch.cat([box[:, :2] - self.stride * self.corner, box[:, 2:]], -1)
+        return box if self.everything else box - F.pad(self.stride * self.corner, (0, 2))
 
     def cut(self, images: Tensor) -> Tensor:
-        """What is in the windows ``[M, J, h, w]``, of images ``[B, J, H, W]`` of the clips."""
+        """What is in the windows ``[M, J, h, w]``, of images ``[B, J, H, W]`` of the clips; no gradient, which would be
+        as large as all windows that there can be."""
+        images = images.detach()
         if self.everything:
             return images[self.clip]
-        y, x = self._places()
-        return images[self.clip[:, None, None], :, y, x].permute(0, 3, 1, 2)
+        every = images.unfold(2, self.size[0], 1).unfold(3, self.size[1], 1)  # [B, J, H - h + 1, W - w + 1, h, w]
+        return every[self.clip, :, self.corner[:, 1], self.corner[:, 0]]
 
     def add(self, images: Tensor, clips: int) -> Tensor:
         """The sums ``[B, J, H, W]`` of images in windows ``[M, J, h, w]``, 0 where there is none."""
@@ -80,7 +95,7 @@ class Windows:
 
     def _places(self) -> tuple[Tensor, Tensor]:
         """Rows ``[M, h, 1]`` and columns ``[M, 1, w]`` of the images."""
-        y, x = (torch.arange(n, device=self.corner.device) for n in self.size)
+        y, x = (steps(n, 0, 1, torch.int64, self.corner.device) for n in self.size)
         return self.corner[:, 1, None, None] + y[:, None], self.corner[:, 0, None, None] + x
 
 
@@ -94,6 +109,10 @@ class Patches:
     def rows(self, index: Tensor) -> Patches:
         """Some of them."""
         return Patches(self.image[index], self.windows.rows(index))
+
+    def of(self, first: int) -> Patches:
+        """The same in clips that are counted from ``first`` on."""
+        return Patches(self.image, replace(self.windows, clip=self.windows.clip + first))
 
     def tight(self, box: Tensor) -> Patches:
         """The same in smaller windows, of one size, that hold ``box [M, 4]`` (centre x, y, w, h in pixels).

@@ -225,8 +225,8 @@ def test_gradients_of_write_and_read_equal_finite_differences(size: float) -> No
 
 
 def test_weights_have_their_shapes_on_canvases_that_are_not_square() -> None:
-    centre, size = torch.tensor([3.0]), torch.tensor([4.0])
-    assert read_weights(centre, size, 5, 9).shape == (1, 5, 9)
-    assert write_weights(centre, size, 5, 9).shape == (1, 9, 5)
+    box = torch.tensor([[3.0, 2.0, 4.0, 5.0]])
+    assert read_weights(box, 5, 9).shape == (1, 2, 5, 9)
+    assert write_weights(box, 5, 9).shape == (1, 2, 9, 5)
     assert read(torch.rand(1, 3, 7, 9), torch.tensor([[3.0, 3.0, 4.0, 4.0]]), 5).shape == (1, 3, 5, 5)
     assert write(torch.rand(1, 3, 5, 5), torch.tensor([[3.0, 3.0, 4.0, 4.0]]), 7, 9).shape == (1, 3, 7, 9)

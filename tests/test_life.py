@@ -21,7 +21,7 @@ def posterior(where: Tensor, seed: int = 0) -> Posterior:
     what = torch.randn(len(where), TINY.z_what, generator=source, dtype=torch.float64)
     q_where, q_what = Gaussian.standard(where), Gaussian.standard(what)
     p_where = Gaussian(where + 0.7, torch.zeros_like(where))
-    return Posterior(where, what, q_where, p_where, q_what, q_what, what)
+    return Posterior(where, where, what, q_where, p_where, q_what, q_what, what)
 
 
 def newborn() -> Objects:

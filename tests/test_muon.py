@@ -11,7 +11,7 @@ from torch import Tensor
 
 from conftest import TINY
 from sqair.config import Stage, TrainConfig
-from sqair.muon import _QUINTICS, SMALLEST, Muon, matrices, orthogonal
+from sqair.muon import _QUINTICS, LARGEST, SMALLEST, Muon, blockwise, matrices, orthogonal
 from sqair.trainer import Trainer
 
 
@@ -57,6 +57,16 @@ def test_each_polynomial_is_the_nearest_to_one_that_there_is() -> None:
         np.testing.assert_allclose(np.abs(extremes), np.abs(extremes).max(), rtol=5e-3)  # they are rounded
         values = 1 + error
     assert values.min() > 0.8 and values.max() < 1.2
+
+
+@pytest.mark.parametrize("shape", [(LARGEST, 200), (2 * LARGEST, 200), (300, LARGEST + 1), (LARGEST + 6, LARGEST + 6)])
+def test_large_matrices_are_made_orthogonal_by_blocks_of_the_smaller_side(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    update = blockwise(matrix)
+    axis, side = int(shape[0] > shape[1]), min(shape)
+    count = 1 if side <= LARGEST else 2
+    blocks = zip(update.tensor_split(count, axis), matrix.tensor_split(count, axis), strict=True)
+    assert all(torch.equal(block, orthogonal(before)) for block, before in blocks)
 
 
 @pytest.mark.parametrize(("shape", "scale"), [((32, 96), 1.0), ((96, 24), 2.0)])

@@ -58,7 +58,7 @@ def told(q_logit: Tensor, clip: Tensor | None = None, **changes) -> tuple[Propos
     """What ``Inference.settle`` gets of objects of which all is so that nothing happens, but for ``changes``."""
     m = len(q_logit)
     nothing, one = Gaussian.standard(torch.zeros(m, 1)), torch.ones(m)
-    latents = Posterior(nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
+    latents = Posterior(nothing.mean, nothing.mean, nothing.mean, nothing, nothing, nothing, nothing, nothing.mean)
     clip = torch.zeros(m, dtype=torch.int64) if clip is None else clip
     objects = born(latents, clip, clip, nothing.mean, nothing.mean)
     known = {f.name for f in fields(Proposal)}

@@ -23,7 +23,7 @@ def proposed(model: SQAIR, where: Tensor, clip: Tensor) -> Proposal:
     """New objects at ``where [M, 4]`` in the clips ``clip [M]``, of the looks that are likeliest."""
     what, prior = torch.zeros(len(clip), TINY.z_what), Gaussian.standard(where)
     looks = Gaussian.standard(what)
-    posterior = Posterior(where, what, prior, prior, looks, looks, what)
+    posterior = Posterior(where_to_box(where, model.config), where, what, prior, prior, looks, looks, what)
     objects, paint = model.born(posterior, clip, torch.zeros(int(clip.max()) + 1, dtype=torch.int64))
     none = torch.zeros(len(clip))
     return Proposal(objects, posterior, paint, none, none, none, 1 + none, round=1)

@@ -33,8 +33,10 @@ def seen(boxes: list[Box], where: Tensor, there: list[bool] | None = None) -> tu
     windows = Windows.around(torch.full((len(boxes), 2), SIDE / 2), clip, SIDE, (SIDE, SIDE))
     paint = Patches(Light().paint(image).requires_grad_(), windows)
     proposal = SimpleNamespace(posterior=SimpleNamespace(q_where=SimpleNamespace(mean=where)), paint=paint)
-    rows = SimpleNamespace(proposal=proposal, there=torch.tensor(there or len(boxes) * [True]))
-    return image.amax(0, keepdim=True), SimpleNamespace(rows=[rows], behind=None)
+    on = torch.tensor(there or len(boxes) * [True])
+    patches = Patches(Light().alone(paint.image.detach()[on], None), windows.rows(on))
+    step = SimpleNamespace(rows=[SimpleNamespace(proposal=proposal, there=on)], patches=patches, behind=None)
+    return image.amax(0, keepdim=True), step
 
 
 def test_a_box_of_the_ink_has_no_slack_and_others_are_pulled_to_it() -> None:
@@ -44,10 +46,10 @@ def test_a_box_of_the_ink_has_no_slack_and_others_are_pulled_to_it() -> None:
     optimizer = torch.optim.Adam([where], lr=0.02)
     for _ in range(600):
         optimizer.zero_grad()
-        slack(frame, step, CONFIG).backward()
+        slack(frame[None], [step], CONFIG).backward()
         optimizer.step()
     torch.testing.assert_close(where_to_box(where, CONFIG)[0], torch.tensor([21.0, 19.0, 10.0, 14.0]), atol=0.1, rtol=0)
-    assert slack(frame, step, CONFIG) < 0.02 and step.rows[0].proposal.paint.image.grad is None
+    assert slack(frame[None], [step], CONFIG) < 0.02 and step.rows[0].proposal.paint.image.grad is None
 
 
 @pytest.mark.parametrize(
@@ -63,13 +65,13 @@ def test_a_box_of_the_ink_has_no_slack_and_others_are_pulled_to_it() -> None:
 def test_only_what_is_seen_whole_is_told(boxes: list[Box], told: int) -> None:
     where = torch.zeros(len(boxes), 4, requires_grad=True)
     frame, step = seen(boxes, where)
-    (gradient,) = torch.autograd.grad(slack(frame, step, CONFIG), where)
+    (gradient,) = torch.autograd.grad(slack(frame[None], [step], CONFIG), where)
     assert int(gradient.any(1).sum()) == told
 
 
 def test_what_is_not_there_is_not_pulled() -> None:
     frame, step = seen([(5, 5, 8, 8), (20, 20, 8, 8)], torch.zeros(2, 4), [False, False])
-    assert slack(frame, step, CONFIG) == 0
+    assert slack(frame[None], [step], CONFIG) == 0
 
 
 def test_training_pulls_if_it_is_told_to() -> None:
@@ -90,3 +92,13 @@ class Bright:
         clips = np.zeros((count, 2, TINY.height, TINY.width), np.uint8)
         clips[:, :, 7:13, 8:14] = 255
         return clips
+
+
+def test_frames_are_weighed_together_as_each_alone() -> None:
+    """Objects of one frame touch none of another's, though they lie at the same place."""
+    seen_at = [[(16, 12, 10, 14)], [(14, 13, 9, 9), (20, 20, 8, 8)], [(17, 12, 10, 14)]]
+    pairs = [seen(boxes, torch.full((len(boxes), 4), 0.1 * i)) for i, boxes in enumerate(seen_at)]
+    frames, steps = torch.stack([frame for frame, _ in pairs]), [step for _, step in pairs]
+    alone = [slack(frame[None], [step], CONFIG) for frame, step in pairs]
+    assert alone[0] > 0 and alone[1] == 0
+    torch.testing.assert_close(slack(frames, steps, CONFIG), sum(alone))

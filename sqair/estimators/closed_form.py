@@ -23,6 +23,5 @@ class ClosedForm(Estimator):
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
         loss = -(total.log_likelihood - total.kl_z).sum()
-        for rows in total.rows:
-            loss = loss - (torch.sigmoid(rows.q_logit) * local_presence_gain(rows)).sum()
+        loss = loss - (torch.sigmoid(total.each(lambda r: r.q_logit)) * total.each(local_presence_gain)).sum()
         return (loss + total.kl_presence.sum()) / len(total.log_likelihood)

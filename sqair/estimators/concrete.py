@@ -75,12 +75,10 @@ class Concrete(Annealed):
 
     def kl_presence(self, total: Terms) -> Tensor:
         """log q(y) - log p(y) of the relaxed presences, each counted by the weight of its row, ``[B]``."""
-        temperature = self.relaxed.temperature
-        ratio = [
-            r.proposal.weight * log_ratio(y, r.q_logit, r.proposal.p_logit, temperature)
-            for r, y in zip(total.rows, self.relaxed.odds, strict=True)
-        ]
-        return total.clip_sum(ratio) - total.log_p_nothing
+        odds = torch.cat([total.log_likelihood.new_zeros(0), *self.relaxed.odds])
+        q_logit, p_logit = total.each(lambda r: r.q_logit), total.each(lambda r: r.proposal.p_logit)
+        ratio = log_ratio(odds, q_logit, p_logit, self.relaxed.temperature)
+        return total.clip_sum(total.each(lambda r: r.proposal.weight) * ratio) - total.log_p_nothing
 
     def forward(self, total: Terms, frames: Tensor, particles: int) -> Tensor:
         self.steps += 1
