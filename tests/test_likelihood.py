@@ -20,6 +20,7 @@ from conftest import TINY, seeded, spots, tiny_model
 from sqair.bounds import Terms
 from sqair.config import ModelConfig, TemporalConfig
 from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
+from sqair.geometry import where_to_box
 from sqair.imagine import canvas, contrast
 from sqair.inference import Inference
 from sqair.likelihood import PARTS, Swarm, conditions, importance, joined, particle_filter, picked
@@ -73,7 +74,7 @@ def quadrature(model: SQAIR, frame: Tensor, nodes: int) -> float:
     log_w = torch.tensor(list(itertools.product(*(axis[1] for axis in axes)))).sum(1)
     total = []
     for z in grid.split(4096):
-        _, paint = model.draw(posterior(z[:, :4], z[:, 4:]), torch.arange(len(z)))
+        _, paint = model.draw(posterior(model, z[:, :4], z[:, 4:]), torch.arange(len(z)))
         total.append(likelihood_of(model, frame, canvas(model, paint, len(z), None)))
     log_n = geometric_log_prob(model.price, 1)
     nothing = likelihood_of(model, frame, torch.zeros_like(frame))[0]
@@ -81,9 +82,9 @@ def quadrature(model: SQAIR, frame: Tensor, nodes: int) -> float:
     return float(torch.stack([log_n[0] + nothing, log_n[1] + something]).logsumexp(0))
 
 
-def posterior(where: Tensor, what: Tensor) -> Posterior:
+def posterior(model: SQAIR, where: Tensor, what: Tensor) -> Posterior:
     g = Gaussian.standard
-    return Posterior(where, what, g(where), g(where), g(what), g(what), what)
+    return Posterior(where_to_box(where, model.config), where, what, g(where), g(where), g(what), g(what), what)
 
 
 def likelihood_of(model: SQAIR, frame: Tensor, images: Tensor) -> Tensor:
@@ -103,7 +104,7 @@ def by_the_prior(model: SQAIR, frames: Tensor, samples: int, generator: torch.Ge
         kept, paints = [], []
         if len(objects) and config.temporal.any():
             p_where, p_what = model.propagation.prior(objects)
-            drawn = posterior(p_where.sample(generator), p_what.sample(generator))
+            drawn = posterior(model, p_where.sample(generator), p_what.sample(generator))
             stays = sample_bernoulli(model.stay_logit(price[objects.clip]).expand_as(objects.age), generator).bool()
             moved, paint = model.moved(objects, drawn)
             kept, paints = [moved.rows(stays)], [paint.rows(stays)]
@@ -117,7 +118,7 @@ def by_the_prior(model: SQAIR, frames: Tensor, samples: int, generator: torch.Ge
             n = torch.multinomial(log_n.exp(), 1, generator=generator)[:, 0]
             clip = clips.repeat_interleave(n)
             z = torch.randn(len(clip), 4 + config.z_what, generator=generator)
-            new, paint = model.born(posterior(z[:, :4], z[:, 4:]), clip, next_id)
+            new, paint = model.born(posterior(model, z[:, :4], z[:, 4:]), clip, next_id)
             kept.append(new)
             paints.append(paint)
         paint = type(paints[0]).concat(paints)
