@@ -18,7 +18,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from sqair.errors import UserError
 from sqair.scripts.export_flags import ExcludeFlag, LineFlag, RegionFlag, ScaleFlag, ZoneFlag
@@ -29,10 +31,11 @@ from sqair.scripts.stabilise import StabiliseFlag
 class Args:
     """Follow the objects of a video, or of many clips."""
 
-    source: str
-    """A video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr),
-    the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until
-    they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders too, as a-clip and b-clip."""
+    source: Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="SOURCE ...")]
+    """One or more. A source is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array
+    (.npz, .npy, .h5, .zarr), the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0:
+    these two are tracked until they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders too,
+    as a-clip and b-clip."""
     output: Path
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
     given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
@@ -121,14 +124,28 @@ class Args:
     nothing after it, wherever the scene has the detail to tell; `off` never. Boxes are in the frames as they are."""
     overwrite: bool = False
     """Replace files of the same names in the output folder; other files in it stay, and so does whatever is read."""
+    resume: bool = False
+    """Do what is left of a run of many files that was stopped, as it would have been done; all of it, if nothing was.
+    What is done is known from OUTPUT/.tracked. A file, a setting or a model that has changed since is an error; with
+    --overwrite as well, such clips are tracked again."""
+    shard: str | None = None
+    """Of many files track every n-th alone, from the i-th on, such as 3/16: 16 jobs of a batch system, from 1/16 to
+    16/16, do all of them, into one output folder."""
     show: bool = False
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
     processes: int = 1
-    """Processes that train together with --adapt, such as one for each core."""
+    """Processes, such as one for each core: of many files so many are tracked at a time, with the same results; with
+    --adapt they train together before."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
+
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All of the source."""
+        return (self.source,) if isinstance(self.source, str) else self.source
 
 
 def main(args: Args) -> None:
