@@ -47,6 +47,10 @@ class Onlooker(Protocol):
         """The process that did a task is gone."""
         ...
 
+    def dropped(self, task: Any) -> None:
+        """A task was left off, as nobody waits for it."""
+        ...
+
 
 def do_all(tasks: Iterable[Any], make: Callable[[], Attempt], processes: int, onlooker: Onlooker) -> None:
     """Does ``tasks`` in their order, so many at a time as there are ``processes``, until the onlooker waits no more.
@@ -71,7 +75,7 @@ def do_all(tasks: Iterable[Any], make: Callable[[], Attempt], processes: int, on
                     crew.remove(listening[pipe])
     finally:
         for process in crew:
-            process.end()
+            process.end(onlooker)
 
 
 def _alone(tasks: Iterable[Any], attempt: Attempt, onlooker: Onlooker) -> None:
@@ -135,10 +139,12 @@ class _Process:
         if self.busy:
             onlooker.lost(self._task, how)
 
-    def end(self) -> None:
+    def end(self, onlooker: Onlooker) -> None:
         self._process.kill()
         self._process.join()
         self.pipe.close()
+        if self.busy:
+            onlooker.dropped(self._task)
 
 
 class _Said:

@@ -34,8 +34,8 @@ class Args:
     source: Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="SOURCE ...")]
     """One or more. A source is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array
     (.npz, .npy, .h5, .zarr), the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0:
-    these two are tracked until they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders too,
-    as a-clip and b-clip."""
+    these two are tracked until they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders
+    too, as a-clip and b-clip."""
     output: Path
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
     given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids

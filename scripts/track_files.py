@@ -82,8 +82,8 @@ def _claim(args: Args, mine: Sequence[Part], entries: Sequence[str]) -> None:
     there = not args.resume and not args.overwrite and (args.output / FOLDER).is_dir()
     if there and (not args.shard or any(records.record(part.name) for part in mine)):
         raise UserError(
-            f"{args.output} is not empty: choose another --output, or add --resume to do what is left of the run in it, or "
-            "--overwrite to begin anew"
+            f"{args.output} is not empty: choose another --output, or add --resume to do what is left of its run, "
+            "or --overwrite to replace that"
         )
     own = args.resume or args.shard is not None
     claim_output(replace(args, overwrite=True) if own else args, entries)
@@ -142,8 +142,11 @@ class _Watch:
             self.said(f"failed: {result.message}")
         self._bar.update()
 
-    def lost(self, task: Part, how: str) -> None:
+    def dropped(self, task: Part) -> None:
         self._records.clean(task.name)
+
+    def lost(self, task: Part, how: str) -> None:
+        self.dropped(task)
         self.ended(task, Failed(f"{task.path}: the process that tracked it {how}"))
 
     def report(self, parts: Sequence[Part], before: Sequence[Record]) -> float:
@@ -177,8 +180,8 @@ class _Watch:
             raise UserError(f"{self._failed[-1]}; what is done is in {output}, {again} when there is room")
         if len(wrong) > 1:
             lines = [*(f"cut short: {line}" for line in cut), *(f"failed: {line}" for line in self._failed)]
-            print("\n".join(lines[:NAMED] + ["..."] * (len(lines) > NAMED)))
-            kept = f", {len(cut)} were cut short, with tracks up to there" if cut else ""
+            print("\n".join(lines[:NAMED] + ["..."] * (len(lines) > NAMED)), flush=True)
+            kept = f", {len(cut)} cut short, with tracks up to there" if cut else ""
             failed = f"{len(self._failed)} of {clips} clips failed{kept}, as said above"
             raise UserError(f"{failed}; the others are in {output}; {again}")
         if self._failed:
