@@ -87,8 +87,8 @@ def _claim(args: Args, mine: Sequence[Part], entries: Sequence[str]) -> None:
         )
     own = args.resume or args.shard is not None
     claim_output(replace(args, overwrite=True) if own else args, entries)
-    if not args.resume:
-        records.refuse(set(entries), overwrite=args.overwrite)
+    if not args.resume and not args.overwrite:
+        records.refuse(set(entries))
 
 
 def _tidy(output: Path) -> None:

@@ -84,15 +84,18 @@ def model_of(args: Args, parts: Sequence[Part], before: dict[str, Any] | None) -
     if before is not None and name == ANY_CAMERA:
         trained = SQAIR.from_pretrained(name, args.device)
         return name, trained.refitted(config_from_dict(ModelConfig, before["model"]), before["price"])
-    clips = _sample(parts, args, SAMPLED if name in ("auto", ANY_CAMERA) else 1)
+    fits = name in ("auto", ANY_CAMERA)
+    clips, broken = _sample(parts, args, SAMPLED if fits else 1)
+    if fits and broken is not None and not clips:
+        raise broken
     name = model_name(clips, name)
     model = model_for(clips if name == ANY_CAMERA else [], name, args.device, args.stabilise)
     say_range(clips, model)
     return name, with_room(model, args.max_objects, args.count)
 
 
-def _sample(parts: Sequence[Part], args: Args, most: int) -> list[ClipSource]:
-    """The arenas of some clips of all parts. Raises UserError if none can be opened."""
+def _sample(parts: Sequence[Part], args: Args, most: int) -> tuple[list[ClipSource], UserError | None]:
+    """The arenas of some clips of all parts, and what is wrong with the first that cannot be opened."""
     found, first = list[ClipSource](), None
     for place in spread(len(parts), most):
         try:
@@ -101,9 +104,7 @@ def _sample(parts: Sequence[Part], args: Args, most: int) -> list[ClipSource]:
             found += arenas(clips, Choice(args.region, args.exclude))
         except UserError as error:
             first = first or error
-    if first is not None and not found:
-        raise first
-    return found
+    return found, first
 
 
 def save_plan(name: str, model: SQAIR, settings: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -130,6 +131,6 @@ def left_of(
             done.append(record)
             continue
         left.append(part)
-        if records.record(part.name) is None:
-            records.refuse(set(entries_of([part], args, wanted)), overwrite=args.overwrite)
+        if not args.overwrite and records.record(part.name) is None:
+            records.refuse(set(entries_of([part], args, wanted)))
     return left, done

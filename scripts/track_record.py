@@ -120,8 +120,9 @@ class Records:
         They are synced to disk, and the one that ends in .txt comes last: where it is, the others are. Should this be
         killed, what is there is told from the record. Raises UserError if one would replace what is of no record.
         """
-        before = self.record(name)
-        self.refuse(set(entries) - set(before.files if before else ()), overwrite=overwrite)
+        if not overwrite:
+            before = self.record(name)
+            self.refuse(set(entries) - set(before.files if before else ()))
         stage = self._stage(name)
         files = {}
         for entry in sorted(entries, key=lambda entry: entry.endswith(".txt")):
@@ -132,9 +133,9 @@ class Records:
                 move_all(self.root, list(files), stage / "new", stage / "old")
             _write(path, json.dumps(asdict(done) | {"files": files, "published": published}))
 
-    def refuse(self, entries: set[str], *, overwrite: bool) -> None:
-        """Raises UserError if one of ``entries``, which are of no record, is there and may not be replaced."""
-        taken = [] if overwrite else sorted(entry for entry in entries if os.path.lexists(self.root / entry))
+    def refuse(self, entries: set[str]) -> None:
+        """Raises UserError if one of ``entries``, which are of no record, is there."""
+        taken = sorted(entry for entry in entries if os.path.lexists(self.root / entry))
         if taken:
             more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
             raise UserError(f"{self.root / taken[0]}{more}: is in the way: --overwrite replaces it")
