@@ -5,6 +5,9 @@
     sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
     sqair track --source dishes.mp4 --output tracks --region 0,0,300,300 310,0,300,300 --count 5
     sqair track --source clip.mp4 --output tracks --memory 50 --min-life 12  2 and half a second of 25 fps
+    sqair track --source clips --output tracks --processes 4  a folder of videos, four at a time
+    sqair track --source clips --output tracks --processes 4 --resume  what is left of that, after it was stopped
+    sqair track --source clips --output tracks --shard 3/16 --resume  the third of 16 jobs on a cluster
     sqair track --source clip.mp4 --output tracks --model org/name  weights from the Hugging Face hub
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
