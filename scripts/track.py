@@ -157,8 +157,9 @@ def main(args: Args) -> None:
     Raises:
         UserError: the source, the model or the output folder is no good, or frames are not of the model's
             kind; nothing is written. If a video ends before the frames that it promised, the tracks up to
-            there are written first.
-        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
+            there are written first. Of many files that is so of each by itself, and the others are tracked.
+        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written, of
+            many files those of clips that were done.
     """
     from sqair.scripts.tracking import check_fps, track
 

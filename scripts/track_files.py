@@ -160,13 +160,13 @@ class _Watch:
         for line in self._notes.lines():
             print(line)
         if before:
-            print(f"{len(before)} of {count(len(parts), 'clip')} were done before")
+            print(f"done before: {len(before)} of {count(len(parts), 'clip')}")
         if self._done:
             objects = sum(record.objects for record in self._done)
             print(f"{found_in(objects, frames, len(self._done), rate)}: {output}")
         if self._interrupts.caught is not None:
-            print(f"stopped: {len(self._done) + len(before)} of {count(len(parts), 'clip')} are done, in {output}; go "
-                  "on with the same command and --resume")  # fmt: skip
+            done = f"{len(self._done) + len(before)} of {count(len(parts), 'clip')}"
+            print(f"stopped; done, and in {output}: {done}; go on with the same command and --resume")
             raise SystemExit(128 + self._interrupts.caught)
         cut = [record.cut for record in (*before, *self._done) if record.cut]
         self._complain(cut, len(parts))

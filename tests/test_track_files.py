@@ -21,7 +21,7 @@ from sqair.datasets.video import read_source
 from sqair.datasets.video_out import write_video
 from sqair.errors import UserError
 from sqair.files.pretrained import save_weights
-from sqair.scripts import cli, crew, track_plan, track_record
+from sqair.scripts import adapt, cli, crew, track_plan, track_record, train
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.track import Args
 from sqair.scripts.track_plan import model_of, share_of
@@ -245,7 +245,7 @@ def test_shards_do_all_once_in_one_folder(
     assert run(clips, model, out, "--shard", "3/3") == 0 and len(updates) == 4 * FRAMES
     assert contents(out) == contents(tmp_path / "whole")
     assert run(clips, model, out, "--shard", "3/3") == 2 and "--resume" in capsys.readouterr().err
-    assert run(clips, model, out, "--resume") == 0 and "4 of 4 clips were done before" in capsys.readouterr().out
+    assert run(clips, model, out, "--resume") == 0 and "done before: 4 of 4 clips" in capsys.readouterr().out
     assert run(clips, model, out, "--shard", "9/9") == 0 and len(updates) == 4 * FRAMES
     for word in ("0/3", "4/3", "3", "a/b", "1/3/5", "-1/3"):
         assert run(clips, model, out, "--resume", f"--shard={word}") == 2 and word in capsys.readouterr().err
@@ -270,7 +270,7 @@ def test_two_processes_write_the_bytes_of_one(clips: Path, model: Path, tmp_path
     np.savez(tmp_path / "clips" / "set.npz", frames=np.zeros((2, 3, TINY.height, TINY.width), np.uint8))
     sources = ("--source", str(clips), str(clips / "set.npz"))
     for out, number in (("one", "1"), ("two", "2")):
-        words = [*sources, "--model", str(model), "--output", str(tmp_path / out), *KINDS, "--overlay"]
+        words = [*sources, "--model", str(model), "--output", str(tmp_path / out), *KINDS]
         assert cli.run("track", [*words, "--processes", number]) == 0
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert tracked(tmp_path / "two") == [*NAMES, "set-000000", "set-000001"]
@@ -344,6 +344,25 @@ def test_the_parts_of_a_source_are_its_clips(clips: Path, tmp_path: Path) -> Non
         parts[1].open()
     with pytest.raises(UserError, match="no such file"):
         list_parts([films / "monday", tmp_path / "none.mp4"])
+
+
+def test_a_training_before_is_gone_on_with(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not done again; and refused if it was another one."""
+    trained, folder = list[train.Args](), tmp_path / adapt.FOLDER
+    monkeypatch.setattr(train, "parse", lambda words: train.Args(folder, start=ANY_CAMERA))
+    monkeypatch.setattr(train, "main", trained.append)
+    args = Args(str(clips), tmp_path, adapt=adapt.MINUTES, resume=True)
+    assert adapt.adapt(args) == folder and (trained[-1].resume, trained[-1].overwrite) == (False, True)
+    folder.mkdir()
+    (folder / "checkpoint.pt").touch()
+    assert adapt.adapt(args) == folder and (trained[-1].resume, trained[-1].overwrite) == (True, False)
+    steps = sum(stage.steps for stage in train.Args(folder).train.stages)
+    (folder / "checkpoint.pt").unlink()
+    save_weights(folder / "weights", tiny_model(TINY), {"steps": steps, "total_steps": steps})
+    assert adapt.adapt(args) == folder and len(trained) == 2
+    with pytest.raises(UserError, match="for another --adapt than 4"):
+        adapt.adapt(replace(args, adapt=2 * adapt.MINUTES))
+    assert adapt.adapt(replace(args, resume=False)) == folder and len(trained) == 3 and not trained[-1].overwrite
 
 
 @pytest.mark.parametrize("word", ["--resume", "--shard=1/2"])
