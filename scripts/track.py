@@ -40,8 +40,8 @@ class Args:
     these two are tracked until they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders
     too, as a-clip and b-clip."""
     output: Path
-    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
-    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
+    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite,
+    --resume or --shard is given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
     and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "auto"
     """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name (or
