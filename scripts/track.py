@@ -41,8 +41,8 @@ class Args:
     too, as a-clip and b-clip."""
     output: Path
     """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite,
-    --resume or --shard is given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
-    and pixels count from 1: a box in the top left corner has left 1 and top 1."""
+    --resume or --shard is given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1,
+    -1, -1. Frames, ids and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "auto"
     """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name (or
     org/name@revision) of the Hugging Face hub; the run may be stopped, or still training. auto: moving-mnist for clips
