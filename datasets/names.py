@@ -6,11 +6,25 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from sqair.datasets.clip import ClipSource
+
+class Named(Protocol):
+    """A clip, or a file of clips: a dataclass with a name, and what its errors name."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def path(self) -> Path | str: ...
 
 
-def told_apart(clips: Sequence[ClipSource]) -> list[ClipSource]:
+Clip = TypeVar("Clip", bound=Named)
+
+
+def told_apart(clips: Sequence[Clip]) -> list[Clip]:
     """The clips, each under a name of its own; one that is listed more than once is there once.
 
     Clips of one name are called after the folders that they are in, as few of them as tell them apart:
@@ -32,7 +46,7 @@ def told_apart(clips: Sequence[ClipSource]) -> list[ClipSource]:
         deep = [min(d + (clip.path in files), len(w) - 1) for d, clip, w in zip(deep, clips, ways, strict=True)]
 
 
-def _ways(clip: ClipSource) -> list[str]:
+def _ways(clip: Named) -> list[str]:
     """What a clip may be called, shortest first."""
     path = Path(clip.path).absolute()
     inside = clip.name not in (path.stem, path.name, path.parent.name)  # one clip of many in a file

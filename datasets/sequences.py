@@ -30,23 +30,14 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
-def image_clips(
-    path: Path, images: Sequence[Path], channels: int | None, shown: Range | None, *, name: str | None = None
-) -> list[ClipSource]:
-    """The clips of image files, in natural order: one of all of them, or one of each if the first is a stack.
-
-    Args:
-        path: what errors name: the folder, the glob or the file.
-        channels: of the frames: 1, 3, or None for as they are stored.
-        shown: the values of black and of white; None tells them from the images.
-        name: of the clip of all of them.
-
-    Raises:
-        UserError: an image that is looked at cannot be read.
-    """
-    if open_still(images[0]).count > 1 or (len(images) == 1 and path == images[0]):
-        return [_stack_clip(image, channels, shown) for image in images]
-    return [_files_clip(path, images, channels, shown, name=name or path.absolute().name)]
+def are_stacks(images: Sequence[Path]) -> bool:
+    """Whether image files, in natural order, are stacks, a clip each, as the first is that can be opened."""
+    for image in images:
+        try:
+            return open_still(image).count > 1
+        except UserError:
+            continue
+    return False
 
 
 def mot_sequence(folder: Path, images: Sequence[Path], channels: int | None, shown: Range | None) -> ClipSource:
@@ -61,7 +52,7 @@ def mot_sequence(folder: Path, images: Sequence[Path], channels: int | None, sho
         length = info.getint("Sequence", "seqLength", fallback=0)
     except ValueError as error:
         raise UserError(f"{folder / 'seqinfo.ini'}: malformed: {error}") from error
-    clip = _files_clip(
+    clip = files_clip(
         folder, images, channels, shown, name=folder.absolute().name, fps=fps if fps > 0 else DEFAULT_FPS
     )
     if length <= len(images):
@@ -84,7 +75,7 @@ def _promised(clip: ClipSource, count: int, length: int) -> Iterator[Frame]:
     raise TruncatedClip(f"{clip.path}: has {count} images, but seqinfo.ini promises {length}", count)
 
 
-def _files_clip(
+def files_clip(
     path: Path,
     images: Sequence[Path],
     channels: int | None,
@@ -93,7 +84,17 @@ def _files_clip(
     name: str,
     fps: float = DEFAULT_FPS,
 ) -> ClipSource:
-    """The clip of files with an image each. Its length includes the images that are missing between their numbers."""
+    """The clip of files with an image each. Its length includes the images that are missing between their numbers.
+
+    Args:
+        path: what errors name: the folder or the glob.
+        images: in natural order.
+        channels: of the frames: 1, 3, or None for as they are stored.
+        shown: the values of black and of white; None tells them from the images.
+
+    Raises:
+        UserError: an image that is looked at cannot be read.
+    """
     first = read_still(images[0])
     shown = shown or _told(path, _some(images), first)
     numbers = frame_numbers(path, [image.stem for image in images])
@@ -143,8 +144,8 @@ def _files(
         yield Frame(_shown(image, raw, shown, channels), number, number / fps)
 
 
-def _stack_clip(path: Path, channels: int | None, shown: Range | None) -> ClipSource:
-    """The clip of one file, of the images in it."""
+def stack_clip(path: Path, channels: int | None, shown: Range | None) -> ClipSource:
+    """The clip of one file, of the images in it; otherwise like ``files_clip``."""
     still = open_still(path)
     first, _ = next(still.images([0]))
     shown = shown or _told(path, _pages(path, still), first)

@@ -83,7 +83,7 @@ def staged(
         new = stage / "new"
         new.mkdir()
         yield new
-        _replace(root, entries, new, stage / "old")
+        move_all(root, entries, new, stage / "old")
     except OSError as error:
         raise UserError(f"cannot write to {root}: {error.strerror or error}") from error
     finally:
@@ -99,7 +99,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:2] if more else names) + more
 
 
-def _replace(root: Path, entries: Sequence[str], new: Path, old: Path) -> None:
+def move_all(root: Path, entries: Sequence[str], new: Path, old: Path) -> None:
     """Moves ``entries`` from ``new`` to ``root`` and what they replace to ``old``, or on failure nothing."""
     moves: list[tuple[Path, Path]] = []
 

@@ -10,35 +10,16 @@ decoder. Frames that are lost to it are noticed where the container promises a n
 
 from __future__ import annotations
 
-import glob
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from sqair.datasets.arrays import array_clips, is_array
-from sqair.datasets.camera import camera_clip
-from sqair.datasets.capture import is_stream, stream_clip, video_clip
 from sqair.datasets.clip import ClipSource
-from sqair.datasets.depth import Range, checked_range
+from sqair.datasets.depth import checked_range
 from sqair.datasets.images import encode_png, read_image, write_png
+from sqair.datasets.listing import parts_of
 from sqair.datasets.names import told_apart
-from sqair.datasets.sequences import image_clips, is_image, mot_sequence, read_info
-from sqair.errors import UserError
 
 __all__ = ["encode_png", "read_image", "read_source", "write_png"]
-
-UNSUPPORTED = {
-    ".dcm": "DICOM", ".nii": "NIfTI", ".mat": "a MATLAB file", ".pt": "a PyTorch file", ".pth": "a PyTorch file",
-    ".pkl": "a pickle", ".nd2": "Nikon ND2", ".czi": "Zeiss CZI", ".lif": "Leica LIF", ".fits": "FITS", ".fit": "FITS",
-    ".exr": "OpenEXR", ".psd": "Photoshop", ".svg": "SVG", ".heic": "HEIC", ".heif": "HEIF", ".jp2": "JPEG 2000",
-    ".jxl": "JPEG XL", ".dng": "a raw photograph", ".nef": "a raw photograph", ".cr2": "a raw photograph",
-}  # fmt: skip
-"""Files of known kinds that nothing here reads."""
-VIDEO_SUFFIXES = {
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv", ".3gp",
-    ".ogv", ".mjpeg", ".mjpg", ".h264", ".264", ".gif",
-}  # fmt: skip
-"""Of the files of a folder, those that are videos; a file that is named itself is opened whatever its name."""
 
 
 def read_source(
@@ -76,101 +57,6 @@ def read_source(
         raise ValueError(f"channels is 1, 3 or None, got {channels}")
     shown = checked_range(shown)
     sources = [source] if isinstance(source, str | Path) else source
-    clips = told_apart([clip for one in sources for clip in _list_clips(str(one), channels, shown)])
+    parts = [part for one in sources for part in parts_of(str(one), channels, shown)]
+    clips = told_apart([clip for part in parts for clip in part.opener()])
     return clips if fps is None else [clip.at_rate(fps) for clip in clips]
-
-
-def _list_clips(source: str, channels: int | None, shown: Range | None) -> list[ClipSource]:
-    if is_stream(source):
-        return [stream_clip(source, channels, shown)]
-    path = Path(source)
-    if path.exists() and is_array(path):
-        return array_clips(path, channels, shown)
-    if path.is_dir():
-        return _folder_clips(path, channels, shown)
-    if path.exists():
-        if (kind := path.suffix.lower()) in UNSUPPORTED:
-            raise UserError(f"{path}: {UNSUPPORTED[kind]} is not supported: save its frames as images, or as .npy")
-        return image_clips(path, [path], channels, shown) if is_image(path) else [video_clip(path, channels, shown)]
-    if source.isdecimal() and shown is not None:
-        raise UserError(f"camera {source}: its frames are of 8 bits and taken as they are: leave out --range")
-    if source.isdecimal():
-        return [camera_clip(int(source), channels)]
-    if not glob.has_magic(source):
-        raise UserError(f"{source}: no such file or folder")
-    matches = _natural_order(Path(match) for match in glob.glob(source, recursive=True))
-    images = [match for match in matches if is_image(match)]
-    if not matches:
-        raise UserError(f"{source}: matches no file")
-    if not images:
-        return [clip for match in matches for clip in _list_clips(str(match), channels, shown)]
-    if len(images) < len(matches):
-        other = next(match for match in matches if match not in images)
-        raise UserError(f"{source}: matches images and other things ({other}): let it match one kind")
-    return image_clips(Path(source), images, channels, shown, name=images[0].absolute().parent.name)
-
-
-def _is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def _count(things: Sequence[Path], noun: str) -> str:
-    return f"{len(things)} {noun}{'s' * (len(things) != 1)}"
-
-
-def _natural_order(paths: Iterable[Path]) -> list[Path]:
-    """``paths`` with the numbers in their names in order of value: a2 before a10."""
-
-    def key(path: Path) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
-
-    return sorted(paths, key=key)
-
-
-def _folder_clips(folder: Path, channels: int | None, shown: Range | None) -> list[ClipSource]:
-    entries = _entries(folder)
-    images, videos = [e for e in entries if is_image(e)], [e for e in entries if _is_video(e)]
-    sequences = [folder] if _image_folder(folder) else [e for e in entries if not images and _image_folder(e)]
-    if videos and (images or sequences not in ([], [folder])):
-        other = f"{_count(images, 'image')}" if images else f"{_count(sequences, 'folder')} with img1/"
-        example = f"{folder}/*{videos[0].suffix}"
-        raise UserError(f"{folder}: holds {_count(videos, 'video')} and {other}: say which, such as '{example}'")
-    if images:
-        return image_clips(folder, images, channels, shown)
-    if sequences:
-        return [_sequence(sequence, channels, shown) for sequence in sequences]
-    folders = {e: [f for f in _entries(e) if is_image(f)] for e in entries if e.is_dir() and not videos}
-    if any(folders.values()):
-        return [clip for path, found in folders.items() if found for clip in image_clips(path, found, channels, shown)]
-    if not videos:
-        advice = f"videos in folders of it: '{folder}/**/*.mp4'"
-        raise UserError(f"{folder}: holds no images, no videos and no folders of images ({advice})")
-    return [video_clip(video, channels, shown) for video in videos]
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return _natural_order(folder.iterdir())
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be read: {error.strerror}") from error
-
-
-def _image_folder(folder: Path) -> Path | None:
-    """Where the images of a MOTChallenge sequence are: what ``imDir`` of its seqinfo.ini says, or ``img1``."""
-    if not folder.is_dir():
-        return None
-    named = folder / read_info(folder).get("Sequence", "imDir", fallback="img1")
-    if named.is_dir():
-        return named
-    if named.name != "img1":
-        raise UserError(f"{folder / 'seqinfo.ini'}: there is no folder {named}, which imDir names")
-    return None
-
-
-def _sequence(folder: Path, channels: int | None, shown: Range | None) -> ClipSource:
-    place = _image_folder(folder)
-    assert place is not None
-    images = [image for image in _entries(place) if is_image(image)]
-    if not images:
-        raise UserError(f"{place}: holds no images")
-    return mot_sequence(folder, images, channels, shown)

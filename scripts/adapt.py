@@ -7,6 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sqair.errors import UserError
+from sqair.files.pretrained import is_finished
+from sqair.files.unfinished import CHECKPOINT
+from sqair.model import SQAIR
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.track import Args
 
@@ -28,10 +31,12 @@ def adapt(args: Args) -> Path:
     """Trains on the source from the general weights, for about ``args.adapt`` CPU-minutes of all processes; returns the
     run's folder.
 
-    ``sqair train --data`` does the same, with a schedule that is not made shorter or longer.
+    ``sqair train --data`` does the same, with a schedule that is not made shorter or longer. A run that ``args.resume``
+    finds is gone on with, if it has not come to its end.
 
     Raises:
-        UserError: as training does, or the clips are a set, which general weights know nothing of.
+        UserError: as training does, or the clips are a set, which general weights know nothing of, or the run found is
+            of another ``args.adapt``.
     """
     from sqair.scripts import train
 
@@ -41,17 +46,24 @@ def adapt(args: Args) -> Path:
         raise UserError("--adapt: these are clips of many scenes: sqair train --data makes a model of their own")
     share = args.adapt / MINUTES
     stages = tuple(replace(stage, steps=max(1, round(share * stage.steps))) for stage in chosen.train.stages)
-    train.main(replace(chosen, train=replace(chosen.train, stages=stages)))
+    chosen = replace(chosen, train=replace(chosen.train, stages=stages))
+    if args.resume and not args.overwrite and is_finished(folder):
+        trained = SQAIR.from_pretrained(folder).trained
+        if trained is not None and trained[1] != sum(stage.steps for stage in stages):
+            raise UserError(f"{folder} was trained for another --adapt than {args.adapt:g}: give that one")
+    else:
+        begun = args.resume and (folder / CHECKPOINT).exists()
+        train.main(replace(chosen, resume=begun, overwrite=not begun and (args.resume or args.overwrite)))
     return folder
 
 
 def _words(args: Args) -> list[str]:
     """What ``sqair train`` is told of what is tracked."""
-    words = ["--data", args.source, "--threads", str(args.threads), "--device", args.device]
+    words = ["--data", *args.sources, "--threads", str(args.threads), "--device", args.device]
     words += ["--processes", str(args.processes)]
     words += [*_flag("region", args.region), *_flag("exclude", args.exclude)]
     shown = [] if args.range is None else ["--range", *(f"{value:g}" for value in args.range)]
-    return [*words, "--stabilise", args.stabilise, *shown, *(["--overwrite"] if args.overwrite else [])]
+    return [*words, "--stabilise", args.stabilise, *shown]
 
 
 def _flag(name: str, values: Sequence[str]) -> list[str]:

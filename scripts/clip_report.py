@@ -30,13 +30,14 @@ from sqair.scripts import track
 from sqair.scripts.arenas import Arenas
 from sqair.scripts.clip_page import Watched, page_of
 from sqair.scripts.exporting import Wanted, check_wanted
+from sqair.scripts.following import follow
 from sqair.scripts.ground_truth import Truth, has_truth, read_truth
 from sqair.scripts.interrupts import Interrupts
 from sqair.scripts.job import Job
 from sqair.scripts.remarks import Remarks
 from sqair.scripts.report import Args
 from sqair.scripts.track_frames import model_for, model_name, open_clip, with_room
-from sqair.scripts.tracking import follow, frames_of
+from sqair.scripts.tracking import frames_of
 from sqair.scripts.witness import Witness, scaled
 from sqair.tracker import Tracker
 from sqair.tracks import Tracks

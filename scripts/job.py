@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
-
-from tqdm import tqdm
+from typing import NamedTuple, Protocol
 
 from sqair.model import SQAIR
 from sqair.scripts.exporting import Wanted
@@ -15,6 +13,18 @@ from sqair.scripts.remarks import Remarks
 from sqair.scripts.track import Args
 
 
+class Bar(Protocol):
+    """What is told how far tracking is, as tqdm shows it."""
+
+    def update(self, n: float | None = 1) -> object:
+        """So many more frames were tracked."""
+        ...
+
+    def set_postfix_str(self, s: str = "") -> object:
+        """What is being done."""
+        ...
+
+
 class Job(NamedTuple):
     """Clips being tracked: how, by what, where to, and what is told of it, to whom."""
 
@@ -22,7 +32,7 @@ class Job(NamedTuple):
     wanted: Wanted
     model: SQAIR
     stage: Path
-    bar: tqdm
+    bar: Bar
     interrupts: Interrupts
     notes: Remarks
     onlooker: Onlooker | None = None

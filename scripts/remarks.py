@@ -10,6 +10,9 @@ from sqair.scripts.arenas import Arenas
 FULL = 0.05
 """Share of frames with as many objects as a model can have from which that is said."""
 
+MOST = 20
+"""Clips of many of which something is said, each by itself."""
+
 
 class Remarks:
     """Gathers what is to be said of the clips of a model that follows ``slots`` objects at most."""
@@ -34,6 +37,12 @@ class Remarks:
         if motion.pans:
             moves = f"warning: the camera pans by {pixel * motion.reach:.0f} pixels: it must stand still"
         self._said.append(f"{clip.path}: {moves}")
+
+    def add(self, other: Remarks) -> None:
+        """What is to be said of other clips, too."""
+        self.frames += other.frames
+        self.full += other.full
+        self._said += other._said[: max(0, MOST - len(self._said))]
 
     def lines(self) -> list[str]:
         """What there is to say."""

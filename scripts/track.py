@@ -5,6 +5,9 @@
     sqair track --source clip.mp4 --output tracks --format csv cvat --fill 5 --scale 0.12 mm
     sqair track --source dishes.mp4 --output tracks --region 0,0,300,300 310,0,300,300 --count 5
     sqair track --source clip.mp4 --output tracks --memory 50 --min-life 12  2 and half a second of 25 fps
+    sqair track --source clips --output tracks --processes 4  a folder of videos, four at a time
+    sqair track --source clips --output tracks --processes 4 --resume  what is left of that, after it was stopped
+    sqair track --source clips --output tracks --shard 3/16 --resume  the third of 16 jobs on a cluster
     sqair track --source clip.mp4 --output tracks --model org/name  weights from the Hugging Face hub
     sqair track --source clips.npz --model runs/mine --output tracks --box patch
 
@@ -18,7 +21,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from sqair.errors import UserError
 from sqair.scripts.export_flags import ExcludeFlag, LineFlag, RegionFlag, ScaleFlag, ZoneFlag
@@ -29,14 +34,15 @@ from sqair.scripts.stabilise import StabiliseFlag
 class Args:
     """Follow the objects of a video, or of many clips."""
 
-    source: str
-    """A video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array (.npz, .npy, .h5, .zarr),
-    the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0: these two are tracked until
-    they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders too, as a-clip and b-clip."""
+    source: Annotated[str | tuple[str, ...], tyro.conf.arg(metavar="SOURCE ...")]
+    """One or more. A source is a video, a folder of videos or of images, a stack (TIFF) or animation, a glob, an array
+    (.npz, .npy, .h5, .zarr), the address of a stream (rtsp://..., http://...), or the number of a camera, such as 0:
+    these two are tracked until they end, or Ctrl-C. Files are named by the clips; clips of one name by their folders
+    too, as a-clip and b-clip."""
     output: Path
-    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite is
-    given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1, -1, -1. Frames, ids
-    and pixels count from 1: a box in the top left corner has left 1 and top 1."""
+    """Folder to write NAME.txt to, and what else is asked for; it must be empty or not exist, unless --overwrite,
+    --resume or --shard is given. NAME.txt holds MOTChallenge rows: frame, id, left, top, width, height, confidence, -1,
+    -1, -1. Frames, ids and pixels count from 1: a box in the top left corner has left 1 and top 1."""
     model: str = "auto"
     """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name (or
     org/name@revision) of the Hugging Face hub; the run may be stopped, or still training. auto: moving-mnist for clips
@@ -121,14 +127,28 @@ class Args:
     nothing after it, wherever the scene has the detail to tell; `off` never. Boxes are in the frames as they are."""
     overwrite: bool = False
     """Replace files of the same names in the output folder; other files in it stay, and so does whatever is read."""
+    resume: bool = False
+    """Do what is left of a run of many files that was stopped, as it would have been done; all of it, if nothing was.
+    What is done is known from OUTPUT/.tracked. A file, a setting or a model that has changed since is an error; with
+    --overwrite as well, such clips are tracked again."""
+    shard: str | None = None
+    """Of many files track every n-th alone, from the i-th on, such as 3/16: 16 jobs of a batch system, from 1/16 to
+    16/16, do all of them, into one output folder."""
     show: bool = False
     """Show the tracks in a window as they are made; Escape closes it."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to compute; a GPU pays with hundreds of clips at a time: see docs/performance.md."""
     processes: int = 1
-    """Processes that train together with --adapt, such as one for each core."""
+    """Processes, such as one for each core: of many files so many are tracked at a time, with the same results; with
+    --adapt they train together before."""
     threads: int = 1
     """Threads of one operation; with tensors as small as these more are not faster."""
+
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All of the source."""
+        return (self.source,) if isinstance(self.source, str) else self.source
 
 
 def main(args: Args) -> None:
@@ -137,8 +157,9 @@ def main(args: Args) -> None:
     Raises:
         UserError: the source, the model or the output folder is no good, or frames are not of the model's
             kind; nothing is written. If a video ends before the frames that it promised, the tracks up to
-            there are written first.
-        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written.
+            there are written first. Of many files that is so of each by itself, and the others are tracked.
+        SystemExit: SIGTERM (status 143) or Ctrl-C (130) ended the tracking; the tracks up to there were written, of
+            many files those of clips that were done.
     """
     from sqair.scripts.tracking import check_fps, track
 

@@ -50,11 +50,16 @@ def model_for(clips: Sequence[ClipSource], name: str, device: str, stabilise: St
     check_sizes(clips, model.config)
     if model.trained is not None and is_unfinished(model.trained):
         print("{} is of a run that is not finished: step {} of {}".format(name, *model.trained), flush=True)
+    say_range(clips, model)
+    return model
+
+
+def say_range(clips: Sequence[ClipSource], model: SQAIR) -> None:
+    """Says, of the first clip of which that is so, that other values are black and white than the model knows."""
     other = next((clip for clip in clips if clip.shown not in ((0, 255), model.shown)), None)
     if other is not None and model.shown is not None:
         low, high = model.shown
         print(f"{other.path}: the model was trained on another range: --range {low:g} {high:g} takes that", flush=True)
-    return model
 
 
 def with_room(model: SQAIR, most: int | None, count: int) -> SQAIR:
