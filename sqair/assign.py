@@ -45,6 +45,11 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
     return torch.from_numpy(which).to(new.device)
 
 
+def turn_in_clip(clip: Tensor) -> Tensor:
+    """0 for the first row of each clip, 1 for the next, and so on ``[M]``, of ``clip [M]`` in ascending order."""
+    return torch.arange(len(clip), device=clip.device) - torch.searchsorted(clip, clip)
+
+
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
     """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
     order = torch.argsort(value, descending=True, stable=True)

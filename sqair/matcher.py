@@ -1,9 +1,9 @@
 """Where an object of the last frame is in this one: where it, as it looked last, best explains the frame.
 
 Under the model's Gaussian likelihood the gain in log-likelihood for every shift of the object is a few correlations
-(render.Light.factors), and the log prior of its place is added to it. Places are found one after the other where objects
-may meet; who is at which is decided for all objects of a clip together. All of it is on the retina, and without a
-gradient.
+(render.Light.factors), and the log prior of its place is added to it. Places are found one after the other where
+objects may meet; who is at which is decided for all objects of a clip together. All of it is on the retina, and without
+a gradient.
 """
 
 from __future__ import annotations
@@ -192,8 +192,8 @@ class Matcher:
         return centre.index_copy(0, row, centre[row[order]])
 
     def _near(self, row: Tensor, box: Tensor) -> Tensor:
-        """Whether something changes in the region of each of the rows ``row [E]`` if a box ``box [E, 4]`` of its clip is
-        drawn in: ``[E]``."""
+        """Whether something changes in the region of each of the rows ``row [E]`` when in its clip something is drawn
+        in a box ``box [E, 4]``: ``[E]``."""
         size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]]) * self.config.retina
         middle = self.region.corner[row] * self.config.retina + size / 2
         apart = (middle - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina

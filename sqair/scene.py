@@ -27,7 +27,7 @@ class Proposal:
     """Objects that may be there, at most once each.
 
     Attributes:
-        objects: as they leave the frame if they are there, M of them.
+        objects: as they leave the frame if they are there, M of them; new ones have their ids later.
         posterior: of their z_what and z_where, with samples.
         paint: ``[M, P, h, w]``, in their windows.
         p_logit: ``[M]`` prior log-odds of z_pres.
@@ -45,6 +45,19 @@ class Proposal:
     on: Tensor
     weight: Tensor
     round: int
+
+    def rows(self, index: Tensor) -> Proposal:
+        """The rows that ``index`` (a mask or row numbers) picks."""
+        return Proposal(
+            self.objects.rows(index),
+            self.posterior.rows(index),
+            self.paint.rows(index),
+            self.p_logit[index],
+            None if self.q_logit is None else self.q_logit[index],
+            self.on[index],
+            self.weight[index],
+            self.round,
+        )
 
 
 class Evidence:
@@ -136,6 +149,11 @@ class Rows:
     def there(self) -> Tensor:
         """Which are there ``[M]``."""
         return self.pres.detach().bool()
+
+    def some(self, scene: Scene, index: Tensor) -> Rows:
+        """The rows that ``index`` (a mask or row numbers) picks, of those not yet in their scene."""
+        proposal = self.proposal.rows(index)
+        return Rows(proposal, Evidence(scene, proposal), self.q_logit[index], self.pres[index])
 
 
 class Scene:

@@ -281,7 +281,8 @@ def test_the_recurrent_search_looks_at_one_of_two_equal_objects_then_at_the_othe
         memory = search.begin(retina, torch.zeros_like(retina))
         looked = []
         for _ in range(2):
-            found = search(memory, retina, torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64), Inference())
+            clip = torch.zeros(1, dtype=torch.int64)
+            found = search(memory, retina, torch.zeros_like(retina), clip, torch.ones_like(clip), Inference())
             assert found is not None
             looked.append(float(where_to_box(found.where.mean, config)[0, 0]))
     assert sorted(looked) == pytest.approx([12, 38], abs=4)
