@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sqair.assign import turn_in_clip
+from sqair.assign import before_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, geometric_logits
 from sqair.encoder import Appearance
@@ -105,7 +105,7 @@ class Hunt:
         if found is None:
             return None
         posterior = self.discovery(scene, found, inference.generator)
-        clip, turn = found.clip, turn_in_clip(found.clip)
+        clip, turn = found.clip, before_in_clip(found.clip, torch.ones_like(found.clip))
         p_logit = self._one_more(clip, room[clip] - turn, self.looked[clip] + turn)
         return New(posterior, clip, p_logit, found.q_logit, self.weight[clip], self.round)
 
@@ -126,9 +126,7 @@ class Hunt:
         Returns the rows that were asked for: in each clip, those up to the last that was looked at.
         """
         self.discovery.search.learn(self.state, rows.clip, rows.proposal.posterior, rows.pres)
-        lost = (~rows.there).long()
-        before = lost.cumsum(0) - lost
-        before = before - before[torch.searchsorted(rows.clip, rows.clip)]  # [M], rejected before it in its clip
+        before = before_in_clip(rows.clip, ~rows.there)
         asked = before <= self.patience[rows.clip]
         if not asked.all():
             rows, before = rows.some(self.scene, asked), before[asked]

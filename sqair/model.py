@@ -28,7 +28,7 @@ from sqair.encoder import Appearance, Presence
 from sqair.files.pretrained import Pretrained
 from sqair.geometry import where_to_box, where_unit, write
 from sqair.inference import Inference
-from sqair.inference.identity import Absent, has_left, numbered, seated
+from sqair.inference.identity import Absent, has_left, seated
 from sqair.layers import layered
 from sqair.life import born, missed, moved
 from sqair.networks import Decoder
@@ -145,20 +145,19 @@ class SQAIR(Pretrained):
         hunt, before = Hunt(self.discovery, scene, limit, inference), scene.mark()
         while (new := hunt.next()) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
-            scene.add(hunt.learn(rows))
+            rows = hunt.learn(rows).numbered(next_id)
+            scene.add(rows)
+            next_id = next_id.index_add(0, rows.clip, rows.there.long())
         if inference.count:
             scene.reduce(before, inference.room(config))
             nobody = self.initial_state(0, scene.frame).objects
             absent = absent or Absent(nobody, Gaussian.standard(nobody.what))
-        found = Objects.concat(scene.alive[before[-1] :] or [self.initial_state(0, scene.frame).objects])
-        if not len(found):
-            return next_id
-        if absent is None:
-            named = numbered(found, next_id)
-        else:
-            named = absent.recognise(found, next_id, inference.count, self.price, config)
-        scene.alive[before[-1] :] = [named]
-        return next_id.clone().scatter_reduce_(0, named.clip, named.id + 1, "amax")
+        found = scene.alive[before[-1] :]
+        if absent is not None and found:
+            named = absent.recognise(Objects.concat(found), state.next_id, inference.count, self.price, config)
+            scene.alive[before[-1] :] = [named]
+            next_id = state.next_id.clone().scatter_reduce_(0, named.clip, named.id + 1, "amax")
+        return next_id
 
     def _proposal(self, new: New, next_id: Tensor) -> Proposal:
         """What discovery proposes, under the next free id of each clip, ``next_id [B]``."""

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sqair.assign import rank_in_clip
+from sqair.assign import before_in_clip, rank_in_clip
 from sqair.background import Behind
 from sqair.config import ModelConfig
 from sqair.deviation import deviation
@@ -27,7 +27,7 @@ class Proposal:
     """Objects that may be there, at most once each.
 
     Attributes:
-        objects: as they leave the frame if they are there, M of them; new ones have their ids later.
+        objects: as they leave the frame if they are there, M of them.
         posterior: of their z_what and z_where, with samples.
         paint: ``[M, P, h, w]``, in their windows.
         p_logit: ``[M]`` prior log-odds of z_pres.
@@ -149,6 +149,12 @@ class Rows:
     def there(self) -> Tensor:
         """Which are there ``[M]``."""
         return self.pres.detach().bool()
+
+    def numbered(self, next_id: Tensor) -> Rows:
+        """The same under the next free ids of each clip, from ``next_id [B]`` on; for rows of ascending clips."""
+        number = next_id[self.clip] + before_in_clip(self.clip, self.there)
+        objects = replace(self.proposal.objects, id=number)
+        return replace(self, proposal=replace(self.proposal, objects=objects))
 
     def some(self, scene: Scene, index: Tensor) -> Rows:
         """The rows that ``index`` (a mask or row numbers) picks, of those not yet in their scene."""

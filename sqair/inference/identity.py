@@ -82,11 +82,6 @@ def has_left(objects: Objects, config: ModelConfig) -> Tensor:
     return ((centre < reach) | (centre > canvas - reach)).any(-1)
 
 
-def numbered(new: Objects, next_id: Tensor) -> Objects:
-    """The objects ``new [R]`` of a frame, under the next free ids of their clip, from ``next_id [B]`` on."""
-    return replace(new, id=next_id[new.clip] + rank_in_clip(new.clip, torch.zeros_like(new.weight)))
-
-
 def seated(rows: Rows, slots: int) -> Rows:
     """The rows of propagation of which those are there that find one of the ``slots`` of their clip.
 
