@@ -47,8 +47,8 @@ class Args:
     steps: int = 10
     """Training steps to measure for each row, after two to warm up."""
     growth: bool = True
-    """Also measure how time and memory grow with slots, objects, frames, clips, particles and pixels, and what an object
-    costs in a crowd."""
+    """Also measure how time and memory grow with slots, objects, frames, clips, particles and pixels, and what an
+    object costs in a crowd."""
     threads: int = 1
     """Threads of one operation."""
     tiny: bool = False
