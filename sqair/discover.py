@@ -82,7 +82,7 @@ class Hunt:
         self.state = discovery.search.begin(scene.retina, explained, scene.trust())
         more = geometric_logits(scene.price, limit)  # [B, limit], of one more where so many are left
         self.more = more.to(scene.frame).flip(-1)
-        self.searching = torch.arange(len(scene.frame), device=device)
+        self.every = self.searching = torch.arange(len(scene.frame), device=device)
         self.weight = torch.ones_like(scene.log_p_nothing)
 
     def next(self) -> New | None:
@@ -94,8 +94,7 @@ class Hunt:
         self.searching = self.searching[most[self.searching] > 0]
         if not len(self.searching):
             return None
-        every = torch.arange(len(room), device=room.device)
-        p_logit = self._one_more(every, room, self.looked)  # [B]
+        p_logit = self._one_more(self.every, room, self.looked)  # [B]
         clip = self.searching[inference.promising(scene, p_logit)[self.searching]]  # [R]
         found = None
         if len(clip):
@@ -105,8 +104,10 @@ class Hunt:
         if found is None:
             return None
         posterior = self.discovery(scene, found, inference.generator)
-        clip, turn = found.clip, before_in_clip(found.clip, torch.ones_like(found.clip))
-        p_logit = self._one_more(clip, room[clip] - turn, self.looked[clip] + turn)
+        clip, p_logit = found.clip, p_logit[found.clip]
+        if self.together > 1:
+            turn = before_in_clip(clip, torch.ones_like(clip))
+            p_logit = self._one_more(clip, room[clip] - turn, self.looked[clip] + turn)
         return New(posterior, clip, p_logit, found.q_logit, self.weight[clip], self.round)
 
     def _one_more(self, clip: Tensor, room: Tensor, looked: Tensor) -> Tensor:
@@ -126,16 +127,15 @@ class Hunt:
         Returns the rows that were asked for: in each clip, those up to the last that was looked at.
         """
         self.discovery.search.learn(self.state, rows.clip, rows.proposal.posterior, rows.pres)
-        before = before_in_clip(rows.clip, ~rows.there)
-        asked = before <= self.patience[rows.clip]
-        if not asked.all():
-            rows, before = rows.some(self.scene, asked), before[asked]
+        last: Tensor | slice = slice(None)
+        if self.together > 1:
+            asked = before_in_clip(rows.clip, ~rows.there) <= self.patience[rows.clip]
+            rows = (rows if asked.all() else rows.some(self.scene, asked)).numbered()
+            last = torch.cat([rows.clip.diff() > 0, asked.new_ones(1)])
         clip, there = rows.clip, rows.there
-        on = there | (self.patience[clip] > before)
-        last = torch.cat([clip[1:] != clip[:-1], torch.ones_like(on[:1])])
-        weight = torch.where(there, rows.pres, on.to(rows.pres))
         self.looked = self.looked.index_add(0, clip, torch.ones_like(clip))
         self.patience = self.patience.index_add(0, clip, -(~there).long())
-        self.weight = self.weight.index_copy(0, clip[last], weight[last])
-        self.searching = clip[last & on]
+        on = there | (self.patience[clip] >= 0)
+        self.weight = self.weight.index_copy(0, clip[last], torch.where(there, rows.pres, on.to(rows.pres))[last])
+        self.searching = clip[last][on[last]]
         return rows

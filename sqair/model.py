@@ -145,7 +145,7 @@ class SQAIR(Pretrained):
         hunt, before = Hunt(self.discovery, scene, limit, inference), scene.mark()
         while (new := hunt.next()) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
-            rows = hunt.learn(rows).numbered(next_id)
+            rows = hunt.learn(rows)
             scene.add(rows)
             next_id = next_id.index_add(0, rows.clip, rows.there.long())
         if inference.count:

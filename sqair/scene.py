@@ -150,10 +150,11 @@ class Rows:
         """Which are there ``[M]``."""
         return self.pres.detach().bool()
 
-    def numbered(self, next_id: Tensor) -> Rows:
-        """The same under the next free ids of each clip, from ``next_id [B]`` on; for rows of ascending clips."""
-        number = next_id[self.clip] + before_in_clip(self.clip, self.there)
-        objects = replace(self.proposal.objects, id=number)
+    def numbered(self) -> Rows:
+        """The same, of which those that are there have ids in a row, from that on that all of their clip have; for rows
+        of ascending clips."""
+        objects = self.proposal.objects
+        objects = replace(objects, id=objects.id + before_in_clip(self.clip, self.there))
         return replace(self, proposal=replace(self.proposal, objects=objects))
 
     def some(self, scene: Scene, index: Tensor) -> Rows:
