@@ -47,7 +47,8 @@ class Args:
     steps: int = 10
     """Training steps to measure for each row, after two to warm up."""
     growth: bool = True
-    """Also measure how time and memory grow with slots, objects, frames, clips, particles and pixels."""
+    """Also measure how time and memory grow with slots, objects, frames, clips, particles and pixels, and what an
+    object costs in a crowd."""
     threads: int = 1
     """Threads of one operation."""
     tiny: bool = False
@@ -86,6 +87,7 @@ def main(args: Args) -> None:
     results["training"] = training(args, max(results["matmul"].values()))
     if args.growth:
         results["growth"] = growth(args)
+        results["crowds"] = crowds(args)
     results["tracking"] = tracking(args)
     if args.output is not None:
         write_text(args.output, json.dumps(results, indent=1) + "\n")
@@ -196,6 +198,21 @@ def growth(args: Args) -> dict[str, Any]:
         rows.append((setting.name, *shown, f"{row['peak_bytes'] / 2**20:.0f}", next(times)))
     show(rows)
     return {setting.name: row for setting, row in zip(changed, found, strict=True)}
+
+
+def crowds(args: Args) -> dict[str, Any]:
+    """What an object costs, by how many there are."""
+    from sqair.scripts.crowds import CROWDS, measure_crowd
+
+    results = {}
+    rows = [("CPU-ms an object", "canvas", "found", "a frame of training", "the first frame tracked", "a later one")]
+    for digits in (2, 3) if args.tiny else CROWDS:
+        found = results[str(digits)] = measure_crowd(digits, args.model, args.steps)
+        ms = (f"{found[key]:.2f}" for key in ("training_ms", "first_ms", "later_ms"))
+        canvas = f"{found['side']}x{found['side']}"
+        rows.append((count(digits, "digit"), canvas, f"{found['objects_per_frame']:.1f}", *ms))
+    show(rows)
+    return results
 
 
 def tracking(args: Args) -> dict[str, Any]:

@@ -45,6 +45,14 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
     return torch.from_numpy(which).to(new.device)
 
 
+def before_in_clip(clip: Tensor, which: Tensor) -> Tensor:
+    """How many rows before each are in its clip of those ``which [M]`` picks: ``[M]``, of ``clip [M]`` in ascending
+    order."""
+    count = which.long()
+    before = count.cumsum(0) - count
+    return before - before[torch.searchsorted(clip, clip)]
+
+
 def rank_in_clip(clip: Tensor, value: Tensor) -> Tensor:
     """0 for the row of the largest ``value [M]`` in each clip, 1 for the next, and so on: ``[M]``."""
     order = torch.argsort(value, descending=True, stable=True)

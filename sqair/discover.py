@@ -1,4 +1,4 @@
-"""Discovery: AIR's inference of the objects that nothing explains yet, one after another."""
+"""Discovery: AIR's inference of the objects that nothing explains yet, those far apart at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sqair.assign import before_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian, geometric_logits
 from sqair.encoder import Appearance
@@ -21,7 +22,7 @@ from sqair.windows import read_from
 
 
 class Discovery(nn.Module):
-    """One new object in each of some clips: q(z_where) from the search, then q(z_what) from a glimpse there."""
+    """New objects in some clips: q(z_where) from the search, then q(z_what) from a glimpse there."""
 
     def __init__(self, config: ModelConfig, appearance: Appearance) -> None:
         super().__init__()
@@ -30,7 +31,7 @@ class Discovery(nn.Module):
         self.appearance = appearance
 
     def forward(self, scene: Scene, found: Found, generator: torch.Generator | None) -> Posterior:
-        """The latents of one object in each of the clips in which the search ``found`` something to see."""
+        """The latents of one object at each of the places at which the search ``found`` something to see."""
         where = found.where.sample(generator)  # [M, 4]
         box = where_to_box(where, self.config)
         with torch.no_grad():
@@ -42,11 +43,11 @@ class Discovery(nn.Module):
 
 
 class New(NamedTuple):
-    """One new object in each of the M clips in which there is something to see."""
+    """M new objects, of a clip from the most salient on, where there is something to see."""
 
     posterior: Posterior
     clip: Tensor
-    """``[M]``, which they are."""
+    """``[M]``, the clip of each, ascending."""
     p_logit: Tensor
     """``[M]``, prior log-odds of one more."""
     q_logit: Tensor | None
@@ -58,46 +59,61 @@ class New(NamedTuple):
 
 
 class Hunt:
-    """The discoveries of a frame: rounds of one more object in each clip, until a clip has none or no room for one.
+    """The discoveries of a frame: rounds of more objects in each clip, until a clip has none or no room for one.
 
     Its prior is that on the number of objects, equation (2), bit by bit: whether there is one more. With ``patience``
     another candidate is looked at where one was rejected, so often in a clip: one that is not there says little of
     others, but that the network which looks for them looks there first.
+
+    Those of a round do not see each other, and count as if one came after the other: those after the last that is
+    looked at were never asked for.
     """
 
-    def __init__(self, discovery: Discovery, scene: Scene, limit: int, patience: int = 0) -> None:
+    def __init__(self, discovery: Discovery, scene: Scene, limit: int, inference: Inference) -> None:
         """``limit`` is the most that are looked for in each clip."""
-        self.discovery, self.scene, self.limit = discovery, scene, limit
-        self.round, self.rounds = 0, limit + patience
-        self.patience = torch.full((len(scene.frame),), patience, device=scene.frame.device)
-        explained = to_retina(scene.explained(), discovery.config)
+        self.discovery, self.scene, self.limit, self.inference = discovery, scene, limit, inference
+        config, device = discovery.config, scene.frame.device
+        patience = inference.patience(config)
+        self.round, self.most = 0, limit + patience
+        self.together = inference.together(limit) if config.discovery == "residual" else 1
+        self.patience = torch.full((len(scene.frame),), patience, device=device)
+        self.looked = torch.zeros_like(self.patience)
+        explained = to_retina(scene.explained(), config)
         self.state = discovery.search.begin(scene.retina, explained, scene.trust())
         more = geometric_logits(scene.price, limit)  # [B, limit], of one more where so many are left
         self.more = more.to(scene.frame).flip(-1)
-        self.searching = torch.arange(len(scene.frame), device=scene.frame.device)
+        self.every = self.searching = torch.arange(len(scene.frame), device=device)
         self.weight = torch.ones_like(scene.log_p_nothing)
 
-    def next(self, inference: Inference) -> New | None:
+    def next(self) -> New | None:
         """The next round; None when it is over."""
-        if self.round == self.rounds:
-            return None
-        scene, config = self.scene, self.discovery.config
-        left = max(1, self.limit - self.round)
+        scene, config, inference = self.scene, self.discovery.config, self.inference
         self.round += 1
         room = inference.room(config) + inference.spare() - scene.taken()  # [B]
-        self.searching = self.searching[room[self.searching] > 0]
-        p_logit = self.more.gather(1, room.clamp(1, left)[:, None] - 1)[:, 0]  # [B]
+        most = torch.minimum(room, self.most - self.looked).clamp_max(self.together)
+        self.searching = self.searching[most[self.searching] > 0]
+        if not len(self.searching):
+            return None
+        p_logit = self._one_more(self.every, room, self.looked)  # [B]
         clip = self.searching[inference.promising(scene, p_logit)[self.searching]]  # [R]
         found = None
         if len(clip):
             coarse = to_retina(scene.explained(), config)
-            found = self.discovery.search(self.state, scene.retina, coarse, clip, inference)
+            found = self.discovery.search(self.state, scene.retina, coarse, clip, most[clip], inference)
         self._rest(p_logit, None if found is None else found.clip)
         if found is None:
             return None
         posterior = self.discovery(scene, found, inference.generator)
-        clip = found.clip
-        return New(posterior, clip, p_logit[clip], found.q_logit, self.weight[clip], self.round)
+        clip, p_logit = found.clip, p_logit[found.clip]
+        if self.together > 1:
+            turn = before_in_clip(clip, torch.ones_like(clip))
+            p_logit = self._one_more(clip, room[clip] - turn, self.looked[clip] + turn)
+        return New(posterior, clip, p_logit, found.q_logit, self.weight[clip], self.round)
+
+    def _one_more(self, clip: Tensor, room: Tensor, looked: Tensor) -> Tensor:
+        """Prior log-odds ``[M]`` of one more in clips ``clip [M]`` with ``room [M]``, after ``looked [M]`` others."""
+        left = torch.minimum(room, self.limit - looked).clamp_min(1)
+        return self.more[clip, left - 1]
 
     def _rest(self, p_logit: Tensor, found: Tensor | None) -> None:
         """Notes the prior of there being no more in the clips that are searched, but in those ``found [M]``."""
@@ -105,10 +121,21 @@ class Hunt:
         idle = idle if found is None else idle.index_fill(0, found, False)
         self.scene.log_p_nothing = self.scene.log_p_nothing + idle * self.weight * F.logsigmoid(-p_logit)
 
-    def learn(self, rows: Rows) -> None:
-        """Takes in what came of a round: where there is nobody, there is nobody else, or else only so often."""
-        on = rows.there | (self.patience[rows.clip] > 0)
-        self.patience = self.patience.index_add(0, rows.clip, -(~rows.there).long())
-        self.weight = self.weight.index_copy(0, rows.clip, torch.where(rows.there, rows.pres, on.to(rows.pres)))
+    def learn(self, rows: Rows) -> Rows:
+        """Takes in what came of a round: where there is nobody, there is nobody else, or else only so often.
+
+        Returns the rows that were asked for: in each clip, those up to the last that was looked at.
+        """
         self.discovery.search.learn(self.state, rows.clip, rows.proposal.posterior, rows.pres)
-        self.searching = rows.clip[on]
+        last: Tensor | slice = slice(None)
+        if self.together > 1:
+            asked = before_in_clip(rows.clip, ~rows.there) <= self.patience[rows.clip]
+            rows = (rows if asked.all() else rows.some(self.scene, asked)).numbered()
+            last = torch.cat([rows.clip.diff() > 0, asked.new_ones(1)])
+        clip, there = rows.clip, rows.there
+        self.looked = self.looked.index_add(0, clip, torch.ones_like(clip))
+        self.patience = self.patience.index_add(0, clip, -(~there).long())
+        on = there | (self.patience[clip] >= 0)
+        self.weight = self.weight.index_copy(0, clip[last], torch.where(there, rows.pres, on.to(rows.pres))[last])
+        self.searching = clip[last][on[last]]
+        return rows

@@ -44,7 +44,7 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
 
 @torch.no_grad()
 def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
-    """The layers ``[M]`` of the objects, where in each clip one at most is in another than before."""
+    """The layers ``[M]`` of the objects, where in each clip one at most of the last frame is in another than before."""
     objects, on = proposal.objects, proposal.on[:, None, None, None]
     paint = proposal.paint.tight(where_to_box(objects.where, scene.config))
     windows = paint.windows
@@ -68,7 +68,7 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     by = most - gains.gather(0, layer[None])[0]
     by = torch.where(by > _LEAST, by, 0)
     greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
-    changes = (by > 0) & (by == greatest[windows.clip])
+    changes = (by > 0) & (by == greatest[windows.clip]) if not proposal.round else by > 0
     return objects.layer.index_copy(0, row, torch.where(changes, best, layer))
 
 

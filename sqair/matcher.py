@@ -1,8 +1,9 @@
 """Where an object of the last frame is in this one: where it, as it looked last, best explains the frame.
 
 Under the model's Gaussian likelihood the gain in log-likelihood for every shift of the object is a few correlations
-(render.Light.factors), and the log prior of its place is added to it. Places are found one after the other; who is at
-which is decided for all objects of a clip together. All of it is on the retina, and without a gradient.
+(render.Light.factors), and the log prior of its place is added to it. Places are found one after the other where
+objects may meet; who is at which is decided for all objects of a clip together. All of it is on the retina, and without
+a gradient.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from sqair.assign import deal, rank_in_clip
+from sqair.assign import deal
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.geometry import where_to_box, write
@@ -26,7 +27,6 @@ _LOOSE = 0.18
 """Standard deviation of a displacement that is always allowed for where it costs prices, in sides of the object."""
 _LOOSEST = 0.25
 """Most of what the prior of z_where may add to that, in the same unit."""
-
 
 
 def _peak(score: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +123,10 @@ class Matcher:
     def run(self) -> tuple[Tensor, Tensor]:
         """Fixates all objects: in each clip the one that explains most comes first and explains away what it matched.
 
-        An object that explains nothing anywhere is looked for where its prior expects it, and explains nothing away.
+        Only objects whose regions meet see each other's paint. So those of a round are settled together that explain
+        more than all that wait where their regions meet: one after the other they would take the same places, unless
+        what one explains away makes another worth more than before. An object that explains nothing anywhere is looked
+        for where its prior expects it, explains nothing away, and lets nobody wait.
 
         Returns:
             Centres ``[M, 2]`` in pixels, and what the *other* objects cover of ``seen`` at their fixations,
@@ -131,25 +134,38 @@ class Matcher:
         """
         clips, channels = len(self.retina), self.config.painted
         explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
-        waiting = torch.arange(len(self.clip), device=self.clip.device)
-        alone = self.gains(waiting, self.region.cut(explained))
-        place, score = self.fixate(waiting, alone)
-        centre, there = self.box[:, :2].clone(), torch.zeros_like(waiting, dtype=torch.bool)
-        while len(waiting):
-            first = rank_in_clip(self.clip[waiting], score[waiting]) == 0
-            row, waiting = waiting[first], waiting[~first]
+        every = torch.arange(len(self.clip), device=self.clip.device)
+        alone = self.gains(every, self.region.cut(explained))
+        place, score = self.fixate(every, alone)
+        centre, there = self.box[:, :2].clone(), score > 0
+        waiting, (i, k) = torch.ones_like(there), self._pairs()
+        while waiting.any():
+            before = (score[k] > 0) & ((score[k] > score[i]) | ((score[k] == score[i]) & (k < i)))
+            first = waiting.index_fill(0, i[before], False)
+            row = first.nonzero()[:, 0]
             there[row] = score[row] > 0
             centre[row] = torch.where(there[row, None], place[row], centre[row])
             explained = explained + self.region.rows(row).add(self._draw(row, centre, there), clips)
-            placed = row[there[row]]
-            changed = waiting[self._near(waiting, placed, torch.cat([centre, self.box[:, 2:]], 1)[placed])]
+            waiting = waiting & ~first
+            placed = waiting[i] & (first & there)[k]
+            box = torch.cat([centre, self.box[:, 2:]], 1)[k[placed]]
+            changed = i[placed][self._near(i[placed], box)].unique()
             if len(changed):
                 gains = self.gains(changed, self.region.rows(changed).cut(explained))
                 place[changed], score[changed] = self.fixate(changed, gains)
+            wait = waiting[i] & waiting[k]
+            i, k = i[wait], k[wait]
         centre = self._trade(alone, centre, there)
-        own = self._draw(torch.arange(len(self.clip), device=self.clip.device), centre, there)
+        own = self._draw(every, centre, there)
         explained = self.region.add(own, clips)
         return centre, self.render.cover(self.region.cut(explained) - own)
+
+    def _pairs(self) -> tuple[Tensor, Tensor]:
+        """Two objects each of a clip whose regions meet, both ways around, ``[E]`` and ``[E]``."""
+        size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]])
+        meet = ((self.region.corner[:, None] - self.region.corner).abs() < size).all(-1)
+        pairs = (meet & (self.clip[:, None] == self.clip)).fill_diagonal_(False).nonzero()
+        return pairs[:, 0], pairs[:, 1]
 
     def _draw(self, row: Tensor, centre: Tensor, there: Tensor) -> Tensor:
         """Paint ``[R, P, h', w']`` of the rows ``row [R]`` in their regions; ``centre [M, 2]``, ``there [M]``."""
@@ -175,14 +191,13 @@ class Matcher:
         order = deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost)
         return centre.index_copy(0, row, centre[row[order]])
 
-    def _near(self, row: Tensor, placed: Tensor, box: Tensor) -> Tensor:
-        """Whether something changed in the regions of the rows ``row [R]``, when the rows ``placed [L]`` were drawn in
-        boxes ``box [L, 4]``: ``[R]``."""
-        partner = self.clip[row][:, None] == self.clip[placed]
+    def _near(self, row: Tensor, box: Tensor) -> Tensor:
+        """Whether something changes in the region of each of the rows ``row [E]`` when in its clip something is drawn
+        in a box ``box [E, 4]``: ``[E]``."""
         size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]]) * self.config.retina
         middle = self.region.corner[row] * self.config.retina + size / 2
-        apart = (middle[:, None] - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
-        return (partner & (apart < size / 2).all(-1)).any(1)
+        apart = (middle - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
+        return (apart < size / 2).all(-1)
 
 
 def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:

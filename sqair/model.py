@@ -142,10 +142,10 @@ class SQAIR(Pretrained):
         if later and inference.skips_discovery():
             return next_id
         limit = config.later_steps if later else config.first_steps
-        hunt, before = Hunt(self.discovery, scene, limit, inference.patience(config)), scene.mark()
-        while (new := hunt.next(inference)) is not None:
+        hunt, before = Hunt(self.discovery, scene, limit, inference), scene.mark()
+        while (new := hunt.next()) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
-            hunt.learn(rows)
+            rows = hunt.learn(rows)
             scene.add(rows)
             next_id = next_id.index_add(0, rows.clip, rows.there.long())
         if inference.count:

@@ -31,6 +31,15 @@ class Posterior:
     p_what: Gaussian
     encoding: Tensor
 
+    def rows(self, index: Tensor) -> Posterior:
+        """The rows that ``index`` (a mask or row numbers) picks."""
+
+        def some(of: Gaussian) -> Gaussian:
+            return Gaussian(of.mean[index], of.log_std[index])
+
+        q, p = (some(self.q_where), some(self.q_what)), (some(self.p_where), some(self.p_what))
+        return Posterior(self.where[index], self.what[index], q[0], p[0], q[1], p[1], self.encoding[index])
+
     def kl(self) -> Tensor:
         """KL of both to their priors, ``[M]``."""
         return gaussian_kl(self.q_where, self.p_where) + gaussian_kl(self.q_what, self.p_what)

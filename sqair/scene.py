@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sqair.assign import rank_in_clip
+from sqair.assign import before_in_clip, rank_in_clip
 from sqair.background import Behind
 from sqair.config import ModelConfig
 from sqair.deviation import deviation
@@ -45,6 +45,19 @@ class Proposal:
     on: Tensor
     weight: Tensor
     round: int
+
+    def rows(self, index: Tensor) -> Proposal:
+        """The rows that ``index`` (a mask or row numbers) picks."""
+        return Proposal(
+            self.objects.rows(index),
+            self.posterior.rows(index),
+            self.paint.rows(index),
+            self.p_logit[index],
+            None if self.q_logit is None else self.q_logit[index],
+            self.on[index],
+            self.weight[index],
+            self.round,
+        )
 
 
 class Evidence:
@@ -136,6 +149,18 @@ class Rows:
     def there(self) -> Tensor:
         """Which are there ``[M]``."""
         return self.pres.detach().bool()
+
+    def numbered(self) -> Rows:
+        """The same, of which those that are there have ids in a row, from that on that all of their clip have; for rows
+        of ascending clips."""
+        objects = self.proposal.objects
+        objects = replace(objects, id=objects.id + before_in_clip(self.clip, self.there))
+        return replace(self, proposal=replace(self.proposal, objects=objects))
+
+    def some(self, scene: Scene, index: Tensor) -> Rows:
+        """The rows that ``index`` (a mask or row numbers) picks, of those not yet in their scene."""
+        proposal = self.proposal.rows(index)
+        return Rows(proposal, Evidence(scene, proposal), self.q_logit[index], self.pres[index])
 
 
 class Scene:

@@ -2,6 +2,7 @@
 
 ``begin`` starts the search in a frame and returns its state; a call makes one step in some of the clips and
 says in which of them there is anything to see, and where (None if in no clip); ``learn`` tells it what came of that.
+In a step there may be several places of a clip, from the most salient on, if none is seen from another.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
-from sqair.geometry import centre_to_where, where_unit
+from sqair.geometry import centre_to_where, where_to_box, where_unit
 from sqair.inference import Inference
 from sqair.networks import mlp
 from sqair.objects import Posterior
-from sqair.salience import most_salient, saliency
+from sqair.salience import saliency
+from sqair.spots import Spots
 from sqair.windows import read_from
 
 _NEAR = 0.35
@@ -30,10 +32,10 @@ _SUREST = 5.0
 
 
 class Found(NamedTuple):
-    """What a search step says of the M clips in which it is worth looking."""
+    """What a search step says of the M places at which it is worth looking."""
 
     clip: Tensor
-    """``[M]``, which they are."""
+    """``[M]``, the clips in which they are, ascending."""
     where: Gaussian
     """q(z_where) ``[M, 4]``."""
     q_logit: Tensor | None
@@ -47,7 +49,7 @@ class Tried:
     clear: Tensor
     """``[B, h, w]``, what residuals count: 0 near where nobody was found."""
     centre: Tensor
-    """``[B, 2]``, where was looked at last in each clip, pixels."""
+    """``[M, 2]``, where was looked at last, pixels."""
 
 
 class ResidualSearch(nn.Module):
@@ -62,36 +64,43 @@ class ResidualSearch(nn.Module):
     def begin(self, retina: Tensor, explained: Tensor, trust: Tensor | None = None) -> Any:
         """Every step looks at the residual afresh, by how far it is to be trusted, but not where there was nobody."""
         clear = torch.ones_like(retina[:, 0]) if trust is None else trust[:, 0]
-        return Tried(clear, retina.new_zeros(len(retina), 2))
+        return Tried(clear, retina.new_zeros(0, 2))
 
     def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """Where nobody was found, nobody is looked for again, within ``_NEAR`` of a typical size."""
-        lost = clip[pres.detach() == 0]
-        if len(lost):
+        lost = pres.detach() == 0
+        if lost.any():
             y, x = (self.config.retina * (torch.arange(n, device=pres.device) + 0.5) for n in state.clear.shape[1:])
             dx, dy = x - state.centre[lost, 0, None], y - state.centre[lost, 1, None]
-            far = dy[:, :, None] ** 2 + dx[:, None] ** 2 > (_NEAR * self.config.size_mean) ** 2
-            state.clear[lost] = state.clear[lost] * far
+            near = dy[:, :, None] ** 2 + dx[:, None] ** 2 <= (_NEAR * self.config.size_mean) ** 2
+            row, y, x = near.nonzero().T
+            state.clear[clip[lost][row], y, x] = 0
 
     def forward(
-        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference
+        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, most: Tensor, inference: Inference
     ) -> Found | None:
-        """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far."""
+        """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far.
+
+        In each of the clips ``clip [R]`` up to ``most [R]`` places are looked at.
+        """
         config = self.config
         with torch.no_grad():
             salience = saliency(config.render.unexplained(retina, explained)[clip]) * state.clear[clip]  # [R, h, w]
-            centre, salience = most_salient(inference.attend(salience, clip), config)
-            state.centre[clip] = centre
-            worth = (salience > config.saliency_threshold).nonzero()[:, 0]
-            if not len(worth):
+            spots = Spots.find(salience, clip, most, inference, config)
+            if not len(spots.row):
                 return None
-            clip, centre = clip[worth], centre[worth]  # [M], [M, 2]
+            clip, centre = clip[spots.row], spots.centre  # [M], [M, 2]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
         shift, spread = self.where(self.context(glimpse)).chunk(2, -1)
-        unit = where_unit(config, start)
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), None)
+        where = Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=where_unit(config, start))
+        if len(spots.maps) > 1:
+            alone = spots.alone(where_to_box(where.mean.detach(), config), config)
+            clip, centre = clip[alone], centre[alone]
+            where = Gaussian(where.mean[alone], where.log_std[alone])
+        state.centre = centre
+        return Found(clip, where, None)
 
 
 @dataclass
@@ -160,8 +169,10 @@ class RecurrentSearch(nn.Module):
             latents = torch.cat([posterior.what, posterior.where, pres[:, None]], -1)
             state.latents = torch.zeros_like(state.latents).index_add(0, clip, latents)
 
-    def forward(self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, inference: Inference) -> Found:
-        """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``."""
+    def forward(
+        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, most: Tensor, inference: Inference
+    ) -> Found:
+        """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``, one place in each."""
         query = self.query(state.hidden)
         tired = F.conv2d(state.attended, self.inhibit.relu(), padding=2).flatten(1)
         attention = self._around_peak((query[:, None] @ state.cells)[:, 0] + state.ink - tired, state.position)

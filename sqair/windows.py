@@ -17,7 +17,7 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.geometry import read, steps
 
-_BEYOND = 0.1
+BEYOND = 0.1
 """What is drawn of a glimpse around its box, as a share of its side: half of a cell on both sides."""
 _NEARLY = 1.25
 """A canvas of up to so many windows a side is a window."""
@@ -121,7 +121,7 @@ class Patches:
         be smaller they stay as they are.
         """
         height, width = self.windows.size
-        side = float(box[:, 2:].detach().amax()) * (1 + _BEYOND) + 2 if len(box) else height
+        side = float(box[:, 2:].detach().amax()) * (1 + BEYOND) + 2 if len(box) else height
         if not math.isfinite(side):  # nor is the loss then, and whoever trains is told
             return self
         windows = Windows.around(box[:, :2], self.windows.clip, side, self.windows.canvas)

@@ -57,7 +57,7 @@ def seed_bound(model: SQAIR, frame: Tensor, generator: torch.Generator | None) -
     dark, clip = torch.zeros_like(retina[:, : config.covered]), torch.zeros(1, dtype=torch.int64)
     h = model.discovery.search.begin(retina, dark)
     # (5): the parameters of all steps, before any sampling
-    omega = [model.discovery.search(h, retina, dark, clip, Inference()) for _ in range(limit)]
+    omega = [model.discovery.search(h, retina, dark, clip, torch.ones_like(clip), Inference()) for _ in range(limit)]
     q = count_posterior([w.q_logit for w in omega])
     p = count_prior(model.price, limit)
 

@@ -48,7 +48,7 @@ def test_discovery_looks_at_the_most_salient_point_and_shifts_from_there() -> No
     set_last(search.where, torch.cat([shift, torch.tensor([0.1, 0.2, 0.3, 0.4])]))  # type: ignore[arg-type]
     retina = to_retina(spots(TINY, 1, 2)[0], TINY)
     nothing, clip = torch.zeros_like(retina), torch.arange(2)
-    found = search(search.begin(retina, nothing), retina, nothing, clip, Inference())
+    found = search(search.begin(retina, nothing), retina, nothing, clip, torch.ones_like(clip), Inference())
     assert found is not None and found.clip.tolist() == [0, 1]
     centre, _ = most_salient(saliency(retina), TINY)
     start = torch.cat([centre_to_where(centre, TINY), torch.zeros(2, 2)], -1)

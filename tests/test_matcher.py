@@ -281,10 +281,17 @@ def test_the_recurrent_search_looks_at_one_of_two_equal_objects_then_at_the_othe
         memory = search.begin(retina, torch.zeros_like(retina))
         looked = []
         for _ in range(2):
-            found = search(memory, retina, torch.zeros_like(retina), torch.zeros(1, dtype=torch.int64), Inference())
+            clip = torch.zeros(1, dtype=torch.int64)
+            found = search(memory, retina, torch.zeros_like(retina), clip, torch.ones_like(clip), Inference())
             assert found is not None
             looked.append(float(where_to_box(found.where.mean, config)[0, 0]))
     assert sorted(looked) == pytest.approx([12, 38], abs=4)
+
+
+def pairs_of_clips(self: Matcher) -> tuple[torch.Tensor, torch.Tensor]:
+    """Objects of a clip are taken to see each other wherever they are: one after the other is settled."""
+    i, k = (self.clip[:, None] == self.clip).fill_diagonal_(False).nonzero().T
+    return i, k
 
 
 def test_only_what_changed_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,8 +308,49 @@ def test_only_what_changed_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Matcher, "gains", counted)
     centre, others = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
     few = sum(asked)
-    monkeypatch.setattr(Matcher, "_near", lambda self, row, placed, box: torch.ones_like(row, dtype=torch.bool))
+    monkeypatch.setattr(Matcher, "_near", lambda self, row, box: torch.ones_like(row, dtype=torch.bool))
+    monkeypatch.setattr(Matcher, "_pairs", pairs_of_clips)
     every = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
     assert few < sum(asked) - few == 2 * (6 + 5 + 4 + 3 + 2 + 1)
     torch.testing.assert_close(centre, every[0], rtol=0, atol=1e-9)
     torch.testing.assert_close(others, every[1], rtol=0, atol=1e-9)
+
+
+def crowded(config: ModelConfig, clip: Tensor, glimpse: Tensor, prior: Gaussian) -> Tensor:
+    """The retina of two clips with noise that shows objects ``glimpse [M, P, G, G]`` up to a few pixels off."""
+    box, render = where_to_box(prior.mean, config), config.render
+    box[:, :2] += 4 * torch.rand(len(box), 2) - 2
+    size = (config.height, config.width)
+    paint = torch.zeros(2, config.painted, *size).index_add(0, clip, render.paint(write(glimpse, box, *size)))
+    behind = torch.rand(2, config.channels, 1, 1).expand(-1, -1, *size)
+    frame = render.canvas(paint, behind) + 0.1 * torch.randn(2, config.channels, *size)
+    return to_retina(render.see(frame, behind), config)
+
+
+@pytest.mark.parametrize("objects", ["light", "opaque"])
+@pytest.mark.parametrize("crowd", [12, 40])
+def test_those_that_do_not_meet_are_settled_together_as_one_after_the_other(
+    crowd: int, objects: Literal["light", "opaque"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is in the frame, a little off and half of it under others; and in few rounds."""
+    config = replace(CONFIG, height=120, width=150, max_size=12.0, search_margin=3.0, objects=objects)
+    clip, prior = torch.arange(2 * crowd) % 2, priors(2 * crowd)
+    prior = prior._replace(mean=torch.cat([1.5 * torch.rand(2 * crowd, 2) - 0.75, prior.mean[:, 2:]], 1))
+    glimpse = torch.rand(2 * crowd, config.drawn, 6, 6)
+    if objects == "opaque":
+        glimpse[:, 1:] *= glimpse[:, :1]
+    retina = crowded(config, clip, glimpse, prior)
+    draw, rounds = Matcher._draw, []
+
+    def counted(self: Matcher, row: Tensor, centre: Tensor, there: Tensor) -> Tensor:
+        rounds.append(len(row))
+        return draw(self, row, centre, there)
+
+    monkeypatch.setattr(Matcher, "_draw", counted)
+    centre, others = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
+    few = len(rounds)
+    monkeypatch.setattr(Matcher, "_pairs", pairs_of_clips)
+    one_by_one = Matcher(retina, clip, glimpse, prior, config, PRICE).run()
+    assert few < 0.7 * (len(rounds) - few)
+    torch.testing.assert_close(centre, one_by_one[0], rtol=0, atol=1e-9)
+    torch.testing.assert_close(others, one_by_one[1], rtol=0, atol=1e-9)

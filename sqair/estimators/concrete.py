@@ -46,6 +46,10 @@ class Relaxed(Explored):
     odds: list[Tensor] = field(default_factory=list)
     """y ``[M]`` of all rows so far, in the order of ``Terms.rows``."""
 
+    def together(self, limit: int) -> int:
+        """One: what is asked for after it counts by as much as it is there."""
+        return 1
+
     def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
         noise = torch.empty_like(evidence.gain).uniform_(generator=self.generator)
         odds = (q_logit + logistic(noise)) / self.temperature

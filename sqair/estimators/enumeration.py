@@ -39,6 +39,10 @@ class Scripted(Explored):
         particle = particle_of(clip, evidence.clips, len(self.outcomes))
         return self.outcomes.to(evidence.gain)[particle, self.frame, column]
 
+    def together(self, limit: int) -> int:
+        """One: its bit is that of the round."""
+        return 1
+
     def carry(self, objects: Objects, unit: Tensor) -> Objects:
         self.frame += 1
         return objects

@@ -17,6 +17,10 @@ _SPARE = 3
 another of them."""
 
 
+_ROUNDS = 8
+"""Rounds in which discovery finds as many objects as it looks for, if it looks for so many and they are far apart."""
+
+
 @dataclass
 class Inference:
     """How the latents of a step are chosen: here the modes of the amortised posteriors."""
@@ -45,6 +49,13 @@ class Inference:
     def patience(self, config: ModelConfig) -> int:
         """Candidates of a frame that may be rejected in a clip before the search there ends."""
         return 0
+
+    def together(self, limit: int) -> int:
+        """How many objects of a clip discovery proposes at a time at most, of ``limit`` that it looks for.
+
+        They are some of those that are there: where there are few, one after the other is looked for.
+        """
+        return max(1, limit // _ROUNDS)
 
     def promising(self, scene: Scene, p_logit: Tensor) -> Tensor:
         """In which clips ``[B]`` discovery may find something; ``p_logit [B]`` is the prior of one more object."""

@@ -60,9 +60,9 @@ class Sampled(Inference):
     """
 
     boldness: float = 0.0
-    """Share of first discoveries accepted, so that the decoder has something to learn."""
+    """Share accepted of the discoveries of the first round, so that the decoder has something to learn."""
     bold_all: bool = False
-    """Whether that goes for all discoveries, not only the first of a frame."""
+    """Whether that goes for all discoveries, not only those of the first round of a frame."""
     exploration: float = 0.0
     """Share accepted of discoveries that touch no object, where more is missing than one costs: what the decoder cannot
     draw yet, it would otherwise never learn."""
