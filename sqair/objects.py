@@ -38,7 +38,8 @@ class Posterior:
             return Gaussian(of.mean[index], of.log_std[index])
 
         q, p = (some(self.q_where), some(self.q_what)), (some(self.p_where), some(self.p_what))
-        return Posterior(self.where[index], self.what[index], q[0], p[0], q[1], p[1], self.encoding[index])
+        samples = self.box[index], self.where[index], self.what[index]
+        return Posterior(*samples, q[0], p[0], q[1], p[1], self.encoding[index])
 
     def kl(self) -> Tensor:
         """KL of both to their priors, ``[M]``."""
