@@ -17,8 +17,8 @@ class Spread:
 
     Attributes:
         apart: ``[h]`` root mean square distance of futures from their mean, over both axes.
-        error: ``[h]`` root mean square distance of what came from the mean of the futures. Of a calibrated model that is
-            ``apart``, times the root of 1 + 1/K, for K futures.
+        error: ``[h]`` root mean square distance of what came from the mean of the futures. Of a calibrated model that
+            is ``apart``, times the root of 1 + 1/K, for K futures.
         mean: ``[h]`` mean distance of what came from the mean of the futures, and ``best``: from the future that is
             nearest on average over all frames ahead, of the K.
         straight, resting: ``[h]`` mean distance of what came from where an object would be that goes on as it last did,

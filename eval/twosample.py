@@ -79,7 +79,7 @@ def _of_objects(clips: Sequence[Tracks], measure: Callable[[Tracks], np.ndarray]
 
 
 def compare(name: str, a: Feature, b: Feature, seed: int = 0) -> Comparison:
-    """The test of Kolmogorov and Smirnov of two sets of clips, with p by permutation of clips; NaN where one is empty."""
+    """Kolmogorov and Smirnov's test of two sets of clips, with p by permutation of clips; NaN where one is empty."""
     value, clip = np.concatenate([a.value, b.value]), np.concatenate([a.clip, b.clip + a.clips])
     means = tuple(float(f.value.mean()) if len(f.value) else np.nan for f in (a, b))
     if not (len(a.value) and len(b.value)):
@@ -155,7 +155,7 @@ def _patches(frames: np.ndarray, tracks: Tracks) -> np.ndarray:
 
 
 def histogram(parts: Sequence[Feature], bins: int = 24) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Middles of bins, and the share of each feature's values in them. Whole numbers have a bin each, if they are few."""
+    """Middles of bins, and the share of each feature's values in them; a bin for each whole number, if they are few."""
     every = np.concatenate([part.value for part in parts])
     if not len(every):
         return np.zeros(0), [np.zeros(0) for _ in parts]

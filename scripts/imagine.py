@@ -4,8 +4,8 @@
     sqair imagine --model moving-mnist --like clips/train.npz --against clips/val.npz --output dreams
     sqair imagine --model runs/mine --observe clip.mp4 --observed 10 --samples 8 --frames 20 --output futures
 
-writes ``imagined.mp4``, pictures of all samples side by side, ``imagined.npz``, their frames, ``imagined.csv``, the boxes
-of what is in them, and ``imagined.html``, a page to look at. Frames, samples and ids count from 1 in the table.
+writes ``imagined.mp4``, pictures of all samples side by side, ``imagined.npz``, their frames, ``imagined.csv``, the
+boxes of what is in them, and ``imagined.html``, a page to look at. Frames, samples and ids count from 1 in the table.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Args:
     output: Path
     """Folder to write to; it must be empty or not exist, unless --overwrite is given."""
     model: str = "auto"
-    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub. auto:
-    moving-mnist, and any-camera, which is fitted to the clip, with --observe of another size than 50x50 pixels."""
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub.
+    auto: moving-mnist, or with --observe of another size than 50x50 pixels any-camera, which is fitted to the clip."""
     observe: str | None = None
     """A clip to begin with, as `sqair track --source` takes it: samples are futures of its first frames."""
     clip: str | None = None
@@ -46,8 +46,9 @@ class Args:
     nearly all of them empty. Not with --like or --observe."""
     like: str | None = None
     """Clips to be like, such as those that the model was trained on, as `sqair track --source` takes them; or the
-    likeness.npz of an earlier call. How many objects there are, their places, sizes and looks, how long they stay, and how
-    far motion strays are then fitted to what the model finds in these clips. By default it is the model's own prior."""
+    likeness.npz of an earlier call. How many objects there are, their places, sizes and looks, how long they stay, and
+    how far motion strays are then fitted to what the model finds in these clips. By default it is the model's own
+    prior."""
     against: str | None = None
     """Clips to compare with, other than those of --like: the page tells whether counts, speeds, sizes and looks are
     alike, and how good futures of these clips are."""

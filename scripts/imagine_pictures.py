@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sqair.datasets.overlay import TRAIL, draw_tracks, panel
 from sqair.datasets.images import enlarge
+from sqair.datasets.overlay import TRAIL, draw_tracks, panel
 from sqair.files.durable import write_bytes
 from sqair.tracks import Tracks
 

@@ -22,8 +22,9 @@ from sqair.model import SQAIR
 from sqair.process import set_threads
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.imagine import Args
+from sqair.scripts.imagine_checks import Compared
 from sqair.scripts.imagine_clips import Beginning, begin, choose, in_pixels, load, to_arrays
-from sqair.scripts.imagine_page import Compared, Seen, page_of
+from sqair.scripts.imagine_page import Seen, page_of
 from sqair.scripts.imagine_pictures import Tile, grid, write_webp
 from sqair.scripts.track_frames import model_for, model_name
 from sqair.tracks import Tracks
@@ -104,7 +105,7 @@ def _likeness(model: SQAIR, args: Args, source: str) -> Likeness:
 
 
 def explain(model: SQAIR, clips: np.ndarray, args: Args) -> list[Explained]:
-    """Clips uint8 ``[N, T, H, W(, 3)]`` explained, with the state after ``--observed`` frames, or after half of them."""
+    """Clips uint8 ``[N, T, H, W(, 3)]`` explained, with the state after ``--observed`` frames, or half of them."""
     length = clips.shape[1]
     return explain_many(model, to_frames(clips), args.observed if args.observed < length else length // 2)
 

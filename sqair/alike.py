@@ -12,7 +12,7 @@ from sqair.geometry import where_to_box
 from sqair.imagine import advance, futures
 from sqair.inference import tracking
 from sqair.inference.restarts import explain
-from sqair.likeness import Kernels, Likeness, Spread, checksum
+from sqair.likeness import OWN, Kernels, Likeness, Spread, checksum
 from sqair.model import SQAIR
 from sqair.objects import Objects
 from sqair.state import State
@@ -126,7 +126,7 @@ class Ahead:
 
 
 def look_ahead(
-    model: SQAIR, part: Explained, samples: int, generator: torch.Generator | None, spread: Spread = Spread()
+    model: SQAIR, part: Explained, samples: int, generator: torch.Generator | None, spread: Spread = OWN
 ) -> Ahead:
     """Futures of the objects of the state of ``part``, as if nobody left, beside what came.
 
@@ -163,7 +163,7 @@ def fit_spread(model: SQAIR, clips: list[Explained], seed: int = 0) -> Spread:
     groups = (slice(0, 2), slice(2, 4), slice(4, None))
     scores = np.zeros((len(SHARES), len(groups)))
     if len(clips[0].objects) == clips[0].seen or not sum(len(part.state.objects) for part in clips):
-        return Spread()
+        return OWN
     for i, share in enumerate(SHARES):
         generator = torch.Generator(model.first_hidden.device).manual_seed(seed)
         for part in clips:
@@ -174,7 +174,7 @@ def fit_spread(model: SQAIR, clips: list[Explained], seed: int = 0) -> Spread:
 
 
 def crps(samples: Tensor, came: Tensor) -> Tensor:
-    """The continuous ranked probability score of ``samples [K, ...]``, K > 1, for what ``came [...]``; less is better."""
+    """The continuous ranked probability score of ``samples [K, ...]``, K > 1, when ``came [...]`` came."""
     k = len(samples)
     ordered = samples.sort(0).values
     rank = (2 * torch.arange(k, device=samples.device) - k + 1).to(samples).view(-1, *[1] * came.dim())
@@ -184,8 +184,8 @@ def crps(samples: Tensor, came: Tensor) -> Tensor:
 def innovations(model: SQAIR, part: Explained) -> dict[str, np.ndarray]:
     """How far found objects are from the mean of the motion prior given the frame before, in its standard deviations.
 
-    By what they are of: ``place``, ``size`` and ``look``, of objects seen for more than two frames, ``speed`` of those in
-    their second, in which the prior draws it. Were the prior calibrated, and found latents exact, they would be N(0, 1).
+    By what they are of: ``place``, ``size`` and ``look`` of objects in their third frame or later, ``speed`` of those
+    in their second, where the prior draws it. Were it calibrated, and found latents exact, they would be N(0, 1).
     """
     found: dict[str, list[Tensor]] = {"speed": [], "place": [], "size": [], "look": []}
     for before, after in zip(part.objects, part.objects[1:], strict=False):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from sqair.distributions import Gaussian, geometric_log_prob, sample_bernoulli
 from sqair.inference import Inference
-from sqair.likeness import Likeness, Spread
+from sqair.likeness import OWN, Likeness, Spread
 from sqair.model import SQAIR
 from sqair.objects import Objects, Posterior
 from sqair.render import background
@@ -43,7 +42,7 @@ class Manner:
 
     price: float
     like: Likeness | None = None
-    spread: Spread = Spread()
+    spread: Spread = OWN
 
 
 @torch.no_grad()
@@ -167,7 +166,7 @@ def _joined(
 
 def evolve(
     model: SQAIR, objects: Objects, over: Tensor, price: float, generator: torch.Generator | None,
-    spread: Spread = Spread(), like: Likeness | None = None,
+    spread: Spread = OWN, like: Likeness | None = None,
 ) -> tuple[Objects, Patches]:  # fmt: skip
     """One frame of the prior: objects that stay ``[M]``, moved, and their paint ``[M, P, h, w]``.
 
@@ -186,11 +185,11 @@ def evolve(
 
 
 def advance(
-    model: SQAIR, objects: Objects, generator: torch.Generator | None, spread: Spread = Spread()
+    model: SQAIR, objects: Objects, generator: torch.Generator | None, spread: Spread = OWN
 ) -> tuple[Objects, Patches]:
     """One frame of the motion prior, of which everybody is there still; as ``evolve``."""
     p_where, p_what = model.propagation.prior(objects)
-    if spread != Spread():
+    if spread != OWN:
         known = objects.age[:, None] > 0  # the first step draws the speed
         share = p_where.log_std.new_tensor([spread.place, spread.place, spread.size, spread.size]).log()
         p_where = Gaussian(p_where.mean, p_where.log_std + torch.where(known, share, 0.0))

@@ -1,7 +1,8 @@
 """What clips are like to a model: how many objects they hold, of what places, sizes and looks, and how they stray.
 
-It is fitted to what the model finds in them (alike.py), and takes the place of the priors p(n), p(z_where), p(z_what) of
-new objects, of who stays, and of the widths of p(z_t | past). The decoder and the means of motion are the model's own.
+It is fitted to what the model finds in them (alike.py), and takes the place of the priors p(n), p(z_where) and
+p(z_what) of new objects, of who stays, and of the widths of p(z_t | past). The decoder and the means of motion are the
+model's own.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Spread(NamedTuple):
     look: float = 1.0
 
 
+OWN = Spread()
+"""As the model has it."""
+
+
 class Kernels(NamedTuple):
     """A density of vectors ``[D]``: a Gaussian kernel around each of the ``points [K, D]``, drawn in so that mean and
     covariance are those of the points, which ``root [D, D]`` is a Cholesky factor of. (Wand and Jones, Kernel
@@ -63,7 +68,7 @@ class Kernels(NamedTuple):
 
 
 def _left_out(white: Tensor, width: float) -> float:
-    """The mean log density of points ``[K, D]``, of covariance I, each by the kernels of the others; up to a constant."""
+    """The mean log density of points ``[K, D]``, of covariance I, each by the others' kernels, less a constant."""
     inward = (1 - width**2) ** 0.5
     square = torch.cdist(white, inward * white).square().fill_diagonal_(torch.inf)
     return float((torch.logsumexp(-square / (2 * width**2), 1) - white.shape[1] * np.log(width)).mean())
@@ -135,5 +140,5 @@ def checksum(model: nn.Module) -> int:
     """Of the weights of a model."""
     total = 0
     for tensor in model.state_dict().values():
-        total = zlib.crc32(np.ascontiguousarray(tensor.cpu().numpy()), total)
+        total = zlib.crc32(tensor.cpu().numpy().tobytes(), total)
     return total
