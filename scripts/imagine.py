@@ -53,7 +53,8 @@ class Args:
     """Clips to compare with, other than those of --like: the page tells whether counts, speeds, sizes and looks are
     alike, and how good futures of these clips are."""
     clips: int = 200
-    """Clips of --like and of --against that are looked at, at most, and clips that are imagined to be compared."""
+    """Clips of --like and of --against that are looked at, at most, and clips that are imagined to be compared. Long
+    clips are cut into pieces of --observed and --frames together, each of which counts."""
     seed: int = 0
     """Of all samples: the same seed repeats them exactly on one machine."""
     box: Literal["patch", "none"] = "patch"

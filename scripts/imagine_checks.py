@@ -73,7 +73,7 @@ def calibration(report: Report, model: SQAIR, explained: list[Explained]) -> Non
             for name, z in values.items() if len(z)]  # fmt: skip
     report.text(
         "## Is the motion prior calibrated?\n\nHow far what was found in the data is from the mean of the prior given "
-        "the frame before, in the prior's own standard deviations. It should have mean 0, standard deviation 1, and 5 % "
+        "the frame before, in the prior's standard deviations. It should have mean 0, standard deviation 1, and 5 % "
         "beyond 2; less says that the prior strays more than the data do. Speed is of the second frame of an object."
     )
     report.table(rows, ["of", "values", "mean", "standard deviation", "beyond 2, %"])

@@ -26,6 +26,9 @@ from sqair.scripts.track_frames import WATCHED, check_sizes, fitted
 from sqair.tracks import Tracks
 from sqair.words import count
 
+LEAST = 3
+"""Frames of a clip that tells of motion."""
+
 
 @dataclass(frozen=True)
 class Beginning:
@@ -82,20 +85,36 @@ def begin(model: SQAIR, clip: ClipSource, start: int, observed: int, frames: int
 
 
 def load(model: SQAIR, source: str, most: int, length: int) -> np.ndarray:
-    """The beginnings of ``most`` clips of a source, as long as the shortest of them, ``length`` frames at most.
+    """Clips of a source, long ones cut into pieces of ``length`` frames: ``most`` at most, as long as the shortest.
 
-    uint8 ``[N, T, h, w(, 3)]``, on the model's canvas.
+    uint8 ``[N, T, h, w(, 3)]``, on the model's canvas. What is left at the end of a clip is left out.
     """
-    clips = read_source(source)[:most]
-    check_sizes(clips, model.config)
-    loaded = []
-    for clip in clips:
-        fit = _fit(clip, model.config)
-        loaded.append([fit.frame(frame.image) for frame in islice(fitted(clip, model.config), length)])
+    loaded: list[list[np.ndarray]] = []
+    for clip in read_source(source):
+        _check(model, clip)
+        fit, pieces = _fit(clip, model.config), len(loaded)
+        frames = (fit.frame(frame.image) for frame in fitted(clip, model.config))
+        while len(loaded) < most and (piece := list(islice(frames, length))):
+            if len(piece) == length or len(loaded) == pieces:
+                loaded.append(piece)
+        if len(loaded) == most:
+            break
     shortest = min(map(len, loaded))
-    if shortest < 3:
-        raise UserError(f"{source} has a clip of {count(shortest, 'frame')}: motion is told by 3 or more")
+    if shortest < LEAST:
+        raise UserError(f"{source} has a clip of {count(shortest, 'frame')}: motion is told by {LEAST} or more")
     return np.array([frames[:shortest] for frames in loaded])
+
+
+def _check(model: SQAIR, clip: ClipSource) -> None:
+    """Raises UserError if a clip is of another size than the model's, or has no end."""
+    check_sizes([clip], model.config)
+    check_ends(clip)
+
+
+def check_ends(clip: ClipSource) -> None:
+    """Raises UserError if a clip is of a camera or a stream."""
+    if clip.length is None and isinstance(clip.path, str):
+        raise UserError(f"{clip.path}: a camera or a stream has no end: record a clip of it")
 
 
 def _fit(clip: ClipSource, config: ModelConfig) -> Fit:

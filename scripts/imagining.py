@@ -15,7 +15,6 @@ from sqair.datasets.video_out import playable, write_video
 from sqair.errors import UserError
 from sqair.files.durable import whole, write_text
 from sqair.files.pretrained import weights_files
-from sqair.frames import to_frames
 from sqair.imagine import PRICE, Manner, dream, futures, go_on
 from sqair.likeness import Likeness, checksum, is_likeness
 from sqair.model import SQAIR
@@ -23,7 +22,7 @@ from sqair.process import set_threads
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.imagine import Args
 from sqair.scripts.imagine_checks import Compared
-from sqair.scripts.imagine_clips import Beginning, begin, choose, in_pixels, load, to_arrays
+from sqair.scripts.imagine_clips import Beginning, begin, check_ends, choose, in_pixels, load, to_arrays
 from sqair.scripts.imagine_page import Seen, page_of
 from sqair.scripts.imagine_pictures import Tile, grid, write_webp
 from sqair.scripts.track_frames import model_for, model_name
@@ -82,8 +81,7 @@ def _said(args: Args, beginning: Beginning | None) -> str:
 def _model(args: Args, clip: ClipSource | None) -> tuple[SQAIR, Beginning | None]:
     """The model, and what it sees of the clip that is observed."""
     if clip is not None:
-        if clip.length is None and isinstance(clip.path, str):
-            raise UserError(f"{clip.path}: a camera or a stream has no end: record a clip of it")
+        check_ends(clip)
         model = model_for([clip], args.model, "cpu").eval()
         return model, begin(model, clip, args.start - 1, args.observed, args.frames)
     if args.model == ANY_CAMERA:
@@ -107,7 +105,7 @@ def _likeness(model: SQAIR, args: Args, source: str) -> Likeness:
 def explain(model: SQAIR, clips: np.ndarray, args: Args) -> list[Explained]:
     """Clips uint8 ``[N, T, H, W(, 3)]`` explained, with the state after ``--observed`` frames, or half of them."""
     length = clips.shape[1]
-    return explain_many(model, to_frames(clips), args.observed if args.observed < length else length // 2)
+    return explain_many(model, clips, args.observed if args.observed < length else length // 2)
 
 
 def _clips(model: SQAIR, args: Args, manner: Manner) -> Made:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sqair.frames import to_frames
 from sqair.geometry import where_to_box
 from sqair.imagine import advance, futures
 from sqair.inference import tracking
@@ -25,8 +26,8 @@ LEAST_LIFE = 3
 """Frames for which an object is there at least, if its clip lasts, or it tells nothing of others."""
 MOST = 2000
 """New objects whose latents are kept."""
-_BATCH = 64
-"""Clips that are explained together."""
+_BATCH, _VALUES = 64, 2**25
+"""Clips that are explained together, and values of their pixels, at most."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,14 @@ def explain_clips(
     return Explained(objects, kept, seen)
 
 
-def explain_many(model: SQAIR, frames: Tensor, seen: int) -> list[Explained]:
-    """The same of any number of clips, some at a time."""
-    return [explain_clips(model, part, seen) for part in frames.split(_BATCH, 1)]
+def explain_many(model: SQAIR, clips: np.ndarray, seen: int) -> list[Explained]:
+    """The same of any number of clips uint8 ``[N, T, H, W(, 3)]``, some at a time."""
+    some = max(1, min(_BATCH, _VALUES // clips[0].size))
+    device = model.first_hidden.device
+    return [
+        explain_clips(model, to_frames(clips[first : first + some], device), seen)
+        for first in range(0, len(clips), some)
+    ]
 
 
 def fit(model: SQAIR, clips: list[Explained], seed: int = 0) -> Likeness:

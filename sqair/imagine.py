@@ -140,12 +140,11 @@ def arrivals(
     config = model.config
     clip = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
     rank = torch.arange(len(clip), device=counts.device) - (counts.cumsum(0) - counts)[clip]
-    if like is None:
+    if like is None or like.new is None:
         what = Gaussian.standard(model.first_hidden.new_zeros(len(clip), config.z_what)).sample(generator)
         where = Gaussian.standard(what.new_zeros(len(clip), 4)).sample(generator)
     else:
-        where, what = like.draw(len(clip), generator)
-        where, what = where.to(model.first_hidden), what.to(model.first_hidden)
+        where, what = like.new.draw(len(clip), generator).to(model.first_hidden).tensor_split([4], -1)
     prior = Gaussian.standard(where), Gaussian.standard(what)
     drawn = Posterior(where, what, prior[0], prior[0], prior[1], prior[1], what)
     objects, paint = model.born(drawn, clip, next_id)
@@ -217,4 +216,4 @@ def canvas(model: SQAIR, paint: Patches, clips: int, carried: Tensor | None) -> 
         return model.render.canvas(total, None)
     image = model.background.draw(carried)
     _, moved = stretched(image, image, model.config)
-    return relaxed(model.render.canvas(total, background(moved)), background(image), model.config)
+    return relaxed(model.render.canvas(total, background(moved)), image, model.config)

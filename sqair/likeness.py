@@ -82,7 +82,8 @@ class Likeness:
         counts: ``[N + 1]``, the share of clips that begin with so many objects.
         born: objects that appear in a clip in each later frame.
         stay: the chance that an object is there still in the next frame.
-        new: the density of z_where and z_what of new objects, ``[4 + D]``; None if none was found.
+        new: the density of z_where and z_what of new objects, ``[4 + D]``; None, for the model's own, if fewer than two
+            were found.
         spread: shares of the motion prior's standard deviations.
         clips: from how many clips this comes.
         model: ``checksum`` of the model that found all this.
@@ -95,12 +96,6 @@ class Likeness:
     spread: Spread
     clips: int
     model: int
-
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """z_where ``[count, 4]`` and z_what ``[count, D]`` of new objects."""
-        if self.new is None:
-            return torch.zeros(count, 4), torch.zeros(count, 0)
-        return tuple(self.new.draw(count, generator).tensor_split([4], -1))  # type: ignore[return-value]
 
     def save(self, path: str | Path) -> None:
         """Writes an ``.npz``. Raises UserError if it cannot."""
@@ -117,12 +112,12 @@ class Likeness:
     def load(path: str | Path) -> Likeness:
         """What ``save`` wrote. Raises UserError if the file is another, or cannot be read."""
         try:
-            with np.load(path, allow_pickle=False) as held:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as held:
                 clips, model = held["likeness"].tolist()
                 born, stay, width, *spread = held["numbers"].tolist()
                 points, root = torch.from_numpy(held["points"]), torch.from_numpy(held["root"])
                 counts = torch.from_numpy(held["counts"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise UserError(f"{path} cannot be read as a likeness of `sqair imagine`: make it anew") from error
         new = Kernels(points, root, width) if len(points) else None
         return Likeness(counts, born, stay, new, Spread(*spread), clips, model)
@@ -131,7 +126,8 @@ class Likeness:
 def is_likeness(path: str | Path) -> bool:
     """Whether the file is one that ``Likeness.save`` wrote."""
     try:
-        return zipfile.is_zipfile(path) and "likeness.npy" in zipfile.ZipFile(path).namelist()
+        with zipfile.ZipFile(path) as held:
+            return "likeness.npy" in held.namelist()
     except (OSError, zipfile.BadZipFile):
         return False
 
