@@ -1,8 +1,7 @@
-"""Whether what is imagined is like data: counts, speeds, sizes and looks, the motion prior, and futures."""
+"""Whether the motion prior is calibrated, and futures lie where the data go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -12,54 +11,13 @@ from sqair.alike import Ahead, Explained, centres, innovations, look_ahead
 from sqair.eval.chart import line_chart
 from sqair.eval.report import Report
 from sqair.eval.spread import Spread, situations, spread
-from sqair.eval.twosample import Feature, compare, compare_looks, counts, histogram, looks, sizes, speeds
 from sqair.geometry import where_to_box
 from sqair.imagine import Manner
 from sqair.model import SQAIR
-from sqair.passes import track_clips
-from sqair.scripts.imagine import Args
 from sqair.words import count
 
 FUTURES = 32
 """Samples by which futures are judged."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Clips uint8 ``[N, T, h, w(, 3)]`` of data and of imagination, and the data explained."""
-
-    data: np.ndarray
-    imagined: np.ndarray
-    explained: list[Explained]
-
-
-def comparison(report: Report, model: SQAIR, args: Args, compared: Compared) -> None:
-    """Whether both sets of clips are alike."""
-    sets = compared.data, compared.imagined
-    tracks = [track_clips(model, clips) for clips in sets]
-    length = compared.data.shape[1]
-    parts: dict[str, list[Feature]] = {
-        "objects in a frame": [counts(of, length) for of in tracks],
-        "speed, pixels a frame": [speeds(of) for of in tracks],
-        "width, pixels": [sizes(of, 0) for of in tracks],
-        "height, pixels": [sizes(of, 1) for of in tracks],
-    }
-    results = [compare(name, *of, args.seed) for name, of in parts.items()]
-    results.append(compare_looks(*(looks(*pair) for pair in zip(sets, tracks, strict=True)), args.seed))
-    report.text(
-        f"## Are they alike?\n\n{count(len(compared.data), 'clip')} of `{args.against}` and as many imagined ones, "
-        f"{count(length, 'frame')} each, all tracked by the model in the same way."
-    )
-    report.table(
-        [(r.name, *r.means, r.effect, r.p) for r in results],
-        ["", "mean of the data", "mean imagined", "difference", "p"],
-        caption="Difference: the largest between the shares of data and of imagination below any value, from 0, alike, "
-        "to 1. Of looks: the share of objects whose nearest neighbour in other clips is of their own kind, 0.5 if "
-        "alike. p: the share of ways to deal the clips out anew that differ as much; 0.001 is the least.",
-    )
-    for name, of in parts.items():
-        middle, (data, imagined) = histogram(of)
-        report.figure(line_chart({"data": (middle, data), "imagined": (middle, imagined)}, name, "share"))
 
 
 def calibration(report: Report, model: SQAIR, explained: list[Explained]) -> None:
@@ -87,12 +45,12 @@ def _parts(model: SQAIR, part: Explained, ahead: Ahead) -> tuple[np.ndarray, ...
     return centres(ahead.futures, model), centres(ahead.came, model), ahead.seen.numpy(), last, step
 
 
-def futures(report: Report, model: SQAIR, args: Args, manner: Manner, compared: Compared) -> None:
+def futures(report: Report, model: SQAIR, manner: Manner, explained: list[Explained], seed: int) -> None:
     """Whether futures of the data lie where these go, by what lies before an object."""
-    explained = [part for part in compared.explained if len(part.objects) > part.seen]
+    explained = [part for part in explained if len(part.objects) > part.seen]
     if not sum(len(part.state.objects) for part in explained):
         return
-    paths, kinds = _gathered(model, explained, manner, args.seed)
+    paths, kinds = _gathered(model, explained, manner, seed)
     report.text(
         f"## Do futures lie where the data go?\n\nAfter {count(explained[0].seen, 'frame')} of each of these clips, "
         f"{FUTURES} futures of every object that was there. Apart: how far they are from their mean; error: how far "

@@ -14,7 +14,8 @@ from sqair.eval.spread import spread
 from sqair.imagine import Manner
 from sqair.model import SQAIR
 from sqair.scripts.imagine import Args
-from sqair.scripts.imagine_checks import FUTURES, Compared, calibration, comparison, futures, lines, paths_of
+from sqair.scripts.imagine_alike import Compared, comparison
+from sqair.scripts.imagine_checks import FUTURES, calibration, futures, lines, paths_of
 from sqair.scripts.imagine_clips import Beginning
 from sqair.scripts.pictures import encode_small, stack, strip
 from sqair.scripts.pictures import spread as evenly
@@ -55,7 +56,7 @@ def page_of(
     if compared is not None:
         comparison(report, model, args, compared)
         calibration(report, model, compared.explained)
-        futures(report, model, args, seen.manner, compared)
+        futures(report, model, seen.manner, compared.explained, args.seed)
     return report
 
 

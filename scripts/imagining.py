@@ -21,7 +21,7 @@ from sqair.model import SQAIR
 from sqair.process import set_threads
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.imagine import Args
-from sqair.scripts.imagine_checks import Compared
+from sqair.scripts.imagine_alike import Compared
 from sqair.scripts.imagine_clips import Beginning, begin, check_ends, choose, in_pixels, load, to_arrays
 from sqair.scripts.imagine_page import Seen, page_of
 from sqair.scripts.imagine_pictures import Tile, grid, write_webp
