@@ -45,10 +45,10 @@ class Args:
     model discovers in a frame; 0.7 by default. That of training, which is there to keep scenes sparse, would leave
     nearly all of them empty. Not with --like or --observe."""
     like: str | None = None
-    """Clips to be like, such as those that the model was trained on, as `sqair track --source` takes them; or the
-    likeness.npz of an earlier call. How many objects there are, their places, sizes and looks, how long they stay, and
-    how far motion strays are then fitted to what the model finds in these clips. By default it is the model's own
-    prior."""
+    """Clips to be like, such as those that the model was trained on, as `sqair track --source` takes them; or
+    what an earlier call made of them, OUTPUT/likeness.npz. How many objects there are, their places, sizes and looks,
+    how long they stay, and how far motion strays are then fitted to what the model finds in these clips. By default
+    it is the model's own prior. For a future of a clip give other clips."""
     against: str | None = None
     """Clips to compare with, other than those of --like: the page tells whether counts, speeds, sizes and looks are
     alike, and how good futures of these clips are."""

@@ -20,8 +20,8 @@ from sqair.scripts.imagine import Args
 from sqair.scripts.imagine_clips import to_arrays
 from sqair.words import count
 
-MEMORY = 30
-"""Frames for which who is not seen is remembered, as by default."""
+MEMORY, TOGETHER = 30, 16
+"""Frames for which who is not seen is remembered, as by default, and clips that are redrawn together."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def comparison(report: Report, model: SQAIR, args: Args, compared: Compared) -> 
 @torch.no_grad()
 def redrawn(model: SQAIR, clips: np.ndarray) -> np.ndarray:
     """What the model draws of clips uint8 ``[N, T, H, W(, 3)]`` when it has explained them, in the same shape."""
-    drawn = []
-    for clip in clips:
-        frames = to_frames(clip[None], model.first_hidden.device)
+    drawn: list[np.ndarray] = []
+    for first in range(0, len(clips), TOGETHER):
+        frames = to_frames(clips[first : first + TOGETHER], model.first_hidden.device)
         steps = model(frames, tracking(True, MEMORY), model.still(frames))
         drawn.append(to_arrays(torch.stack([step.canvas for step in steps])))
     return np.concatenate(drawn)
