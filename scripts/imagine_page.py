@@ -45,11 +45,12 @@ def page_of(
     if beginning is None:
         report.lead(f"**{what}** that nobody filmed: samples of the prior of `{args.model}`.")
     else:
-        observed = f"{count(beginning.observed, 'frame')} of `{beginning.clip.path}`"
+        observed = f"{count(beginning.observed, 'frame')} of {beginning.clip.name} in `{args.observe}`"
         which = "the mean of what" if args.mean else "samples of what"
         report.lead(f"**{what}** after {observed}: {which} `{args.model}` takes for likely then.")
-    report.video(seen.film, "An orange frame is around what is imagined. Boxes are of z_where, a colour for each id.")
-    _strips(report, seen, beginning)
+    boxes = "" if args.box == "none" else " Boxes are those of z_where, a colour for each id."
+    report.video(seen.film, f"An orange frame is around what is imagined.{boxes}")
+    _strips(report, args, seen, beginning)
     _manner(report, args, seen.manner)
     if beginning is not None:
         _ahead_of_one(report, model, args, seen.manner, beginning)
@@ -60,16 +61,17 @@ def page_of(
     return report
 
 
-def _strips(report: Report, seen: Seen, beginning: Beginning | None) -> None:
+def _strips(report: Report, args: Args, seen: Seen, beginning: Beginning | None) -> None:
     at = evenly(seen.clips.shape[1], STRIP)
-    rows = [strip([clip[t] for t in at], [tracks.at(t) for t in at])
+    drawn = args.box != "none"
+    rows = [strip([clip[t] for t in at], [tracks.at(t) for t in at] if drawn else None)
             for clip, tracks in zip(seen.clips[:STRIP], seen.tracks[:STRIP], strict=True)]  # fmt: skip
     what = "A row for each sample."
     if beginning is not None and len(beginning.images) == beginning.observed + seen.clips.shape[1]:
         came = [beginning.observed + t for t in at]
-        rows.insert(0, strip([beginning.images[t] for t in came], [beginning.found.at(t) for t in came]))
+        rows.insert(0, strip([beginning.images[t] for t in came], [beginning.found.at(t) for t in came] if drawn else None))
         what = "The first row is what came, the others are samples."
-    first = 0 if beginning is None else beginning.observed
+    first = 0 if beginning is None else args.start - 1 + beginning.observed
     report.figure(encode_small(stack(rows)), f"{what} Frames {', '.join(str(first + t + 1) for t in at)}.")
 
 

@@ -281,7 +281,7 @@ def test_futures_go_on_from_the_frames_that_were_observed(place: Path) -> None:
         frame = int(row["frame"]) - 1
         assert min(abs(x - (10 + 2 * frame)), abs(x - (40 - frame))) < 1.5
     assert (out / "imagined.webp").stat().st_size < 300_000
-    assert "The first row is what came" in (out / "imagined.html").read_text()
+    assert "The first row is what came, the others are samples. Frames 6, 7, 8." in (out / "imagined.html").read_text()
 
 
 def test_the_page_tells_whether_they_are_alike(place: Path) -> None:
