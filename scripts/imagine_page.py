@@ -69,7 +69,8 @@ def _strips(report: Report, args: Args, seen: Seen, beginning: Beginning | None)
     what = "A row for each sample."
     if beginning is not None and len(beginning.images) == beginning.observed + seen.clips.shape[1]:
         came = [beginning.observed + t for t in at]
-        rows.insert(0, strip([beginning.images[t] for t in came], [beginning.found.at(t) for t in came] if drawn else None))
+        found = [beginning.found.at(t) for t in came] if drawn else None
+        rows.insert(0, strip([beginning.images[t] for t in came], found))
         what = "The first row is what came, the others are samples."
     first = 0 if beginning is None else args.start - 1 + beginning.observed
     report.figure(encode_small(stack(rows)), f"{what} Frames {', '.join(str(first + t + 1) for t in at)}.")
