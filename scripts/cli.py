@@ -25,6 +25,7 @@ COMMANDS = {
     "edit": "Correct who is who in tracks, by a list of edits.",
     "export": "Write tracks in the files of other tools.",
     "report": "Show on a page what a model finds in a video.",
+    "imagine": "Show what a model takes for likely: clips from nothing, or futures.",
     "score": "Compare tracks with ground truth.",
     "evaluate": "Measure what a model knows: how likely clips are, what comes next, what its latents hold.",
     "demo": "All of it in a few minutes: generate, train, track, score, show.",
