@@ -17,6 +17,7 @@ from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import get_recipe
 from sqair.errors import UserError
 from sqair.frames import to_frames
+from sqair.geometry import where_to_box
 from sqair.imagine import Manner, advance, canvas, dream, futures, go_on, predict, sample
 from sqair.likeness import Kernels, Likeness, Spread, checksum, is_likeness
 from sqair.model import SQAIR
@@ -235,7 +236,8 @@ def test_what_is_imagined_is_drawn_as_what_is_seen(stretch: float, objects: str)
     with torch.no_grad():
         step, _ = model.step(frame, model.initial_state(2, frame, still), Dictated(script=[[1] * 9] * 2))
     assert len(step.objects) and step.behind is not None
-    paint = model.painted(step.objects.glimpse, step.objects.where, step.objects.clip)
+    box = where_to_box(step.objects.where, model.config)
+    paint = model.painted(step.objects.glimpse, box, step.objects.clip)
     torch.testing.assert_close(canvas(model, paint, 2, step.behind.image), step.canvas)
 
 
