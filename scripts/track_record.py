@@ -49,7 +49,7 @@ class Record:
 
 def state_of(path: str | Path) -> dict[str, int]:
     """Of the files of a part: how many, their bytes, and when the last of them was modified, ns."""
-    found = [os.stat(file) for file in source_files(path)]
+    found = [os.stat(file) for file in source_files(path) if file.exists()]  # a sequence may have no seqinfo.ini
     return {
         "files": len(found),
         "bytes": sum(stat.st_size for stat in found),

@@ -109,7 +109,7 @@ FAULTS: dict[str, tuple[Check, dict[str, tuple[str, str]]]] = {
     "closed_form": (
         against_elbo_of_one_object,
         {
-            "sign": ("- (torch.sigmoid(rows.q_logit)", "+ (torch.sigmoid(rows.q_logit)"),
+            "sign": ("- (torch.sigmoid(total", "+ (torch.sigmoid(total"),
             "missing KL": ("+ total.kl_presence.sum()", "+ 0 * total.kl_presence.sum()"),
             "sum for mean": (") / len(total.log_likelihood)", ")"),
         },
@@ -213,7 +213,7 @@ FAULTS: dict[str, tuple[Check, dict[str, tuple[str, str]]]] = {
         {
             "sign": ("- self.kl_presence(total)", "+ self.kl_presence(total)"),
             "sum for mean": ("self.kl_presence(total)).mean()", "self.kl_presence(total)).sum()"),
-            "weight forgotten": ("r.proposal.weight * log_ratio", "log_ratio"),
+            "weight forgotten": ("r.proposal.weight) * ratio", "r.proposal.weight * 0 + 1) * ratio"),
             "softness cut": ("soft * (soft > _FAINTEST)", "soft.detach() * (soft > _FAINTEST)"),
         },
     ),

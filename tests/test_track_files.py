@@ -25,6 +25,7 @@ from sqair.scripts import adapt, cli, crew, track_plan, track_record, train
 from sqair.scripts.any_camera import ANY_CAMERA
 from sqair.scripts.track import Args
 from sqair.scripts.track_plan import model_of, share_of
+from sqair.scripts.track_record import state_of
 from sqair.tracker import Tracker
 
 NAMES, FRAMES = ("a", "b", "c", "d"), 4
@@ -408,3 +409,11 @@ def test_a_run_that_goes_on_is_fitted_as_it_was(clips: Path, tmp_path: Path, mon
     assert track_plan.save_plan(name, again, {}, tmp_path / "again") == before
     with pytest.raises(AssertionError):
         model_of(args, parts, None)
+
+
+def test_a_sequence_without_seqinfo_is_known_by_its_images(tmp_path: Path) -> None:
+    (tmp_path / "img1").mkdir()
+    for name in ("1.png", "2.png"):
+        (tmp_path / "img1" / name).write_bytes(b"12345")
+    state = state_of(tmp_path)
+    assert (state["files"], state["bytes"]) == (2, 10)
