@@ -31,7 +31,8 @@ class Args:
     """A recipe of `sqair generate`, or clips of one length: the .npz that it writes, or what `sqair track` takes. What
     needs to know what is in the clips is left out where that is not known."""
     model: str = "moving-mnist"
-    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub."""
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub. Runs
+    of models to compare with (docs/baselines.md) will do."""
     split: str = "val"
     """Of a recipe: whose digits to use, train, val or test."""
     clips: int = 200
@@ -60,11 +61,13 @@ def main(args: Args) -> None:
     Raises:
         UserError: the model, the data or a setting is no good, or the output cannot be written; nothing is written.
     """
+    from sqair.baselines.kept import is_baseline, load_baseline
     from sqair.datasets.staging import claim, source_files, staged
     from sqair.files.pretrained import weights_files
     from sqair.model import SQAIR
     from sqair.process import keep_freed_memory
     from sqair.scripts.evaluating import evaluate
+    from sqair.scripts.evaluating_vrnn import canvas_of, evaluate_vrnn
     from sqair.scripts.evaluation_data import is_recipe, read_data
     from sqair.scripts.evaluation_page import page, printed, to_json
 
@@ -78,9 +81,12 @@ def main(args: Args) -> None:
     reads = [*weights_files(args.model), *([] if is_recipe(args.data) else source_files(args.data))]
     claim(args.output, ENTRIES, overwrite=args.overwrite, reads=reads)
     keep_freed_memory()
-    model = SQAIR.from_pretrained(args.model, args.device)
-    data = read_data(args, model.config)
-    found = evaluate(model, data, args)
+    if is_baseline(args.model):
+        baseline = load_baseline(args.model, args.device)
+        found = evaluate_vrnn(baseline, read_data(args, canvas_of(baseline)), args)
+    else:
+        model = SQAIR.from_pretrained(args.model, args.device)
+        found = evaluate(model, read_data(args, model.config), args)
     print(printed(found))
     with staged(args.output, ENTRIES, overwrite=args.overwrite, reads=reads) as stage:
         (stage / ENTRIES[0]).write_text(to_json(found), encoding="utf-8")

@@ -19,6 +19,7 @@ from sqair.config import ModelConfig
 from sqair.inference import Sampled
 from sqair.model import SQAIR
 from sqair.particles import effective, filtered, importance_weights
+from sqair.scene import Rows
 from sqair.state import State, Step
 
 ROWS = 1024
@@ -119,18 +120,24 @@ class Swarm:
 def parts_of(step: Step) -> dict[str, Tensor]:
     """Parts of the log weight of one frame, ``[B]`` each: its log-likelihood, and log q - log p of what was sampled."""
     terms = Terms([step])
-    where = [r.pres * (p.q_where.log_prob(p.where) - p.p_where.log_prob(p.where)) for r, p in _posteriors(terms)]
-    what = [r.pres * (p.q_what.log_prob(p.what) - p.p_what.log_prob(p.what)) for r, p in _posteriors(terms)]
+
+    def where(rows: Rows) -> Tensor:
+        latents = rows.proposal.posterior
+        return rows.pres * (latents.q_where.log_prob(latents.where) - latents.p_where.log_prob(latents.where))
+
+    def what(rows: Rows) -> Tensor:
+        latents = rows.proposal.posterior
+        return rows.pres * (latents.q_what.log_prob(latents.what) - latents.p_what.log_prob(latents.what))
+
     behind = torch.zeros_like(step.log_likelihood) if step.behind is None else step.behind.log_ratio()
     values = (
-        step.log_likelihood, terms.log_q_presence - terms.log_p_presence, terms.clip_sum(where), terms.clip_sum(what),
+        step.log_likelihood,
+        terms.log_q_presence - terms.log_p_presence,
+        terms.clip_sum(terms.each(where)),
+        terms.clip_sum(terms.each(what)),
         behind,
-    )  # fmt: skip
+    )
     return dict(zip(PARTS, values, strict=True))
-
-
-def _posteriors(terms: Terms) -> list:
-    return [(rows, rows.proposal.posterior) for rows in terms.rows]
 
 
 def picked(state: State, clips: Tensor) -> State:
