@@ -31,8 +31,8 @@ class Args:
     """A recipe of `sqair generate`, or clips of one length: the .npz that it writes, or what `sqair track` takes. What
     needs to know what is in the clips is left out where that is not known."""
     model: str = "moving-mnist"
-    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub. Runs
-    of models to compare with (docs/baselines.md) will do."""
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub;
+    or a run of a model to compare with (docs/baselines.md)."""
     split: str = "val"
     """Of a recipe: whose digits to use, train, val or test."""
     clips: int = 200

@@ -13,6 +13,7 @@ from sqair.datasets.arrays import is_array
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.overlay import overlay
 from sqair.datasets.video_out import playable, write_video
+from sqair.eval.linking import linked
 from sqair.exports.record import lasting
 from sqair.files.masks import ENDING, IMAGES, MaskWriter, write_masks
 from sqair.files.mot_io import write_mot
@@ -45,7 +46,10 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
 
 
 def track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
-    """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
+    """Tracks clips of one length, many at a time; returns how many, and the number of their frames.
+
+    Of a model that explains each frame by itself, ids are by overlap, but with masks, whose numbers they are.
+    """
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
     how = Options(
@@ -69,6 +73,8 @@ def track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
                     MaskWriter.of(labels).write_images(job.stage / f"{clip.name}{IMAGES}")
         else:
             found = track_clips(job.model, frames, **how)
+            if not config.temporal.any():
+                found = [linked(tracks, frames.shape[1]) for tracks in found]
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             tracks = tracks.where(lasting(tracks, args.min_life))
             numbers = np.array([frame.number for frame in stamped])

@@ -89,6 +89,11 @@ class VRNN(nn.Module):
         self.lstm = nn.LSTMCell(2 * units, units)
         self.prior = nn.Sequential(*_layers(units, *inner), nn.Linear(units, 2 * config.z))
         self.posterior = nn.Sequential(*_layers(2 * units, *inner), nn.Linear(units, 2 * config.z))
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
         last = self.paint[-2] if isinstance(self.paint[-1], nn.Unflatten) else self.paint[-1]
         assert isinstance(last, nn.Linear | nn.ConvTranspose2d) and last.bias is not None
         nn.init.constant_(last.bias, _FAINT)
