@@ -1,7 +1,8 @@
 """The training of a VRNN: the importance-weighted bound of K particles (Burda et al. 2015), by plain backpropagation.
 
 What SQAIR's trainer does beside its gradients is the same here: the same clips in the same order, a curriculum of
-stages, Adam under a rate that falls as (1 - progress)^1.5, and a state from which a run goes on bit for bit.
+stages, Muon for matrices and Adam for what else there is, under rates that fall as (1 - progress)^1.5, and a state from
+which a run goes on bit for bit.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ from sqair.bounds import iwae
 from sqair.config import Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.frames import to_frames
+from sqair.muon import Muon, matrices
 from sqair.trainer import ClipSource, TrainingError
 
-USED = ("seed", "stages", "learning_rate", "final_rate", "clip_norm", "particles")
+USED = ("seed", "stages", "learning_rate", "final_rate", "muon_rate", "clip_norm", "particles")
 """The settings of ``TrainConfig`` that count here: the others are of objects."""
 
 
@@ -45,7 +47,12 @@ class BaselineTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = VRNN(model_config).to(self.device)
-        self.optimizer = torch.optim.Adam(self.model.parameters(), config.learning_rate, fused=True)
+        turned = matrices(self.model) if config.muon_rate else []
+        rest = [p for p in self.model.parameters() if all(p is not one for one in turned)]
+        adam = torch.optim.Adam([{"params": rest, "rate": config.learning_rate}], betas=(0.9, 0.99), fused=True)
+        self.optimizers: list[torch.optim.Optimizer] = [adam]
+        if turned:
+            self.optimizers.append(Muon([{"params": turned, "rate": config.muon_rate}]))
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
         self.step = self.next_clip = 0
 
@@ -69,16 +76,17 @@ class BaselineTrainer:
             TrainingError: a loss or a gradient is not finite; the model is as it was before the step.
         """
         stage, rate = schedule.stage_of(self.config, self.step), schedule.rate(self.config, self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * rate
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
+            group["lr"] = group["rate"] * rate
         told = self.model(self.batch(stage), self.config.particles, self.generator)
         loss = -iwae(told.log_weight).mean() / stage.length
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         norm = float(clip_grad_norm_(self.model.parameters(), self.config.clip_norm))
         if not (math.isfinite(norm) and loss.isfinite()):
             raise TrainingError(f"step {self.step}: the loss or a gradient is not finite; lower --train.learning-rate")
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         parts = {"elbo": told.log_weight, "log_likelihood": told.log_likelihood, "kl_z": told.log_ratio}
         return {
@@ -106,7 +114,7 @@ class BaselineTrainer:
         self.check_finite()
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "generator": self.generator.get_state(),
             "device": self.device.type,
             "step": self.step,
@@ -121,7 +129,8 @@ class BaselineTrainer:
         """
         try:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
             self.step, self.next_clip = state["step"], state["next_clip"]
             if state["device"] == self.device.type:
                 self.generator.set_state(state["generator"])
