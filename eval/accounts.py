@@ -12,8 +12,7 @@ from torch import Tensor
 
 from sqair.boxes import step_tracks
 from sqair.eval.boxes import iou
-from sqair.eval.floor import follow
-from sqair.eval.linking import LEAST, MAX_AGE
+from sqair.eval.linking import by_overlap
 from sqair.frames import to_frames
 from sqair.geometry import where_to_box
 from sqair.inference import Inference
@@ -91,8 +90,7 @@ def _linked(rows: Mapping[str, np.ndarray], length: int) -> np.ndarray:
     for clip in np.unique(rows["clip"]).tolist():
         mine = np.flatnonzero(rows["clip"] == clip)
         mine = mine[np.argsort(rows["frame"][mine], kind="stable")]
-        boxes = [rows["box"][mine[rows["frame"][mine] == t]] for t in range(length)]
-        ids[mine] = np.concatenate(follow(boxes, LEAST, MAX_AGE))
+        ids[mine] = by_overlap([rows["box"][mine[rows["frame"][mine] == t]] for t in range(length)])
     return ids
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,5 +19,16 @@ def linked(tracks: Tracks, length: int) -> Tracks:
 
     A track is where constant speed brings it, and the sum of all overlaps is the greatest there is (floor.follow).
     """
-    ids = follow([tracks.at(t).box for t in range(length)], LEAST, MAX_AGE)
-    return replace(tracks, id=np.concatenate(ids)) if len(tracks) else tracks
+    return replace(tracks, id=by_overlap([tracks.at(t).box for t in range(length)]))
+
+
+def by_overlap(boxes: Sequence[np.ndarray]) -> np.ndarray:
+    """Those ids, ``[M]`` int64, of the boxes of each frame, one frame after the other."""
+    return np.concatenate([np.zeros(0, np.int64), *follow(boxes, LEAST, MAX_AGE)])
+
+
+def relabelled(masks: np.ndarray, tracks: Tracks) -> np.ndarray:
+    """``masks [T, H, W]``, 1 and an id of ``tracks``, each of one frame alone, or 0, under the ids of ``linked``."""
+    new = np.zeros(max(tracks.id.max(initial=-1) + 1, masks.max(initial=0)) + 1, np.int64)
+    new[tracks.id + 1] = by_overlap([tracks.at(t).box for t in range(len(masks))]) + 1
+    return new[masks]

@@ -131,8 +131,8 @@ class Args:
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; its canvas is the video's."""
     baseline: Literal["none", "vrnn"] = "none"
-    """Train a model without objects instead, to compare with: a VRNN. Of generated video alone; sqair evaluate measures
-    it as it does ours, and of --train it takes seed, stages, particles, clip-norm and the learning rates."""
+    """Train a model without objects instead, to compare with: a VRNN. Of generated video alone; `sqair evaluate`
+    measures it. Of --train it takes seed, stages, particles, clip-norm and the rates."""
     vrnn: VRNNConfig = field(default_factory=VRNNConfig)
     """The VRNN; its canvas is the video's."""
     train: Training = field(default_factory=Training)

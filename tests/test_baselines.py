@@ -186,10 +186,15 @@ def test_frames_explained_apart_are_tracked_by_overlap(tmp_path: Path) -> None:
     assert cli.run("generate", [*words, "--output", str(tmp_path / "clips")]) == 0
     (source,) = (tmp_path / "clips").glob("*.npz")
     words = ["--source", str(source), "--model", str(tmp_path / "weights"), "--output", str(tmp_path / "out")]
-    assert cli.run("track", [*words, "--passes", "1", "--tries", "1"]) == 0
-    (rows,) = (tmp_path / "out").glob("*.txt")
-    tracks = read_mot(rows)
-    assert len(tracks) > 12 and len(set(tracks.id.tolist())) <= 4
+    for way in (("--passes", "1", "--tries", "1"), ("--json",)):
+        assert cli.run("track", [*words, *way, "--masks", "--overwrite"]) == 0
+        (rows,) = (tmp_path / "out").glob("*.txt")
+        tracks = read_mot(rows)
+        assert len(tracks) > 12 and len(set(tracks.id.tolist())) <= 4
+        (masks,) = (tmp_path / "out").glob("*.masks.npz")
+        shown = np.load(masks)["masks"]
+        for t in range(10):
+            assert set(np.unique(shown[t])) == {0, *(1 + tracks.at(t).id).tolist()}
     clips = np.load(source)["frames"]
     (account,) = accounts(model, clips)
     assert len(set(account.id.tolist())) <= 4 and len(account.id) > 12
