@@ -9,6 +9,7 @@ with no number of particles.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +19,7 @@ from sqair.bounds import Terms, iwae
 from sqair.config import ModelConfig
 from sqair.inference import Sampled
 from sqair.model import SQAIR
-from sqair.particles import effective, filtered
+from sqair.particles import effective, filtered, importance_weights
 from sqair.scene import Rows
 from sqair.state import State, Step
 
@@ -54,16 +55,24 @@ def importance(
         still: ``[B, C, H, W]``, the images of their scenes, of a model that wants them.
         rows: particles that go through the model at a time.
     """
+    if apart(model.config) and len(frames) > 1:
+        return _summed([importance(model, one[None], particles, generator, still, rows) for one in frames])
     swarm = Swarm(model, frames, particles, generator, still, rows)
-    weights = torch.stack([swarm.weigh(t) for t in range(len(frames))])  # [T, K, B]
+    log_weight = importance_weights(swarm, len(frames))
     parts = {name: value.view(particles, -1).mean(0) for name, value in swarm.parts.items()}
-    log_weight = weights.sum(0)
-    if apart(model.config):
-        return Likelihood(
-            torch.stack([iwae(of_frame) for of_frame in weights]).sum(0), log_weight.mean(0), parts,
-            torch.stack([effective(of_frame) for of_frame in weights]).mean(0),
-        )  # fmt: skip
     return Likelihood(iwae(log_weight), log_weight.mean(0), parts, effective(log_weight))
+
+
+def _summed(frames: Sequence[Likelihood]) -> Likelihood:
+    """That of clips, of their independent frames."""
+
+    def total(of: Callable[[Likelihood], Tensor]) -> Tensor:
+        return torch.stack([of(frame) for frame in frames]).sum(0)
+
+    parts = {name: total(lambda frame, name=name: frame.parts[name]) for name in PARTS}
+    return Likelihood(
+        total(lambda f: f.log_p), total(lambda f: f.bound), parts, total(lambda f: f.effective) / len(frames)
+    )
 
 
 def particle_filter(
