@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from sqair.baselines.vrnn import VRNN
-from sqair.baselines.weighing import ahead_of, importance_of, particle_filter_of
+from sqair.baselines.weighing import ahead_of, dreams, importance_of, particle_filter_of
 from sqair.config import ModelConfig
 from sqair.datasets.generate import make_clips
 from sqair.eval.accounts import CLIPS, Account
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from sqair.scripts.evaluate import Args
 
 NO_OBJECTS = "a VRNN has no objects"
+SHOWN = 3
+"""Clips from the prior of which there are pictures."""
 
 
 def canvas_of(model: VRNN) -> ModelConfig:
@@ -48,6 +50,7 @@ def evaluate_vrnn(model: VRNN, data: Data, args: Args) -> Found:
         gauge = Gauge(args, bar)
         canvas, z = _explained(model, data.frames, args.device)
         found = Found(about, data, _no_objects(canvas))
+        found.dreamt = dreams(model, SHOWN, length, gauge.generator).transpose(0, 1).cpu().numpy()
         parts = {
             "likelihood": partial(_likelihood, model), "reconstruction": reconstruction,
             "prediction": partial(_prediction, model), "counting": _no_part, "readouts": partial(_readouts, model, z),

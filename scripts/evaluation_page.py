@@ -230,7 +230,14 @@ def _changed(report: Report, found: Found) -> None:
         report.figure(encode_png(stack(rows)))
 
 
-_PICTURES = {"reconstruction": _reconstructed, "prediction": _predicted, "changes": _changed}
+def _dreamt(report: Report, found: Found) -> None:
+    if found.dreamt is not None:
+        times = spread(found.about["frames"], _FRAMES)
+        rows = [strip(_image(clip[t]) for t in times) for clip in found.dreamt]
+        report.text("Clips that the model makes up.").figure(encode_png(stack(rows)))
+
+
+_PICTURES = {"likelihood": _dreamt, "reconstruction": _reconstructed, "prediction": _predicted, "changes": _changed}
 
 
 def _busiest(found: Found) -> list[int]:

@@ -25,7 +25,8 @@ class Found:
     """All that was measured: parts by their names, each figure with its interval; what was left out, and why.
 
     ``account`` is what the model makes of the clips, ``ahead`` what comes next by each way of prediction,
-    ``changed`` are the clips with one thing changed and their accounts: for pictures.
+    ``changed`` are the clips with one thing changed and their accounts, ``dreamt`` clips from the prior
+    ``[N, T, C, H, W]``, of a model without objects: for pictures.
     """
 
     about: dict[str, Any]
@@ -35,6 +36,7 @@ class Found:
     left_out: dict[str, str] = field(default_factory=dict)
     ahead: dict[str, np.ndarray] = field(default_factory=dict)
     changed: dict[str, tuple[Variation, Account]] = field(default_factory=dict)
+    dreamt: np.ndarray | None = None
 
 
 class LeftOut(Exception):

@@ -178,6 +178,8 @@ def train(args: Args) -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     with together(args.processes, partial(help_along, args), args.device) as ranks:
+        if ranks.size > 1 and args.baseline != "none":
+            raise UserError(f"--baseline {args.baseline} is trained by one process")
         if ranks.rank:
             return help_along(args, ranks)
         session = Session(args, ranks)

@@ -96,7 +96,7 @@ def test_evaluate_measures_all_but_objects(
     assert found["reconstruction"]["elsewhere"]["value"] < found["reconstruction"]["ink"]["value"]
     assert set(found["readouts"]["right"]) == {"sum of two, linear", "sum of two, network"}
     page = (tmp_path / "o" / "evaluation.html").read_text()
-    assert "What z holds" in page and "An object costs" not in page and "data:image/png" in page
+    assert "What z holds" in page and "makes up" in page and "An object costs" not in page and "data:image/png" in page
 
 
 @pytest.mark.parametrize("command", ["track", "report"])
