@@ -197,13 +197,13 @@ def check_baseline(args: Args) -> None:
     """Raises UserError if something is set that a model without objects has no use for, or cannot do."""
     from sqair.baselines.learning import USED
 
+    if args.footage is not None:
+        raise UserError(f"--baseline {args.baseline} is trained on generated video: give --recipe, not --data")
     objects = {f"--model.{name}" for name in changed(args.model).keys() - {"height", "width", "channels"}}
     objects |= {f"--train.{name}" for name in changed(args.train) if name not in USED}
     if objects:
         flags = ", ".join(sorted(flag.replace("_", "-") for flag in objects))
         raise UserError(f"--baseline {args.baseline} has no objects: leave out {flags}")
-    if args.footage is not None:
-        raise UserError(f"--baseline {args.baseline} is trained on generated video: give --recipe, not --data")
     if args.start != "none":
         raise UserError(f"--baseline {args.baseline} is trained from scratch: leave out --from")
     if args.processes > 1:

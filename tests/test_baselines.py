@@ -14,6 +14,8 @@ import torch
 from conftest import TINY, seeded, spots, tiny_model
 from sqair.bounds import Terms, iwae
 from sqair.config import TemporalConfig
+from sqair.datasets.generate import make_clips
+from sqair.datasets.recipes import get_recipe
 from sqair.eval import readouts
 from sqair.eval.accounts import accounts
 from sqair.eval.linking import linked
@@ -126,6 +128,13 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: Capture, words: tuple
     error = capsys.readouterr().err.strip().splitlines()
     assert len(error) == 1 and said in error[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_clips_on_disk_are_refused(tmp_path: Path, capsys: Capture) -> None:
+    np.save(tmp_path / "clips.npy", make_clips(get_recipe("moving-mnist"), "val", 0, 0, 6).frames)
+    words = ["--preset", "vrnn-mlp", "--data", str(tmp_path / "clips.npy"), "--output", str(tmp_path / "run")]
+    assert cli.run("train", words) == 2
+    assert "is trained on generated video: give --recipe" in capsys.readouterr().err
 
 
 def test_runs_without_a_baseline_say_nothing_of_one() -> None:
