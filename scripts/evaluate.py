@@ -9,6 +9,7 @@ measured, and how.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -41,6 +42,9 @@ class Args:
     """Particles K of each clip in the estimates of log p(x): more are tighter, and cost as much more."""
     filter: Annotated[bool, tyro.conf.arg(name="filter")] = False
     """Estimate log p(x) by a particle filter as well, which resamples at frames: tighter on all but short clips."""
+    price: float | None = None
+    """Of an object, nats, in the prior of the count: p(n) falls by exp(-price) with each. By default that with which
+    the model is left to track, which keeps scenes sparse, and is more than what counts in the clips would say."""
     observed: int = 5
     """Frames of a clip that are seen before the next ones are predicted."""
     horizon: int = 5
@@ -78,6 +82,8 @@ def main(args: Args) -> None:
         raise UserError(f"--observed is {args.observed}: it must be at least 2, or nothing is known of speeds")
     if args.readout_clips < 0:
         raise UserError(f"--readout-clips is {args.readout_clips}: it must be 0 or more")
+    if args.price is not None and not (0 < args.price < math.inf and not is_baseline(args.model)):
+        raise UserError(f"--price is {args.price:g}: it must be more than 0, and of a model of objects")
     reads = [*weights_files(args.model), *([] if is_recipe(args.data) else source_files(args.data))]
     claim(args.output, ENTRIES, overwrite=args.overwrite, reads=reads)
     keep_freed_memory()
@@ -86,6 +92,7 @@ def main(args: Args) -> None:
         found = evaluate_vrnn(baseline, read_data(args, canvas_of(baseline)), args)
     else:
         model = SQAIR.from_pretrained(args.model, args.device)
+        model.price = model.price if args.price is None else args.price
         found = evaluate(model, read_data(args, model.config), args)
     print(printed(found))
     with staged(args.output, ENTRIES, overwrite=args.overwrite, reads=reads) as stage:
