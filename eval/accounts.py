@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sqair.boxes import step_tracks
 from sqair.eval.boxes import iou
+from sqair.eval.linking import by_overlap
 from sqair.frames import to_frames
 from sqair.geometry import where_to_box
 from sqair.inference import Inference
@@ -30,7 +31,7 @@ class Account:
 
     Attributes:
         canvas: ``[N, T, C, H, W]`` float32, the mean of p(x | z).
-        clip, frame, id: ``[R]`` int64.
+        clip, frame, id: ``[R]`` int64; of a model that explains each frame by itself ids are by overlap (linking.py).
         what, what_std: ``[R, D]``, mean and standard deviation of q(z_what).
         where, where_std: ``[R, 4]``, of q(z_where), in units of its prior.
         centre: ``[R, 2]``, x and y of the middle of the box of z_where, and ``side [R, 2]``, its w and h, pixels.
@@ -76,9 +77,21 @@ def _account(model: SQAIR, frames: Tensor) -> Account:
         steps = model(frames, Inference(), model.still(frames))
         rows = [_rows(model, step, frame, t) for t, (step, frame) in enumerate(zip(steps, frames, strict=True))]
     arrays = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    if not model.config.temporal.any():
+        arrays["id"] = _linked(arrays, len(frames))
     order = np.lexsort((arrays["id"], arrays["frame"], arrays["clip"]))
     canvas = torch.stack([step.canvas for step in steps], 1).cpu().numpy()
     return Account(canvas, **{name: array[order] for name, array in arrays.items()})
+
+
+def _linked(rows: Mapping[str, np.ndarray], length: int) -> np.ndarray:
+    """Ids ``[R]`` of objects that were found in each frame by itself, by the overlap of their boxes."""
+    ids = rows["id"].copy()
+    for clip in np.unique(rows["clip"]).tolist():
+        mine = np.flatnonzero(rows["clip"] == clip)
+        mine = mine[np.argsort(rows["frame"][mine], kind="stable")]
+        ids[mine] = by_overlap([rows["box"][mine[rows["frame"][mine] == t]] for t in range(length)])
+    return ids
 
 
 def _rows(model: SQAIR, step: Step, frame: Tensor, t: int) -> dict[str, np.ndarray]:

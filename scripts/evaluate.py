@@ -9,6 +9,7 @@ measured, and how.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,8 @@ class Args:
     """A recipe of `sqair generate`, or clips of one length: the .npz that it writes, or what `sqair track` takes. What
     needs to know what is in the clips is left out where that is not known."""
     model: str = "moving-mnist"
-    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub."""
+    """A run's folder, a folder of weights, the name of a model that ships with the package, or org/name of the hub;
+    or a run of a model to compare with (docs/baselines.md)."""
     split: str = "val"
     """Of a recipe: whose digits to use, train, val or test."""
     clips: int = 200
@@ -40,6 +42,9 @@ class Args:
     """Particles K of each clip in the estimates of log p(x): more are tighter, and cost as much more."""
     filter: Annotated[bool, tyro.conf.arg(name="filter")] = False
     """Estimate log p(x) by a particle filter as well, which resamples at frames: tighter on all but short clips."""
+    price: float | None = None
+    """Of an object, nats, in the prior of the count: p(n) falls by exp(-price) with each. By default that with which
+    the model is left to track, which keeps scenes sparse, and is more than what counts in the clips would say."""
     observed: int = 5
     """Frames of a clip that are seen before the next ones are predicted."""
     horizon: int = 5
@@ -60,11 +65,13 @@ def main(args: Args) -> None:
     Raises:
         UserError: the model, the data or a setting is no good, or the output cannot be written; nothing is written.
     """
+    from sqair.baselines.kept import is_baseline, load_baseline
     from sqair.datasets.staging import claim, source_files, staged
     from sqair.files.pretrained import weights_files
     from sqair.model import SQAIR
     from sqair.process import keep_freed_memory
     from sqair.scripts.evaluating import evaluate
+    from sqair.scripts.evaluating_vrnn import canvas_of, evaluate_vrnn
     from sqair.scripts.evaluation_data import is_recipe, read_data
     from sqair.scripts.evaluation_page import page, printed, to_json
 
@@ -75,12 +82,18 @@ def main(args: Args) -> None:
         raise UserError(f"--observed is {args.observed}: it must be at least 2, or nothing is known of speeds")
     if args.readout_clips < 0:
         raise UserError(f"--readout-clips is {args.readout_clips}: it must be 0 or more")
+    if args.price is not None and not (0 < args.price < math.inf and not is_baseline(args.model)):
+        raise UserError(f"--price is {args.price:g}: it must be more than 0, and of a model of objects")
     reads = [*weights_files(args.model), *([] if is_recipe(args.data) else source_files(args.data))]
     claim(args.output, ENTRIES, overwrite=args.overwrite, reads=reads)
     keep_freed_memory()
-    model = SQAIR.from_pretrained(args.model, args.device)
-    data = read_data(args, model.config)
-    found = evaluate(model, data, args)
+    if is_baseline(args.model):
+        baseline = load_baseline(args.model, args.device)
+        found = evaluate_vrnn(baseline, read_data(args, canvas_of(baseline)), args)
+    else:
+        model = SQAIR.from_pretrained(args.model, args.device)
+        model.price = model.price if args.price is None else args.price
+        found = evaluate(model, read_data(args, model.config), args)
     print(printed(found))
     with staged(args.output, ENTRIES, overwrite=args.overwrite, reads=reads) as stage:
         (stage / ENTRIES[0]).write_text(to_json(found), encoding="utf-8")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +12,20 @@ import torch
 from tqdm import tqdm
 
 from sqair.config import ModelConfig
-from sqair.datasets.changes import Variation, unsuited, variations
+from sqair.datasets.changes import unsuited, variations
 from sqair.datasets.generate import make_clips
 from sqair.datasets.recipes import BENCHMARKS
 from sqair.eval.accounts import CLIPS, Account, accounts, joined, matched
 from sqair.eval.changes import apart, change, presence
-from sqair.eval.intervals import Figure, over_clips, wilson
-from sqair.eval.prediction import METHODS, predictions
+from sqair.eval.intervals import Figure, wilson
+from sqair.eval.prediction import predictions
 from sqair.eval.readouts import HIDDEN, Looks, ReadOut, looks, pairs, random_pairs, sums_by_class
 from sqair.frames import to_frames
 from sqair.likelihood import conditions, importance, particle_filter
 from sqair.model import SQAIR
 from sqair.render import log_likelihood
 from sqair.scripts.evaluation_data import Data
+from sqair.scripts.evaluation_parts import Found, Gauge, LeftOut, measure, prediction_errors, reconstruction, to_predict
 
 if TYPE_CHECKING:
     from sqair.scripts.evaluate import Args
@@ -37,33 +38,12 @@ SUMS = {"tba-mnist", "silot"}
 """Benchmarks whose objects are digits."""
 
 
-@dataclass
-class Found:
-    """All that was measured: parts by their names, each figure with its interval; what was left out, and why.
-
-    ``account`` is what the model makes of the clips, ``ahead`` what comes next by each way of prediction,
-    ``changed`` are the clips with one thing changed and their accounts: for pictures.
-    """
-
-    about: dict[str, Any]
-    data: Data
-    account: Account
-    parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    ahead: dict[str, np.ndarray] = field(default_factory=dict)
-    changed: dict[str, tuple[Variation, Account]] = field(default_factory=dict)
-
-
-class LeftOut(Exception):
-    """A part cannot be measured; the message says why."""
-
-
-class Meter:
-    """Explains clips, and shows how far that is."""
+class Meter(Gauge):
+    """Explains clips."""
 
     def __init__(self, model: SQAIR, args: Args, bar: tqdm) -> None:
-        self.model, self.args, self.bar = model, args, bar
-        self.generator = torch.Generator(args.device).manual_seed(args.seed)
+        super().__init__(args, bar)
+        self.model = model
 
     def account(self, frames: np.ndarray, what: str) -> Account:
         self.bar.set_description_str(what)
@@ -73,9 +53,6 @@ class Meter:
             self.bar.update(len(part.canvas))
         return joined(parts)
 
-    def over(self, values: np.ndarray, weights: np.ndarray | None = None) -> Figure:
-        return over_clips(values, weights, seed=self.args.seed)
-
 
 def evaluate(model: SQAIR, data: Data, args: Args) -> Found:
     """Measures all that the data allow."""
@@ -84,14 +61,10 @@ def evaluate(model: SQAIR, data: Data, args: Args) -> Found:
         meter = Meter(model, args, bar)
         found = Found(_about(model, data, args), data, meter.account(data.frames, "what is there"))
         parts: dict[str, Callable[[Meter, Found], dict[str, Any]]] = {
-            "likelihood": _likelihood, "reconstruction": _reconstruction, "prediction": _prediction,
+            "likelihood": _likelihood, "reconstruction": reconstruction, "prediction": _prediction,
             "counting": _counting, "readouts": _readouts, "changes": _changes,
         }  # fmt: skip
-        for name, measure in parts.items():
-            try:
-                found.parts[name] = measure(meter, found)
-            except LeftOut as reason:
-                found.left_out[name] = str(reason)
+        measure(found, {name: partial(part, meter, found) for name, part in parts.items()})
     found.about["seconds"] = {"wall": time.monotonic() - began, "cpu": time.process_time() - cpu}
     return found
 
@@ -109,7 +82,7 @@ def _work(config: ModelConfig, data: Data, args: Args) -> int:
     """Clips that are explained in all, each by so many particles, about."""
     clips = len(data.frames)
     sampled = clips * args.particles * (2 if args.filter else 1)
-    trained = args.readout_clips if _no_readouts(data, args) is None else 0
+    trained = args.readout_clips if no_readouts(data, args) is None else 0
     changed = 7 * min(clips, CHANGED) if _no_changes(data) is None else 0
     return clips + sampled + trained + changed
 
@@ -136,41 +109,14 @@ def _likelihood(meter: Meter, found: Found) -> dict[str, Any]:
     return {name: meter.over(torch.cat(value).double().numpy()) for name, value in values.items()}
 
 
-def _reconstruction(meter: Meter, found: Found) -> dict[str, Any]:
-    """Mean squared errors of pixels in [0, 1], on ink and elsewhere where that is known, and over all."""
-    images = _images(found.data.frames)
-    wrong = np.square(found.account.canvas - images).mean(2)  # [N, T, H, W]
-    every = np.ones(wrong.shape)
-    masks = {"all": every}
-    if found.data.segments is not None:
-        ink = found.data.segments > 0
-        masks |= {"ink": ink, "elsewhere": ~ink}
-    sums = {name: ((wrong * mask).sum((1, 2, 3)), mask.sum((1, 2, 3))) for name, mask in masks.items()}
-    return {name: meter.over(*both) for name, both in sums.items() if both[1].sum()}
-
-
 def _prediction(meter: Meter, found: Found) -> dict[str, Any]:
-    """Mean squared errors of pixels of the frames that come, by each way, and as a share of constant velocity's."""
-    args, clips = meter.args, found.data.frames
-    horizon = min(args.horizon, clips.shape[1] - args.observed)
-    if horizon < 1:
-        raise LeftOut(f"clips have {clips.shape[1]} frames: none comes after the {args.observed} that are observed")
-    clips = clips[:, : args.observed + horizon]
+    """Errors of the frames that come, by each way, and as a share of constant velocity's."""
+    args, clips = meter.args, to_predict(meter, found)
     account = found.account
     if meter.model.config.background == "still":  # that of whole clips knows their scene from what is to come
         account = meter.account(clips[:, : args.observed], "what is seen")
     found.ahead = predictions(meter.model, clips, account, args.observed)
-    images = _images(clips[:, args.observed :])
-    wrong = {name: np.square(ahead - images).mean((2, 3, 4)) for name, ahead in found.ahead.items()}  # [N, horizon]
-    ratio = {
-        name: meter.over(wrong["model"].mean(1), wrong[name].mean(1)) for name in METHODS[1:] if wrong[name].any()
-    }
-    return {
-        "observed": args.observed,
-        "by_frame": {name: [meter.over(column) for column in value.T] for name, value in wrong.items()},
-        "mean": {name: meter.over(value.mean(1)) for name, value in wrong.items()},
-        "model_over": ratio,
-    }
+    return prediction_errors(meter, found, clips)
 
 
 def _counting(meter: Meter, found: Found) -> dict[str, Any]:
@@ -191,7 +137,7 @@ def _counting(meter: Meter, found: Found) -> dict[str, Any]:
     }
 
 
-def _no_readouts(data: Data, args: Args) -> str | None:
+def no_readouts(data: Data, args: Args) -> str | None:
     """Why nothing is read out; None if it is."""
     if not args.readout_clips:
         return "--readout-clips is 0"
@@ -203,7 +149,7 @@ def _no_readouts(data: Data, args: Args) -> str | None:
 def _readouts(meter: Meter, found: Found) -> dict[str, Any]:
     """Shares that are right of the objects that were found, of unseen digits: classes, and sums of two."""
     data, args = found.data, meter.args
-    if reason := _no_readouts(data, args):
+    if reason := no_readouts(data, args):
         raise LeftOut(reason)
     assert data.clips is not None and data.recipe is not None
     here = looks(found.account, matched(found.account, data.clips.truth), data.clips.labels)
@@ -279,8 +225,3 @@ def _differences(
         for name in ("what", "where", "right", "down", "wider"):
             rows[name] = meter.over(np.bincount(found.clip, getattr(found, name), len(frames)), number)
     return rows
-
-
-def _images(frames: np.ndarray) -> np.ndarray:
-    """uint8 ``[N, T, H, W(, C)]`` as float32 ``[N, T, C, H, W]`` in [0, 1]."""
-    return to_frames(frames).transpose(0, 1).numpy()

@@ -13,7 +13,7 @@ from sqair.eval.chart import line_chart
 from sqair.eval.intervals import Figure
 from sqair.eval.report import Report
 from sqair.eval.scores import aligned
-from sqair.scripts.evaluating import Found
+from sqair.scripts.evaluation_parts import Found
 from sqair.scripts.pictures import spread, stack, strip
 from sqair.words import count
 
@@ -29,6 +29,7 @@ _LIKELIHOOD = {
     "kl_where": "KL of z_where",
     "kl_what": "KL of z_what",
     "kl_background": "KL of the background",
+    "kl_z": "KL of z",
     "most": "log p(x | z) if nothing was wrong",
 }
 _CHANGES = {
@@ -38,6 +39,12 @@ _CHANGES = {
     "wider": "log size",
     "where": "z_where",
     "what": "z_what",
+}
+_WAYS = {
+    "model": "the mode of the prior",
+    "samples": "the mean of what many samples of it show",
+    "constant velocity": "the last picture of each object, moved on as it moved last",
+    "stays": "the last frame as it is",
 }
 _WHERE = {"all": "all pixels", "ink": "on ink", "elsewhere": "elsewhere"}
 
@@ -70,9 +77,10 @@ def _likelihood(found: Found, part: Mapping[str, Figure]) -> Table:
     ]
     said = (
         f"Nats, of the density of all pixels in [0, 1]. Of the particles {part['effective'].value:.0%} count: of a few "
-        "that do, log p(x) is the looser a bound. An object costs "
-        f"{found.about['price']:.1f} nats in the prior, and pixels are off by {found.about['likelihood_std']:g}."
+        f"that do, log p(x) is the looser a bound. Pixels are off by {found.about['likelihood_std']:g}."
     )
+    if "price" in found.about:
+        said += f" An object costs {found.about['price']:.1f} nats in the prior."
     if given := found.about["conditional_on"]:
         said += f" The model takes {', '.join(given)} from the frames: these are densities given that, no others."
     return Table("How likely the clips are", said, ("", "per clip", "per frame"), rows)
@@ -91,11 +99,10 @@ def _prediction(found: Found, part: Mapping[str, Any]) -> Table:
         for name in part["by_frame"]
     ]
     over = ", ".join(f"{_figure(figure, 2)} of that of {name}" for name, figure in part["model_over"].items())
-    said = (
-        f"Mean squared errors of pixels, frame by frame after the {part['observed']} that were seen: of the mode of "
-        "the prior; of the last picture of each object, moved on as it moved last; and of the last frame as it is."
-        + (f" The model's error is {over}." if over else "")
-    )
+    ways = "; ".join(f"{name}, {_WAYS[name]}" for name in part["by_frame"])
+    said = f"Mean squared errors of pixels, frame by frame after the {part['observed']} that were seen: {ways}."
+    if over:
+        said += f" The model's error is {over}."
     return Table("What comes next", said, ("", *(f"+{t + 1}" for t in range(frames)), "mean"), rows)
 
 
@@ -110,6 +117,12 @@ def _counting(found: Found, part: Mapping[str, Mapping[str, Figure]]) -> Table:
 
 def _readouts(found: Found, part: Mapping[str, Any]) -> Table:
     rows = [(name, _figure(figure, 3), str(figure.number)) for name, figure in part["right"].items()]
+    if "objects" not in part:
+        said = (
+            f"Shares that are right of {part['pairs']} clips of two digits, told from z, its mean over frames. "
+            f"Read-outs learned from {part['learned_from']} such clips of training digits."
+        )
+        return Table("What z holds", said, ("", "right", "clips"), rows)
     said = (
         f"Shares that are right of {part['objects']} objects that were found, and of the {part['pairs']} clips in "
         f"which two were, told from z_what, its mean over frames. Read-outs learned from {part['learned_from']} "
@@ -217,12 +230,22 @@ def _changed(report: Report, found: Found) -> None:
         report.figure(encode_png(stack(rows)))
 
 
-_PICTURES = {"reconstruction": _reconstructed, "prediction": _predicted, "changes": _changed}
+def _dreamt(report: Report, found: Found) -> None:
+    if found.dreamt is not None:
+        times = spread(found.about["frames"], _FRAMES)
+        rows = [strip(_image(clip[t]) for t in times) for clip in found.dreamt]
+        report.text("Clips that the model makes up.").figure(encode_png(stack(rows)))
+
+
+_PICTURES = {"likelihood": _dreamt, "reconstruction": _reconstructed, "prediction": _predicted, "changes": _changed}
 
 
 def _busiest(found: Found) -> list[int]:
-    """The first clips of those in which most objects are found."""
-    return np.argsort(-found.account.count.max(1), kind="stable")[:SHOWN].tolist()
+    """The first clips of those in which most objects are found; or are, where the model finds none in any."""
+    count = found.account.count
+    if not count.any() and found.data.count is not None:
+        count = found.data.count[1]
+    return np.argsort(-count.max(1), kind="stable")[:SHOWN].tolist()
 
 
 def _image(canvas: np.ndarray) -> np.ndarray:

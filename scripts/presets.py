@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 ADAM = {"muon_rate": 0.0, "snug": 0.0}
 """As they learned before there was Muon: with it, and half the steps, sqair-script was worse in the small training of
 checks.md (MOTA .902, .939 without). static-air stayed at one object a frame, which some seeds do without it too."""
+ALONE = {"temporal": dict.fromkeys(("hidden", "position", "appearance", "presence"), False)}
+"""Each frame is explained by itself: AIR on the frames of clips. Who is who is told by overlap (eval/linking.py)."""
+AIR = {
+    "model": {"discovery": "recurrent", **ALONE},
+    "train": {"stages": ["1x3000x64"], "price": [0.02, 0.12], "price_steps": 1000, "bold_all": True, **ADAM},
+}
+VRNN = {"learning_rate": 1e-3, "clip_norm": 1e6}
+"""Of Muon's rates as well as ours; what else was tried is in docs/baselines.md."""
 PRESETS: dict[str, dict[str, Any]] = {
     "moving-mnist": {},
     "quick": {"train": {"stages": ["1x550x64", "3x65x106", "5x65x64", "10x65x32"], "price_steps": 600}},
@@ -36,6 +44,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         "data": {"length": 1},
         "model": {"discovery": "recurrent"},
         "train": {"stages": ["1x3000x64"], "price": [0.02, 0.12], "price_steps": 1000, "bold_all": True, **ADAM},
+    },
+    "sqair-conv": {"model": {"glimpse_net": "conv"}},
+    "air": AIR,
+    "air-conv": {**AIR, "model": {**AIR["model"], "glimpse_net": "conv"}},
+    "vrnn-mlp": {"baseline": "vrnn", "vrnn": {"net": "mlp"}, "train": {"stages": ["10x2500x32"], **VRNN}},
+    "vrnn-conv": {
+        "baseline": "vrnn",
+        "vrnn": {"net": "conv", "size": "small"},
+        "train": {"stages": ["10x1000x32"], **VRNN},
     },
     "tiny": {
         "start": "none",

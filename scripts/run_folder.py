@@ -20,7 +20,7 @@ from sqair.scripts.yaml_flags import flatten
 ENTRIES = ("config.yaml", "metrics.jsonl", "checkpoint.pt", "pictures", "weights", "tensorboard")
 """All that a run writes. ``--overwrite`` removes these and nothing else."""
 
-_MATTER = ("recipe", "data", "range", "model", "train")
+_MATTER = ("recipe", "data", "range", "model", "baseline", "vrnn", "train")
 """The settings that a checkpoint depends on."""
 
 

@@ -13,6 +13,7 @@ from sqair.datasets.arrays import is_array
 from sqair.datasets.clip import ClipSource
 from sqair.datasets.overlay import overlay
 from sqair.datasets.video_out import playable, write_video
+from sqair.eval.linking import linked, relabelled
 from sqair.exports.record import lasting
 from sqair.files.masks import ENDING, IMAGES, MaskWriter, write_masks
 from sqair.files.mot_io import write_mot
@@ -22,6 +23,7 @@ from sqair.scripts.job import Job
 from sqair.scripts.track import Args
 from sqair.scripts.track_frames import fitted
 from sqair.tracker import mask_clips, track_clips
+from sqair.tracks import Tracks
 
 BATCH_CLIPS, BATCH_PIXELS = 64, 2**25
 """Most clips of an archive, and most pixels of all their frames, that are tracked together."""
@@ -45,7 +47,10 @@ def _pixels(clip: ClipSource, config: ModelConfig) -> int:
 
 
 def track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
-    """Tracks clips of one length, many at a time; returns how many, and the number of their frames."""
+    """Tracks clips of one length, many at a time; returns how many, and the number of their frames.
+
+    Of a model that explains each frame by itself, ids are by overlap.
+    """
     args, config = job.args, job.model.config
     size = max(1, min(BATCH_CLIPS, BATCH_PIXELS // _pixels(clips[0], config)))
     how = Options(
@@ -59,16 +64,14 @@ def track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
         batch = clips[start : start + size]
         read = [list(fitted(clip, config)) for clip in batch]
         frames = np.stack([np.stack([frame.image for frame in clip]) for clip in read])
-        if args.masks or args.mask_images:
-            found, masks = mask_clips(job.model, frames, **how)
+        wanted = args.masks or args.mask_images
+        found, masks = mask_clips(job.model, frames, **how) if wanted else (track_clips(job.model, frames, **how), None)
+        if not config.temporal.any():
+            masks = None if masks is None else np.stack(list(map(relabelled, masks, found)))
+            found = [linked(tracks, frames.shape[1]) for tracks in found]
+        if masks is not None:
             for clip, tracks, labels in zip(batch, found, masks, strict=True):
-                labels = np.where(np.isin(labels, tracks.id[lasting(tracks, args.min_life)] + 1), labels, 0)
-                if args.masks:
-                    write_masks(job.stage / f"{clip.name}{ENDING}", labels)
-                if args.mask_images:
-                    MaskWriter.of(labels).write_images(job.stage / f"{clip.name}{IMAGES}")
-        else:
-            found = track_clips(job.model, frames, **how)
+                _write_masks(job, clip, tracks, labels)
         for clip, images, tracks, stamped in zip(batch, frames, found, read, strict=True):
             tracks = tracks.where(lasting(tracks, args.min_life))
             numbers = np.array([frame.number for frame in stamped])
@@ -86,3 +89,12 @@ def track_archive(job: Job, clips: Sequence[ClipSource]) -> tuple[int, int]:
             begun, done = begun + 1, done + len(images)
             job.bar.update(len(images))
     return begun, done
+
+
+def _write_masks(job: Job, clip: ClipSource, tracks: Tracks, labels: np.ndarray) -> None:
+    """The masks ``labels [T, H, W]`` of a clip, of ids that last."""
+    labels = np.where(np.isin(labels, tracks.id[lasting(tracks, job.args.min_life)] + 1), labels, 0)
+    if job.args.masks:
+        write_masks(job.stage / f"{clip.name}{ENDING}", labels)
+    if job.args.mask_images:
+        MaskWriter.of(labels).write_images(job.stage / f"{clip.name}{IMAGES}")

@@ -16,6 +16,7 @@ from typing import TextIO
 import numpy as np
 
 from sqair.datasets.clip import Frame
+from sqair.eval.linking import by_overlap
 from sqair.exports.record import lasting
 from sqair.files.masks import ENDING, IMAGES, MaskWriter
 from sqair.files.mot_io import mot_rows, read_mot
@@ -95,6 +96,13 @@ class RowFiles:
         """Puts the ids of individuals for those of tracking, in all rows so far, which are those of ``who``."""
         ends = np.searchsorted(who.tracks.frame, np.arange(who.frames + 1))
         self._rename(_tables(who.tracks.id + 1, who.ids + 1, ends))
+
+    def link(self) -> None:
+        """Puts ids by overlap for those of tracking, in all files: of a model that explains each frame by itself."""
+        tracks = self.written()
+        ends = np.searchsorted(tracks.frame, [*self._numbers, self.frames])
+        ids = by_overlap([tracks.box[a:b] for a, b in pairwise(ends)])
+        self._rename(_tables(tracks.id + 1, ids + 1, ends))
 
     def leave_out(self, least: int) -> None:
         """Takes ids of fewer than ``least`` rows out of all files."""

@@ -56,6 +56,8 @@ def track_stream(job: Job, clip: ClipSource) -> tuple[int, TruncatedClip | None]
             job.bar.set_postfix_str("who is who")
             who = tracker.identify(args.count)
             rows.rename(who)
+        if not job.model.config.temporal.any():
+            rows.link()
         if args.min_life > 1:
             rows.leave_out(args.min_life)
         if who is not None:

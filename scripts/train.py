@@ -9,6 +9,7 @@ sqair train --output runs/street --data street.mp4 --from none     from scratch,
 sqair train --output runs/street --data monday.mp4 'more/*.avi' folder
 sqair train --output runs/dishes --data dishes.mp4 --region 0,0,300,300 310,0,300,300
 sqair train --output runs/mine --data clips.npz              an array of clips [N, T, H, W] or [N, T, H, W, C]
+sqair train --output runs/vrnn --preset vrnn-mlp             a model without objects, to compare with
 sqair train --output runs/mine --resume                      goes on where the run was stopped
 sqair train --output runs/again --config runs/mine/config.yaml
 """
@@ -22,6 +23,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from sqair.baselines.sizes import VRNNConfig
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.datasets.recipes import Recipe
 from sqair.datasets.staging import source_files
@@ -31,7 +33,7 @@ from sqair.scripts.export_flags import ExcludeFlag, RegionFlag
 from sqair.scripts.presets import with_presets
 from sqair.scripts.processes import hush, is_helper
 from sqair.scripts.stabilise import StabiliseFlag
-from sqair.scripts.yaml_flags import stage_words
+from sqair.scripts.yaml_flags import changed, stage_words
 
 
 def _read_stages(words: list[str]) -> tuple[Stage, ...]:
@@ -80,7 +82,8 @@ class Args:
     """Folder of the run: config.yaml, metrics.jsonl, pictures/, checkpoint.pt and weights/, which are those of the last
     look at the validation clips until the end."""
     preset: str = "moving-mnist"
-    """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny."""
+    """Settings to start from: moving-mnist, quick, sqair-script, birth-death, static-air or tiny; or to compare with:
+    sqair-conv, air, air-conv, vrnn-mlp or vrnn-conv (docs/baselines.md)."""
     recipe: str = "moving-mnist"
     """The kind of video: moving-mnist, sqair-script, birth-death, parting or together; or a benchmark of the field:
     tba-mnist, tba-sprites, spmot, vmds-style, texvmds-style, silot or shapes-dense."""
@@ -127,6 +130,11 @@ class Args:
     """The video."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """The model; its canvas is the video's."""
+    baseline: Literal["none", "vrnn"] = "none"
+    """Train a model without objects instead, to compare with: a VRNN. Of generated video alone; `sqair evaluate`
+    measures it. Of --train it takes seed, stages, particles, clip-norm and the rates."""
+    vrnn: VRNNConfig = field(default_factory=VRNNConfig)
+    """The VRNN; its canvas is the video's."""
     train: Training = field(default_factory=Training)
     """The training."""
 
@@ -180,7 +188,30 @@ def main(args: Args) -> None:
     for name in ("discovery_dropout", "exploration", "crowd_dropout"):
         if not 0 <= (share := getattr(args.train, name)) <= 1:
             raise UserError(f"--train.{name.replace('_', '-')} is {share}: it is a share, from 0 to 1")
+    if args.baseline != "none":
+        check_baseline(args)
     train(replace(args, model=_fit_model(args)))
+
+
+def check_baseline(args: Args) -> None:
+    """Raises UserError if something is set that a model without objects has no use for, or cannot do."""
+    from sqair.baselines.learning import USED
+
+    if args.footage is not None:
+        raise UserError(f"--baseline {args.baseline} is trained on generated video: give --recipe, not --data")
+    objects = {f"--model.{name}" for name in changed(args.model).keys() - {"height", "width", "channels"}}
+    objects |= {f"--train.{name}" for name in changed(args.train) if name not in USED}
+    if objects:
+        flags = ", ".join(sorted(flag.replace("_", "-") for flag in objects))
+        raise UserError(f"--baseline {args.baseline} has no objects: leave out {flags}")
+    if args.start != "none":
+        raise UserError(f"--baseline {args.baseline} is trained from scratch: leave out --from")
+    if args.processes > 1:
+        raise UserError(f"--baseline {args.baseline} is trained by one process: leave out --processes")
+    if not args.vrnn.likelihood_std > 0:
+        raise UserError(f"--vrnn.likelihood-std is {args.vrnn.likelihood_std}: it must be more than 0")
+    if args.vrnn.z < 1:
+        raise UserError(f"--vrnn.z is {args.vrnn.z}: it must be at least 1")
 
 
 def recipe_of(args: Args) -> Recipe:
@@ -209,6 +240,8 @@ def settings(args: Args) -> dict:
     for key in ("region", "exclude"):
         words = list(nested.pop(key))
         nested.update({key: words} if words else {})
+    if args.baseline == "none":
+        del nested["baseline"], nested["vrnn"]
     nested["footage"] = None if args.footage is None else list(args.footage)
     nested["train"]["stages"] = stage_words(args.train.stages)
     nested["train"]["price"] = list(args.train.price)

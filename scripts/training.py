@@ -7,11 +7,13 @@ import math
 import shlex
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from sqair.baselines.kept import save_baseline
+from sqair.baselines.learning import BaselineTrainer
 from sqair.datasets.footage import Footage
 from sqair.datasets.generate import make_clips
 from sqair.datasets.images import write_png
@@ -28,6 +30,7 @@ from sqair.scripts.progress import Display, crowded, looks, step_costs
 from sqair.scripts.run_folder import RunFolder
 from sqair.scripts.train import Args, inputs, recipe_of, settings
 from sqair.scripts.validation import Validation
+from sqair.scripts.watching import Watch, baseline_trainer
 from sqair.trainer import Trainer, TrainingError
 
 
@@ -56,11 +59,32 @@ def open_data(args: Args) -> tuple[Generated | Footage, str]:
     return footage, contents(footage)
 
 
-def validation_of(args: Args, source: Generated | Footage) -> Validation:
+class Looks(Protocol):
+    """Clips to validate with."""
+
+    def measure(self, model: Any) -> tuple[dict[str, float], Any]:
+        """Scores of a model, and what it makes of the clips."""
+        ...
+
+    def picture(self, model: Any, made: Any) -> np.ndarray:
+        """A picture of what it makes of some. RGB ``[H, W, 3]``."""
+        ...
+
+
+def validation_of(args: Args, source: Generated | Footage) -> Looks:
     """Clips to validate with."""
     if isinstance(source, Generated):
+        if args.baseline != "none":
+            return Watch(source.recipe, args.validation_clips, args.device)
         return Validation.generated(source.recipe, args.validation_clips, args.device)
     return Validation(*source.held_out(args.validation_clips), device=args.device)
+
+
+def trainer_of(args: Args, source: Generated | Footage, ranks: Ranks) -> Trainer | BaselineTrainer:
+    """What is trained."""
+    if args.baseline != "none":
+        return baseline_trainer(args, source)
+    return Trainer(args.model, args.train, source, args.device, ranks)
 
 
 class Session:
@@ -71,8 +95,8 @@ class Session:
         self.run = RunFolder(args.output, settings(args))
         source, self.footage = open_data(args)
         self.validation = validation_of(args, source)
-        self.trainer = Trainer(args.model, args.train, source, args.device, ranks)
-        if args.start != SCRATCH and not args.resume:
+        self.trainer = trainer_of(args, source, ranks)
+        if isinstance(self.trainer, Trainer) and args.start != SCRATCH and not args.resume:
             start_from(self.trainer, args.start)
         self.cpu = 0.0
         self.bound = self.count = float("nan")
@@ -124,10 +148,13 @@ class Session:
             "cpu_seconds": round(self.cpu, 1),
             "steps": self.trainer.step,
             "total_steps": self.trainer.total_steps,
-            "validation_count_accuracy": self.count,
-            "validation": self.seen,
         }
-        save_weights(self.run.weights, self.trainer.model, info, price=self.trainer.tracking_price())
+        if self.args.baseline == "none":
+            info |= {"validation_count_accuracy": self.count, "validation": self.seen}
+        if isinstance(self.trainer, BaselineTrainer):
+            save_baseline(self.run.weights, self.trainer.model, info)
+        else:
+            save_weights(self.run.weights, self.trainer.model, info, price=self.trainer.tracking_price())
 
     def due(self, every: int) -> bool:
         """Whether something done ``every`` so many steps, and at the end, is to be done after this one."""
@@ -151,6 +178,8 @@ def train(args: Args) -> None:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: PyTorch finds no GPU here")
     with together(args.processes, partial(help_along, args), args.device) as ranks:
+        if ranks.size > 1 and args.baseline != "none":
+            raise UserError(f"--baseline {args.baseline} is trained by one process")
         if ranks.rank:
             return help_along(args, ranks)
         session = Session(args, ranks)
@@ -167,7 +196,8 @@ def train(args: Args) -> None:
                 again = f": go on with {_resume(args)}" if isinstance(error, LostProcess) else ""
                 raise UserError(f"{error}; {where}{again}") from error
     if interrupts.caught is not None:
-        saved = f"saved {session.run.checkpoint}, with which sqair track --model {shlex.quote(str(args.output))} works"
+        works = f", with which sqair track --model {shlex.quote(str(args.output))} works"
+        saved = f"saved {session.run.checkpoint}{works if args.baseline == 'none' else ''}"
         print(f"stopped after step {session.trainer.step}; {saved}; go on with: {_resume(args)}")
         raise SystemExit(128 + interrupts.caught)
     _finish(session)
@@ -225,9 +255,8 @@ def _finish(session: Session) -> None:
     print(f"trained {session.trainer.step} steps in {session.cpu:.0f} CPU-seconds: {result}")
     if warning := crowded(session.seen, args.model):
         print(warning)
-    print(
-        f"{args.output} holds weights/, pictures/ and metrics.jsonl; track with it: sqair track --model {args.output}"
-    )
+    use = "track with it: sqair track" if args.baseline == "none" else "measure it: sqair evaluate"
+    print(f"{args.output} holds weights/, pictures/ and metrics.jsonl; {use} --model {args.output}")
 
 
 def _tensorboard(run: RunFolder, step: int) -> Any:

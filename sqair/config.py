@@ -55,6 +55,8 @@ class ModelConfig:
     larger than they know, and heaps of what is smaller; others find what was seen in training."""
     glimpse: int = 16
     """Glimpse side G, cells."""
+    glimpse_net: Literal["mlp", "conv"] = field(default="mlp", metadata={"later": True})
+    """What encodes and draws glimpses: perceptrons, or convolutions (convolutions.py), as SQAIR's paper tries both."""
     z_what: int = 24
     """Size of the appearance latent."""
     hidden: int = 128

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sqair.config import ModelConfig
+from sqair.convolutions import glimpse_encoder
 from sqair.distributions import Gaussian
 from sqair.networks import mlp
 
@@ -16,7 +17,11 @@ class GlimpseEncoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.render = config.render
-        self.net = mlp((config.sight + config.covered) * config.glimpse**2, 256, config.features)
+        channels = config.sight + config.covered
+        if config.glimpse_net == "conv":
+            self.net = glimpse_encoder(channels, config.glimpse, config.features)
+        else:
+            self.net = mlp(channels * config.glimpse**2, 256, config.features)
 
     def forward(self, glimpse: Tensor) -> Tensor:
         """``[M, S + E, G, G]``, of what inference sees and what is explained, to features ``[M, features]``."""

@@ -9,6 +9,7 @@ with no number of particles.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -54,10 +55,24 @@ def importance(
         still: ``[B, C, H, W]``, the images of their scenes, of a model that wants them.
         rows: particles that go through the model at a time.
     """
+    if apart(model.config) and len(frames) > 1:
+        return _summed([importance(model, one[None], particles, generator, still, rows) for one in frames])
     swarm = Swarm(model, frames, particles, generator, still, rows)
     log_weight = importance_weights(swarm, len(frames))
     parts = {name: value.view(particles, -1).mean(0) for name, value in swarm.parts.items()}
     return Likelihood(iwae(log_weight), log_weight.mean(0), parts, effective(log_weight))
+
+
+def _summed(frames: Sequence[Likelihood]) -> Likelihood:
+    """That of clips, of their independent frames."""
+
+    def total(of: Callable[[Likelihood], Tensor]) -> Tensor:
+        return torch.stack([of(frame) for frame in frames]).sum(0)
+
+    parts = {name: total(lambda frame, name=name: frame.parts[name]) for name in PARTS}
+    return Likelihood(
+        total(lambda f: f.log_p), total(lambda f: f.bound), parts, total(lambda f: f.effective) / len(frames)
+    )
 
 
 def particle_filter(
@@ -66,6 +81,14 @@ def particle_filter(
 ) -> Tensor:  # fmt: skip
     """log p(x) ``[B]`` of clips by a particle filter; the arguments are those of ``importance``."""
     return filtered(Swarm(model, frames, particles, generator, still, rows), len(frames), generator)
+
+
+def apart(config: ModelConfig) -> bool:
+    """Whether frames are independent under such models, so that log p(x) of a clip is the sum of those of its frames.
+
+    The log of a product of means is then a bound on it too, and a much tighter one than that of the mean of products.
+    """
+    return not config.temporal.any() and config.background == "none"
 
 
 def conditions(config: ModelConfig) -> list[str]:

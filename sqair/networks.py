@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sqair.config import ModelConfig
+from sqair.convolutions import glimpse_decoder
 
 _FAINT = -1.0
 """Log-odds of what an untrained decoder draws."""
@@ -33,14 +34,17 @@ class Decoder(nn.Module):
         super().__init__()
         self.shape = (config.drawn, config.glimpse, config.glimpse)
         self.render = config.render
-        self.net = mlp(config.z_what, 128, 256, config.drawn * config.glimpse**2)
+        if config.glimpse_net == "conv":
+            self.net = glimpse_decoder(config.z_what, config.drawn, config.glimpse)
+        else:
+            self.net = mlp(config.z_what, 128, 256, config.drawn * config.glimpse**2)
         self.tone = mlp(config.z_what, 64, config.channels) if self.render.hides else None
         """Colour of the object as a whole, which its cells vary."""
         last = self.net[-1]
-        assert isinstance(last, nn.Linear)
+        assert isinstance(last, nn.Linear | nn.Conv2d) and last.bias is not None
         nn.init.constant_(last.bias, _FAINT)
         if self.render.hides:
-            nn.init.zeros_(last.bias[config.glimpse**2 :])
+            nn.init.zeros_(last.bias[len(last.bias) // config.drawn :])
 
     def forward(self, what: Tensor) -> Tensor:
         logits = self.net(what).view(-1, *self.shape)

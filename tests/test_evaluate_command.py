@@ -85,11 +85,22 @@ def test_footage_of_a_model_that_takes_its_scene_from_it(tmp_path: Path, capsys:
     assert len(found["prediction"]["by_frame"]["stays"]) == 3 and "most" not in found["likelihood"]
 
 
+def test_the_price_of_an_object_is_that_of_the_prior(tmp_path: Path) -> None:
+    told = []
+    for price in (1, 60):
+        assert run(tmp_path, "--price", price, "--overwrite") == 0
+        told.append(written(tmp_path))
+        assert told[-1]["price"] == price
+    assert told[0]["likelihood"]["kl_presence"]["value"] < told[1]["likelihood"]["kl_presence"]["value"]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--clips", 0), "--clips is 0"),
         (("--particles", 0), "--particles is 0"),
+        (("--price", 0), "--price is 0"),
+        (("--price", "nan"), "--price is nan"),
         (("--observed", 1), "--observed is 1"),
         (("--readout-clips", -1), "--readout-clips is -1"),
         (("--split", "all"), "unknown split"),

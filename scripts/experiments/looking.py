@@ -11,7 +11,7 @@ import torch
 from sqair.boxes import step_tracks
 from sqair.datasets.generate import Clips
 from sqair.eval.boxes import iou
-from sqair.eval.floor import link
+from sqair.eval.linking import linked
 from sqair.eval.mot import score
 from sqair.frames import to_frames
 from sqair.inference import tracking
@@ -63,11 +63,6 @@ def look(model: SQAIR, clips: np.ndarray, *, refine: bool = True) -> Look:
     if not carries:
         tracks = [linked(t, length) for t in tracks]
     return Look(tracks, *map(np.concatenate, (masks, canvas, behind)))
-
-
-def linked(tracks: Tracks, length: int) -> Tracks:
-    """The boxes of ``tracks`` under new ids, which follow their overlap from frame to frame."""
-    return link([tracks.at(t).box for t in range(length)])
 
 
 def scores(clips: Clips, tracks: Sequence[Tracks], *, ignore: bool = True) -> dict[str, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import reprlib
 import types
 from collections.abc import Mapping
@@ -61,3 +63,8 @@ def _convert_fields(cls: Any, mapping: Mapping[str, Any], where: str, prefix: st
     hints = get_type_hints(cls)
     given = (name for name in names if name in mapping)
     return cls(**{name: _convert(hints[name], mapping[name], where, f"{prefix}{name}") for name in given})
+
+
+def checksum_of(entries: Any) -> str:
+    """SHA-256 of plain values as JSON, however that is laid out."""
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

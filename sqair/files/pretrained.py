@@ -27,7 +27,7 @@ from sqair.files.card import card_of
 from sqair.files.checkpoint import usable_device
 from sqair.files.durable import standing, write_folder
 from sqair.files.hub import CARD, cached, fetched, is_repository
-from sqair.files.plain import config_from_dict
+from sqair.files.plain import checksum_of, config_from_dict
 from sqair.files.tensors import fill, tensors_of
 from sqair.files.unfinished import CHECKPOINT, Training, shown_range, training_of
 
@@ -191,7 +191,7 @@ def save_weights(folder: str | Path, model: Pretrained, info: dict[str, Any], *,
     price = model.price if price is None else price
     card = _Card(FORMAT, model.config, float(price), hashlib.sha256(data).hexdigest(), info)
     entries = json.loads(json.dumps(dataclasses.asdict(card)))
-    text = json.dumps({**entries, "checksum": _checksum(entries)}, indent=2) + "\n"
+    text = json.dumps({**entries, "checksum": checksum_of(entries)}, indent=2) + "\n"
     write_folder(folder, {TENSORS: data, CONFIG: text.encode(), CARD: card_of(model.config, entries["info"]).encode()})
 
 
@@ -279,11 +279,13 @@ def _parse(text: bytes, path: Path) -> _Card:
     try:
         entries = json.loads(text)
         checksum = entries.pop("checksum", None) if isinstance(entries, dict) else None
-        intact = checksum == _checksum(entries)
+        intact = checksum == checksum_of(entries)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is cut short or damaged: it is not JSON") from error
     if not isinstance(entries, dict):
         raise UserError(f"{path} is not the configuration of a model")
+    if "baseline" in entries:
+        raise UserError(f"{path} is of a model to compare with, which finds no objects: sqair evaluate measures it")
     version = entries.get("format")
     if type(version) is int and version > FORMAT:
         raise UserError(f"{path} has format {version}, newer than {FORMAT} of this sqair: update sqair")
@@ -293,8 +295,3 @@ def _parse(text: bytes, path: Path) -> _Card:
     if card.format != FORMAT or not intact:
         raise UserError(f"{path} is damaged or was edited: its checksum does not match")
     return card
-
-
-def _checksum(entries: Any) -> str:
-    """SHA-256 of what the JSON says, however it is laid out."""
-    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()

@@ -56,6 +56,8 @@ def _training(path: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     settings, state = saved.get("settings"), saved.get("trainer")
     if not isinstance(settings, dict) or not isinstance(state, dict):
         raise UserError(f"{path} is not the checkpoint of a run of sqair train")
+    if "baseline" in settings:
+        raise UserError(f"{path} is of a model to compare with, which has no weights yet: let it train on")
     kinds = {"step": int, "total_steps": int, "tracking_price": (float, int, type(None)), "model": dict}
     if not all(isinstance(state.get(name, ...), kind) for name, kind in kinds.items()):
         raise UserError(f"{path} is of an earlier sqair: finish the run with that one, or train anew")

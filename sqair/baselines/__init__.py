@@ -1,0 +1,1 @@
+"""Models to compare with that have no objects: see docs/baselines.md."""
