@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -43,6 +44,41 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
         known = j < len(column)
         which[row[i[known]]] = column[j[known]]
     return torch.from_numpy(which).to(new.device)
+
+
+def least(cost: Tensor) -> Tensor:
+    """The columns ``[B, n]`` of the n rows of tables ``cost [B, n, m]``, m >= n, each another, of the least sum.
+
+    Shortest augmenting paths (Jonker and Volgenant 1987), of all tables at a time, in rounds whose number does not
+    depend on what is in them. Costs are finite.
+    """
+    clips, rows, columns = cost.shape
+    padded = F.pad(cost, (1, 0, 1, 0))  # row and column 0 are nobody's
+    u, v = padded.new_zeros(clips, rows + 1), padded.new_zeros(clips, columns + 1)
+    owner = torch.zeros(clips, columns + 1, dtype=torch.int64, device=cost.device)
+    number = torch.arange(columns + 1, device=cost.device)
+    for row in range(1, rows + 1):
+        owner[:, 0] = row
+        column, way = torch.zeros_like(owner[:, :1]), torch.zeros_like(owner)
+        used, least = torch.zeros_like(owner, dtype=torch.bool), torch.full_like(v, torch.inf)
+        for _ in range(row):
+            mine = owner.gather(1, column)
+            going = mine > 0
+            used = used | (number == column) & going
+            reduced = padded.gather(1, mine[:, :, None].expand(-1, -1, columns + 1))[:, 0] - u.gather(1, mine) - v
+            nearer = (reduced < least) & ~used & going
+            least, way = torch.where(nearer, reduced, least), torch.where(nearer, column, way)
+            by, nearest = torch.where(used | (number == 0), torch.inf, least).min(1, keepdim=True)
+            by = torch.where(going, by, 0)
+            u, v = u.scatter_add(1, owner, by * used), v - by * used
+            least = least - by * ~used
+            column = torch.where(going, nearest, column)
+        for _ in range(row):
+            before = way.gather(1, column)
+            owner = owner.scatter(1, column, owner.gather(1, before))
+            column = before
+    found = torch.zeros(clips, rows + 1, dtype=torch.int64, device=cost.device)
+    return found.scatter(1, owner[:, 1:], number[1:].expand(clips, -1) - 1)[:, 1:]
 
 
 def before_in_clip(clip: Tensor, which: Tensor) -> Tensor:

@@ -25,15 +25,25 @@ class Terms:
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
         self.rows = [rows for step in steps for rows in step.rows]
+        self.fixed = any(step.roster.fixed for step in steps)
 
     def each(self, value: Callable[[Rows], Tensor]) -> Tensor:
-        """A value of all objects of ``self.rows`` in one list ``[M]``, of what it is of some rows."""
-        return torch.cat([self.log_likelihood.new_zeros(0), *map(value, self.rows)])
+        """A value of all objects of ``self.rows`` in one list ``[M]``, of what it is of some rows; 0 of empty seats."""
+        every = torch.cat([self.log_likelihood.new_zeros(0), *map(value, self.rows)])
+        return torch.where(self.asked, every, 0) if self.fixed and self.rows else every
 
     def clip_sum(self, value: Tensor) -> Tensor:
         """Adds up a value of each object ``[M]`` over the objects of each clip."""
         total = torch.zeros_like(self.log_likelihood)
-        return total.index_add(0, torch.cat([r.clip for r in self.rows]), value) if self.rows else total
+        if not self.rows:
+            return total
+        value = torch.where(self.asked, value, 0) if self.fixed else value
+        return total.index_add(0, torch.cat([r.clip for r in self.rows]), value)
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """Of which of all rows z_pres is asked for, ``[M]``."""
+        return torch.cat([r.proposal.asked for r in self.rows])
 
     @cached_property
     def log_likelihood(self) -> Tensor:

@@ -32,7 +32,7 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
         return proposal
     for _ in range(1 if proposal.round else _SWEEPS):
         layer = better(scene, proposal, scene.render)
-        if torch.equal(layer, proposal.objects.layer):
+        if scene.roster.same(layer, proposal.objects.layer):
             break
         image = scene.render.placed(proposal.paint.image, layer)
         objects = replace(proposal.objects, layer=layer)
@@ -51,9 +51,10 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     own, total = _some(paint.image), _some(windows.cut(scene.paint))
     without = total - on * own
     touching = _EVERY**2 * (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
-    row = touching.nonzero()[:, 0]
-    if not len(row):
+    touching, roster = touching & proposal.asked, scene.roster
+    if roster.none(touching):
         return objects.layer
+    row = roster.pick(touching)
     windows, own, without = windows.rows(row), own[row], without[row]
     behind = None if scene.behind is None else _some(windows.cut(scene.behind))
     frame, layer = _some(windows.cut(scene.frame)), objects.layer[row]
@@ -66,10 +67,12 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     gains = torch.stack([gain(to) for to in range(render.layers)])  # [layers, R]
     most, best = gains.max(0)
     by = most - gains.gather(0, layer[None])[0]
-    by = torch.where(by > _LEAST, by, 0)
+    by = roster.only(touching, torch.where(by > _LEAST, by, 0), 0)
     greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
     changes = (by > 0) & (by == greatest[windows.clip]) if not proposal.round else by > 0
-    return objects.layer.index_copy(0, row, torch.where(changes, best, layer))
+    changed = objects.layer.clone()
+    changed[row] = torch.where(changes, best, layer)
+    return changed
 
 
 def _some(images: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Windows:
         corner = (centre.detach() / stride - half).round().clamp(torch.zeros_like(room), room).long()
         return Windows(clip, corner, (height, width), canvas, stride)
 
-    def rows(self, index: Tensor) -> Windows:
+    def rows(self, index: Tensor | slice) -> Windows:
         """Some of them."""
         return replace(self, clip=self.clip[index], corner=self.corner[index])
 
@@ -106,7 +106,7 @@ class Patches:
     image: Tensor
     windows: Windows
 
-    def rows(self, index: Tensor) -> Patches:
+    def rows(self, index: Tensor | slice) -> Patches:
         """Some of them."""
         return Patches(self.image[index], self.windows.rows(index))
 
