@@ -107,7 +107,9 @@ class Hunt:
         found = None
         if not inference.roster.none(looks):
             coarse = to_retina(scene.explained(), config)
-            found = self.discovery.search(self.state, scene.retina, coarse, looks, most, inference)
+            clip = inference.roster.row_numbers(looks)
+            most = inference.roster.only(looks, most[clip], 0)
+            found = self.discovery.search(self.state, scene.retina, coarse, clip, most, inference)
         self._rest(p_logit, found)
         if found is None:
             return None

@@ -51,7 +51,8 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     own, total = _some(paint.image), _some(windows.cut(scene.paint))
     without = total - on * own
     touching = _EVERY**2 * (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
-    touching, roster = touching & proposal.asked, scene.roster
+    roster = scene.roster
+    touching = roster.only(proposal.asked, touching, False)
     if roster.none(touching):
         return objects.layer
     row = roster.pick(touching)

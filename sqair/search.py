@@ -81,20 +81,19 @@ class ResidualSearch(nn.Module):
             state.clear = state.clear.masked_fill(tried > 0, 0)
 
     def forward(
-        self, state: Any, retina: Tensor, explained: Tensor, looks: Tensor, most: Tensor, inference: Inference
+        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, most: Tensor, inference: Inference
     ) -> Found | None:
         """``retina [B, S, h, w]`` is the frame, ``explained [B, E, h, w]`` what is explained of it so far.
 
-        In each of the clips that it ``looks [B]`` in, up to ``most [B]`` places are looked at.
+        In each of the clips ``clip [R]`` up to ``most [R]`` places are looked at.
         """
         config, state.roster = self.config, inference.roster
         with torch.no_grad():
-            clip = inference.roster.row_numbers(looks)
             salience = saliency(config.render.unexplained(retina, explained)[clip]) * state.clear[clip]  # [R, h, w]
-            spots = Spots.find(salience, clip, most[clip], inference, config)
+            spots = Spots.find(salience, clip, most, inference, config)
             if not len(spots.row):
                 return None
-            clip, centre, there = clip[spots.row], spots.centre, looks[clip[spots.row]] & spots.clear
+            clip, centre, there = clip[spots.row], spots.centre, spots.clear  # [M], [M, 2], [M]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
@@ -175,10 +174,9 @@ class RecurrentSearch(nn.Module):
             state.latents = torch.zeros_like(state.latents).index_add(0, clip, latents)
 
     def forward(
-        self, state: Any, retina: Tensor, explained: Tensor, looks: Tensor, most: Tensor, inference: Inference
+        self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, most: Tensor, inference: Inference
     ) -> Found:
-        """One step of the recurrence, for all clips; the posteriors of those that it ``looks [B]`` in, one place in each.
-        """
+        """One step of the recurrence, for all clips; the posteriors of the clips ``clip [R]``, one place in each."""
         query = self.query(state.hidden)
         tired = F.conv2d(state.attended, self.inhibit.relu(), padding=2).flatten(1)
         attention = self._around_peak((query[:, None] @ state.cells)[:, 0] + state.ink - tired, state.position)
@@ -186,13 +184,12 @@ class RecurrentSearch(nn.Module):
         centre = attention @ state.position
         state.attended = state.attended + attention.view_as(state.attended)
         state.hidden = self.recurrent(torch.cat([seen, centre, state.latents], -1), state.hidden)
-        clip = inference.roster.row_numbers(looks)
         omega = self.omega(torch.cat([seen, state.hidden], -1))[clip]
         shift, spread, q_logit = omega.split([4, 4, 1], -1)
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
         odds = _SUREST * torch.tanh((q_logit[:, 0] + 1) / _SUREST)
         unit = where_unit(self.config, start)
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), odds, looks[clip])
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), odds, most > 0)
 
     def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
         """Attention ``[B, A]``: softmax of ``logits [B, A]`` within an object's size of the largest of them.

@@ -61,7 +61,8 @@ class Absent:
         returned = which.new_zeros(1 + len(self.objects)).index_fill(0, which + 1, 1)[1:] > 0
         rest = self.keep(~returned)
         self.objects, self.what = rest.objects, rest.what
-        number = next_id[new.clip] + rank_in_clip(new.clip, -(known | ~new.there).to(new.weight))
+        unknown = self.roster.only(new.there, -known.to(new.weight), -1)
+        number = next_id[new.clip] + rank_in_clip(new.clip, unknown)
         return replace(
             new,
             id=torch.where(known, old.id, number),
