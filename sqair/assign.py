@@ -58,7 +58,7 @@ def least(cost: Tensor) -> Tensor:
     owner = torch.zeros(clips, columns + 1, dtype=torch.int64, device=cost.device)
     number = torch.arange(columns + 1, device=cost.device)
     for row in range(1, rows + 1):
-        owner[:, 0] = row
+        owner.select(1, 0).fill_(row)
         column, way = torch.zeros_like(owner[:, :1]), torch.zeros_like(owner)
         used, least = torch.zeros_like(owner, dtype=torch.bool), torch.full_like(v, torch.inf)
         for _ in range(row):

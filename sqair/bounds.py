@@ -99,10 +99,14 @@ class Terms:
         """log p(x, z) - log q(z | x) of the sample, equation (7) before the expectation."""
         return self.log_likelihood + self.log_p_presence - self.log_q_presence - self.log_ratio_z
 
-    def summary(self, weight: Tensor | float = 1.0) -> dict[str, float]:
+    def means(self, weight: Tensor | float = 1.0) -> dict[str, Tensor]:
         """Means per frame of the bound and its parts, nats, and of the objects; clips count by ``weight [B]``."""
         names = ("elbo", "log_likelihood", "kl_presence", "kl_z", "objects")
-        return {name: float((weight * getattr(self, name).detach()).mean()) / len(self.steps) for name in names}
+        return {name: (weight * getattr(self, name).detach()).mean() for name in names}
+
+    def summary(self, weight: Tensor | float = 1.0) -> dict[str, float]:
+        """``means`` as numbers."""
+        return {name: float(mean) / len(self.steps) for name, mean in self.means(weight).items()}
 
 
 def iwae(log_weight: Tensor) -> Tensor:

@@ -121,7 +121,7 @@ def steps(count: int, first: float, by: float, dtype: torch.dtype, device: torch
 @lru_cache(256)
 @torch.inference_mode(False)
 def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Some numbers ``[n]``; made once, so that nothing waits for them on their way to a device, and not to be changed."""
+    """Numbers ``[n]``; made once, so that nothing waits for them on their way to a device, and not to be changed."""
     return torch.tensor(values, dtype=dtype, device=device)
 
 

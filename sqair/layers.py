@@ -46,7 +46,7 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
 def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     """The layers ``[M]`` of the objects, where in each clip one at most of the last frame is in another than before."""
     objects, on = proposal.objects, proposal.on[:, None, None, None]
-    paint = proposal.paint.tight(where_to_box(objects.where, scene.config))
+    paint = scene.roster.tight(proposal.paint, where_to_box(objects.where, scene.config))
     windows = paint.windows
     own, total = _some(paint.image), _some(windows.cut(scene.paint))
     without = total - on * own

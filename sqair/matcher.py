@@ -50,8 +50,8 @@ class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 
     def __init__(
-        self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig, price: float | Tensor,
-        there: Tensor | None = None, roster: Exact = EXACT,
+        self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig,
+        price: float | Tensor, there: Tensor | None = None, roster: Exact = EXACT,
     ) -> None:  # fmt: skip
         """
         Args:

@@ -1,10 +1,10 @@
 """Who is on the list: rows of those that are there and no others, or a row of every seat, taken or not.
 
-Objects of all clips lie in one list. ``Exact`` picks rows by what is true of them, so that an empty seat never reaches a
-network: the least there is to compute, and sizes that are known when all before has been computed. ``Fixed`` keeps all
-rows and gives those that are not there weight 0, so that neither sizes nor what is done depend on a number in a tensor:
-a GPU never waits for the processor, nor it for the GPU, and a step can be recorded once and replayed (graphs.py).
-What both find is the same, to rounding.
+Objects of all clips lie in one list. ``Exact`` picks rows by what is true of them, so that an empty seat never reaches
+a network: the least there is to compute, and sizes that are known when all before has been computed. ``Fixed`` keeps
+all rows and gives those that are not there weight 0, so that neither sizes nor what is done depend on a number in a
+tensor: a GPU never waits for the processor, nor it for the GPU, and a step can be recorded once and replayed
+(graphs.py). What both find is the same, to rounding.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Exact:
         return torch.equal(one, other)
 
     def rounds(self, most: int) -> Iterable[int]:
-        """Numbers of the rounds of a loop, which ends when there is nothing left to do: after ``most`` at the latest."""
+        """Numbers of the rounds of a loop, which ends when nothing is left to do, after ``most`` at the latest."""
         return itertools.count()
 
     def pick(self, mask: Tensor) -> Tensor | slice:
@@ -140,7 +140,8 @@ class Fixed(Exact):
         place = ((number.cumsum(0) - number)[:, None] + seat).clamp_max(len(objects) - 1)  # [B, most]
         row, taken = order[place.flatten()], (seat < number[:, None]).flatten()
         seated = Objects(*(self.only(taken, getattr(objects, f.name).index_select(0, row), 0) for f in fields(Objects)))
-        return replace(seated, clip=torch.arange(clips, device=row.device).repeat_interleave(most))
+        clip = torch.arange(clips, device=row.device)[:, None].expand(-1, most)
+        return replace(seated, clip=clip.flatten())
 
     def pairs(self, clip: Tensor, clips: int) -> tuple[Tensor, Tensor]:
         seats = len(clip) // clips
@@ -163,7 +164,8 @@ class Fixed(Exact):
         own = (seats * new.clip)[:, None] + torch.arange(seats, device=new.clip.device)  # [R, N]
         known = torch.where(old.there[own], cost.gather(1, own).double(), _NEVER)
         table = torch.cat([known, torch.zeros_like(known[:, :1]).expand(-1, rounds) + most], 1)
-        table = torch.where(new.there[:, None], table, (torch.arange(seats + rounds, device=own.device) < seats) * _NEVER)
+        old_one = torch.arange(seats + rounds, device=own.device) < seats
+        table = torch.where(new.there[:, None], table, old_one * _NEVER)
         column = least(table.view(rounds, clips, -1).transpose(0, 1)).T.flatten()  # [R]
         row = own.gather(1, column.clamp_max(seats - 1)[:, None])[:, 0]
         return torch.where((column < seats) & new.there, row, -1)
@@ -177,3 +179,8 @@ class Fixed(Exact):
 
 EXACT = Exact()
 FIXED = Fixed()
+
+
+def suited(device: torch.device) -> Exact:
+    """What suits a device: fixed sizes where operations are fast and issuing them is not."""
+    return FIXED if device.type == "cuda" else EXACT

@@ -53,6 +53,8 @@ class Step:
         row = self.objects.there.nonzero()[:, 0]
         return replace(
             self,
+            canvas=self.canvas.clone(),
+            behind=None if self.behind is None else replace(self.behind, image=self.behind.image.clone()),
             objects=self.objects.rows(row),
             patches=self.patches.rows(row),
             confidence=self.confidence[row],

@@ -49,7 +49,7 @@ class Refined(Inference):
             return (worth > 0).to(gain)
         on, clip, roster = proposal.on.clone(), proposal.objects.clip, self.roster
         known = (kl < self.familiar * evidence.over_black) & proposal.asked
-        for _ in roster.rounds(2 * len(on) // evidence.clips):
+        for _ in roster.rounds(len(on) // evidence.clips):
             drop = _extreme((on > 0) & (gain < self.keep * evidence.price), -gain, clip, evidence.clips)
             back = (on == 0) & (gain > self.back * evidence.price) & known
             add = _extreme(back, gain, clip, evidence.clips)
