@@ -53,32 +53,32 @@ def least(cost: Tensor) -> Tensor:
     depend on what is in them. Costs are finite.
     """
     clips, rows, columns = cost.shape
-    padded = F.pad(cost, (1, 0, 1, 0))  # row and column 0 are nobody's
-    u, v = padded.new_zeros(clips, rows + 1), padded.new_zeros(clips, columns + 1)
+    cost = cost - cost.amin(2, keepdim=True)
+    left = F.pad(cost, (1, 0, 1, 0), value=torch.inf)  # reduced costs, 0 or more; row 0 and column 0 are nobody's
     owner = torch.zeros(clips, columns + 1, dtype=torch.int64, device=cost.device)
-    number = torch.arange(columns + 1, device=cost.device)
+    nothing, nobody = torch.zeros_like(left[:, 0]), torch.full_like(left[:, 0], torch.inf)
     for row in range(1, rows + 1):
         owner.select(1, 0).fill_(row)
-        column, way = torch.zeros_like(owner[:, :1]), torch.zeros_like(owner)
-        used, least = torch.zeros_like(owner, dtype=torch.bool), torch.full_like(v, torch.inf)
+        column, way, far = torch.zeros_like(owner[:, :1]), torch.zeros_like(owner), nobody.clone()
+        far.select(1, 0).fill_(0)  # how far each column is, by the shortest way from the row
+        at, passed = nothing[:, :1], nothing
         for _ in range(row):
-            mine = owner.gather(1, column)
-            going = mine > 0
-            used = used | (number == column) & going
-            reduced = padded.gather(1, mine[:, :, None].expand(-1, -1, columns + 1))[:, 0] - u.gather(1, mine) - v
-            nearer = (reduced < least) & ~used & going
-            least, way = torch.where(nearer, reduced, least), torch.where(nearer, column, way)
-            by, nearest = torch.where(used | (number == 0), torch.inf, least).min(1, keepdim=True)
-            by = torch.where(going, by, 0)
-            u, v = u.scatter_add(1, owner, by * used), v - by * used
-            least = least - by * ~used
-            column = torch.where(going, nearest, column)
+            passed = passed.scatter(1, column, torch.inf)
+            mine = owner.gather(1, column)[:, :, None].expand(-1, -1, columns + 1)
+            on = left.gather(1, mine)[:, 0] + at + passed
+            way, far = torch.where(on < far, column, way), torch.minimum(far, on)
+            at, column = (far + passed).min(1, keepdim=True)
+        by, column = torch.where(owner == 0, far, torch.inf).min(1, keepdim=True)
+        nearer = (by - far).clamp_min(0)
+        mine = torch.zeros_like(left[:, :, 0]).scatter_add(1, owner, nearer)
+        left = left + nearer[:, None] - mine[:, :, None]
         for _ in range(row):
             before = way.gather(1, column)
             owner = owner.scatter(1, column, owner.gather(1, before))
             column = before
     found = torch.zeros(clips, rows + 1, dtype=torch.int64, device=cost.device)
-    return found.scatter(1, owner[:, 1:], number[1:].expand(clips, -1) - 1)[:, 1:]
+    numbers = torch.arange(columns, device=cost.device).expand(clips, -1)
+    return found.scatter(1, owner[:, 1:], numbers)[:, 1:]
 
 
 def before_in_clip(clip: Tensor, which: Tensor) -> Tensor:
