@@ -88,7 +88,8 @@ class FixedStep:
             optimizer.zero_grad(set_to_none=True)
         terms = Terms(model(frames, self.estimator.inference(self._sampled, length), still))
         loss = self.estimator(terms, frames, particles) / length
-        pull = config.snug * slack(frames, terms.steps, model.config) / frames.shape[:2].numel() if config.snug else 0.0
+        pull = slack(frames, terms.steps, model.config, self.roster) if config.snug else 0.0
+        pull = config.snug * pull / frames.shape[:2].numel()
         (loss + pull).backward()
         norm = clip_grad_norm_(model.parameters(), config.clip_norm)
         stuck = 1 - (norm.isfinite() & (loss + pull).detach().isfinite()).float()

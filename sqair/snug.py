@@ -16,6 +16,7 @@ from torch import Tensor
 from sqair.boxes import ink_boxes
 from sqair.config import ModelConfig
 from sqair.geometry import constant, where_to_box
+from sqair.roster import EXACT, Exact
 from sqair.state import Step
 from sqair.stretch import stretched
 from sqair.windows import Patches
@@ -28,7 +29,7 @@ _SHARED = 2
 """Fewest pixels shared with others for which an object is not alone."""
 
 
-def slack(frames: Tensor, steps: list[Step], config: ModelConfig) -> Tensor:
+def slack(frames: Tensor, steps: list[Step], config: ModelConfig, roster: Exact = EXACT) -> Tensor:
     """By how much the means of q(z_where) miss the ink that their objects explain of ``frames [T, B, C, H, W]``.
 
     The Huber loss of centres and half sides, pixels^2, summed over objects that lie within the canvas and touch no
@@ -37,7 +38,7 @@ def slack(frames: Tensor, steps: list[Step], config: ModelConfig) -> Tensor:
     rows = [r for step in steps for r in step.rows]
     if not rows:
         return frames.new_zeros(())
-    row = steps[0].roster.pick(torch.cat([r.there for r in rows]))
+    row = roster.pick(torch.cat([r.there for r in rows]))
     box = where_to_box(torch.cat([r.proposal.posterior.q_where.mean for r in rows])[row], config)  # [M, 4]
     with torch.no_grad():
         tight, told = _ink(frames, steps, config)

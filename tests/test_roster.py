@@ -94,8 +94,9 @@ def lost(
     still = None if still is None else still.repeat(particles, 1, 1, 1)
     frames = frames.repeat(1, particles, 1, 1, 1)
     frames = frames * (1 - 0.05 * torch.linspace(0, 1, frames.shape[1])[:, None, None, None])  # particles differ
-    terms = Terms(model(frames, rule.inference(Sampled(roster=roster, **forced), len(frames)), still))
-    loss = rule(terms, frames, particles) + 10 * slack(frames, terms.steps, model.config)
+    sampled = replace(Sampled(roster=roster), **forced)
+    terms = Terms(model(frames, rule.inference(sampled, len(frames)), still))
+    loss = rule(terms, frames, particles) + 10 * slack(frames, terms.steps, model.config, roster)
     parameters = [*model.parameters(), *rule.parameters()]
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
     return loss.detach(), terms, list(gradients)

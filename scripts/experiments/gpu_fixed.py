@@ -27,6 +27,7 @@ from sqair.tracker import Tracker, track_clips
 
 WAYS = ("exact", "issued", "replayed")
 _NEVER = 10**9
+"""Calls before a recording: more than there are."""
 BATCHES = (32, 256, 2048)
 
 
