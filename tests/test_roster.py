@@ -136,15 +136,15 @@ def crossing(length: int) -> np.ndarray:
     """Two squares of a colour that cross before a plain scene, and one that comes and goes: ``[T, 96, 128, 3]``."""
     frames = np.full((length, 96, 128, 3), 90, np.uint8)
     for t, frame in enumerate(frames):
-        frame[30:46, 8 + 4 * t : 24 + 4 * t] = (220, 60, 40)
-        frame[34:50, 100 - 4 * t : 116 - 4 * t] = (30, 60, 220)
-        if 4 <= t < length - 4:
+        frame[30:46, 8 + 6 * t : 24 + 6 * t] = (220, 60, 40)
+        frame[34:50, 100 - 6 * t : 116 - 6 * t] = (30, 60, 220)
+        if 2 <= t < length - 2:
             frame[70:84, 60:76] = (240, 240, 60)
     return frames
 
 
 def test_a_video_is_tracked_the_same_and_what_was_told_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, frames, told = SQAIR.from_pretrained("any-camera"), crossing(12), []
+    model, frames, told = SQAIR.from_pretrained("any-camera"), crossing(8), []
     for roster in (EXACT, FIXED):
         monkeypatch.setattr("sqair.tracker.suited", lambda device, roster=roster: roster)
         tracker = Tracker(model, memory=3)
