@@ -71,7 +71,7 @@ class FixedStep:
         for mine, rate in zip(self._rates, rates, strict=True):
             mine.fill_(rate)
         self._sampled = replace(sampled, **self._forced, roster=self.roster)
-        found, before = {}, self.model.price
+        before = self.model.price
         self.model.price = self._price  # type: ignore[assignment]
         try:
             found = self._recorded(frames, still)

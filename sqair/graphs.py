@@ -6,6 +6,7 @@ issued as one, if nothing in it waits for a number or depends on one (roster.Fix
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -29,6 +30,7 @@ class Recorded(Generic[T]):
         self.work, self.generator = work, generator
         self._sizes: object = None
         self._calls = 0
+        self._refused = False
         self._inputs: list[Tensor | None] = []
         self._graph: torch.cuda.CUDAGraph | None = None
         self._found: T | None = None
@@ -44,10 +46,10 @@ class Recorded(Generic[T]):
             if mine is not None and x is not None:
                 mine.copy_(x)
         self._calls += 1
-        if self._calls <= WARM_UP:
-            return self._aside()
-        if self._graph is None:
+        if self._graph is None and self._calls > WARM_UP and not self._refused:
             self._graph = self._record()
+        if self._graph is None:
+            return self._aside()
         self._graph.replay()
         assert self._found is not None
         return self._found
@@ -61,10 +63,18 @@ class Recorded(Generic[T]):
         here.wait_stream(stream)
         return found
 
-    def _record(self) -> torch.cuda.CUDAGraph:
+    def _record(self) -> torch.cuda.CUDAGraph | None:
+        """The graph of a call, which is not run; None where it cannot be recorded: then it goes on as it is, slower."""
         graph = torch.cuda.CUDAGraph()
         if self.generator is not None:
             graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph):
-            self._found = self.work(*self._inputs)
+        try:
+            with torch.cuda.graph(graph):
+                self._found = self.work(*self._inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self._refused, self._found = True, None
+            warnings.warn(f"not recorded for the GPU, and slower: {error}", stacklevel=2)
+            return None
         return graph

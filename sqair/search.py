@@ -54,6 +54,7 @@ class Tried:
     centre: Tensor
     """``[M, 2]``, where was looked at last, pixels."""
     roster: Exact = EXACT
+    """Who is on the list of objects."""
 
 
 class ResidualSearch(nn.Module):

@@ -38,6 +38,7 @@ class Absent:
     what: Gaussian
     """p(z_what) in this frame, ``[U, D]``."""
     roster: Exact = EXACT
+    """Who is on their list."""
 
     def keep(self, mask: Tensor) -> Absent:
         """Those of which a mask is true."""
