@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -43,6 +44,41 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
         known = j < len(column)
         which[row[i[known]]] = column[j[known]]
     return torch.from_numpy(which).to(new.device)
+
+
+def least(cost: Tensor) -> Tensor:
+    """The columns ``[B, n]`` of the n rows of tables ``cost [B, n, m]``, m >= n, each another, of the least sum.
+
+    Shortest augmenting paths (Jonker and Volgenant 1987), of all tables at a time, in rounds whose number does not
+    depend on what is in them. Costs are finite.
+    """
+    clips, rows, columns = cost.shape
+    cost = cost - cost.amin(2, keepdim=True)
+    left = F.pad(cost, (1, 0, 1, 0), value=torch.inf)  # reduced costs, 0 or more; row 0 and column 0 are nobody's
+    owner = torch.zeros(clips, columns + 1, dtype=torch.int64, device=cost.device)
+    nothing, nobody = torch.zeros_like(left[:, 0]), torch.full_like(left[:, 0], torch.inf)
+    for row in range(1, rows + 1):
+        owner.select(1, 0).fill_(row)
+        column, way, far = torch.zeros_like(owner[:, :1]), torch.zeros_like(owner), nobody.clone()
+        far.select(1, 0).fill_(0)  # how far each column is, by the shortest way from the row
+        at, passed = nothing[:, :1], nothing
+        for _ in range(row):
+            passed = passed.scatter(1, column, torch.inf)
+            mine = owner.gather(1, column)[:, :, None].expand(-1, -1, columns + 1)
+            on = left.gather(1, mine)[:, 0] + at + passed
+            way, far = torch.where(on < far, column, way), torch.minimum(far, on)
+            at, column = (far + passed).min(1, keepdim=True)
+        by, column = torch.where(owner == 0, far, torch.inf).min(1, keepdim=True)
+        nearer = (by - far).clamp_min(0)
+        mine = torch.zeros_like(left[:, :, 0]).scatter_add(1, owner, nearer)
+        left = left + nearer[:, None] - mine[:, :, None]
+        for _ in range(row):
+            before = way.gather(1, column)
+            owner = owner.scatter(1, column, owner.gather(1, before))
+            column = before
+    found = torch.zeros(clips, rows + 1, dtype=torch.int64, device=cost.device)
+    numbers = torch.arange(columns, device=cost.device).expand(clips, -1)
+    return found.scatter(1, owner[:, 1:], numbers)[:, 1:]
 
 
 def before_in_clip(clip: Tensor, which: Tensor) -> Tensor:

@@ -25,15 +25,25 @@ class Terms:
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
         self.rows = [rows for step in steps for rows in step.rows]
+        self.fixed = any(step.roster.fixed for step in steps)
 
     def each(self, value: Callable[[Rows], Tensor]) -> Tensor:
-        """A value of all objects of ``self.rows`` in one list ``[M]``, of what it is of some rows."""
-        return torch.cat([self.log_likelihood.new_zeros(0), *map(value, self.rows)])
+        """A value of all objects of ``self.rows`` in one list ``[M]``, of what it is of some rows; 0 of empty seats."""
+        every = torch.cat([self.log_likelihood.new_zeros(0), *map(value, self.rows)])
+        return torch.where(self.asked, every, 0) if self.fixed and self.rows else every
 
     def clip_sum(self, value: Tensor) -> Tensor:
         """Adds up a value of each object ``[M]`` over the objects of each clip."""
         total = torch.zeros_like(self.log_likelihood)
-        return total.index_add(0, torch.cat([r.clip for r in self.rows]), value) if self.rows else total
+        if not self.rows:
+            return total
+        value = torch.where(self.asked, value, 0) if self.fixed else value
+        return total.index_add(0, torch.cat([r.clip for r in self.rows]), value)
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """Of which of all rows z_pres is asked for, ``[M]``."""
+        return torch.cat([r.proposal.asked for r in self.rows])
 
     @cached_property
     def log_likelihood(self) -> Tensor:
@@ -89,10 +99,14 @@ class Terms:
         """log p(x, z) - log q(z | x) of the sample, equation (7) before the expectation."""
         return self.log_likelihood + self.log_p_presence - self.log_q_presence - self.log_ratio_z
 
-    def summary(self, weight: Tensor | float = 1.0) -> dict[str, float]:
+    def means(self, weight: Tensor | float = 1.0) -> dict[str, Tensor]:
         """Means per frame of the bound and its parts, nats, and of the objects; clips count by ``weight [B]``."""
         names = ("elbo", "log_likelihood", "kl_presence", "kl_z", "objects")
-        return {name: float((weight * getattr(self, name).detach()).mean()) / len(self.steps) for name in names}
+        return {name: (weight * getattr(self, name).detach()).mean() for name in names}
+
+    def summary(self, weight: Tensor | float = 1.0) -> dict[str, float]:
+        """``means`` as numbers."""
+        return {name: float(mean) / len(self.steps) for name, mean in self.means(weight).items()}
 
 
 def iwae(log_weight: Tensor) -> Tensor:

@@ -69,38 +69,48 @@ class Hunt:
     looked at were never asked for.
     """
 
-    def __init__(self, discovery: Discovery, scene: Scene, limit: int, inference: Inference) -> None:
-        """``limit`` is the most that are looked for in each clip."""
+    def __init__(
+        self, discovery: Discovery, scene: Scene, limit: int, inference: Inference, skipped: bool | Tensor = False
+    ) -> None:
+        """``limit`` is the most that are looked for in each clip, none if discovery is ``skipped``."""
         self.discovery, self.scene, self.limit, self.inference = discovery, scene, limit, inference
         config, device = discovery.config, scene.frame.device
         patience = inference.patience(config)
         self.round, self.most = 0, limit + patience
-        self.together = inference.together(limit) if config.discovery == "residual" else 1
+        alone = config.discovery != "residual" or inference.roster.fixed
+        self.together = 1 if alone else inference.together(limit)
         self.patience = torch.full((len(scene.frame),), patience, device=device)
         self.looked = torch.zeros_like(self.patience)
         explained = to_retina(scene.explained(), config)
         self.state = discovery.search.begin(scene.retina, explained, scene.trust())
         more = geometric_logits(scene.price, limit)  # [B, limit], of one more where so many are left
         self.more = more.to(scene.frame).flip(-1)
-        self.every = self.searching = torch.arange(len(scene.frame), device=device)
+        self.every = torch.arange(len(scene.frame), device=device)
+        self.searching = torch.ones_like(self.patience, dtype=torch.bool)  # [B]
+        if isinstance(skipped, Tensor):
+            self.searching = self.searching & ~skipped
         self.weight = torch.ones_like(scene.log_p_nothing)
 
     def next(self) -> New | None:
         """The next round; None when it is over."""
         scene, config, inference = self.scene, self.discovery.config, self.inference
         self.round += 1
+        if self.round > self.most:
+            return None
         room = inference.room(config) + inference.spare() - scene.taken()  # [B]
         most = torch.minimum(room, self.most - self.looked).clamp_max(self.together)
-        self.searching = self.searching[most[self.searching] > 0]
-        if not len(self.searching):
+        self.searching = self.searching & (most > 0)
+        if inference.roster.none(self.searching):
             return None
         p_logit = self._one_more(self.every, room, self.looked)  # [B]
-        clip = self.searching[inference.promising(scene, p_logit)[self.searching]]  # [R]
+        looks = self.searching & inference.promising(scene, p_logit)  # [B]
         found = None
-        if len(clip):
+        if not inference.roster.none(looks):
             coarse = to_retina(scene.explained(), config)
-            found = self.discovery.search(self.state, scene.retina, coarse, clip, most[clip], inference)
-        self._rest(p_logit, None if found is None else found.clip)
+            clip = inference.roster.row_numbers(looks)
+            most = inference.roster.only(looks, most[clip], 0)
+            found = self.discovery.search(self.state, scene.retina, coarse, clip, most, inference)
+        self._rest(p_logit, found)
         if found is None:
             return None
         posterior = self.discovery(scene, found, inference.generator)
@@ -108,17 +118,20 @@ class Hunt:
         if self.together > 1:
             turn = before_in_clip(clip, torch.ones_like(clip))
             p_logit = self._one_more(clip, room[clip] - turn, self.looked[clip] + turn)
-        return New(posterior, clip, p_logit, found.q_logit, self.weight[clip], self.round)
+        weight = inference.roster.only(found.there, self.weight[clip], 0)
+        return New(posterior, clip, p_logit, found.q_logit, weight, self.round)
 
     def _one_more(self, clip: Tensor, room: Tensor, looked: Tensor) -> Tensor:
         """Prior log-odds ``[M]`` of one more in clips ``clip [M]`` with ``room [M]``, after ``looked [M]`` others."""
         left = torch.minimum(room, self.limit - looked).clamp_min(1)
         return self.more[clip, left - 1]
 
-    def _rest(self, p_logit: Tensor, found: Tensor | None) -> None:
-        """Notes the prior of there being no more in the clips that are searched, but in those ``found [M]``."""
-        idle = torch.zeros_like(p_logit, dtype=torch.bool).index_fill(0, self.searching, True)
-        idle = idle if found is None else idle.index_fill(0, found, False)
+    def _rest(self, p_logit: Tensor, found: Found | None) -> None:
+        """Notes the prior of there being no more in the clips that are searched, but where something was ``found``."""
+        idle = self.searching
+        if found is not None:
+            number = torch.zeros_like(self.looked).index_add(0, found.clip, found.there.long())
+            idle = idle & (number == 0)
         self.scene.log_p_nothing = self.scene.log_p_nothing + idle * self.weight * F.logsigmoid(-p_logit)
 
     def learn(self, rows: Rows) -> Rows:
@@ -132,10 +145,10 @@ class Hunt:
             asked = before_in_clip(rows.clip, ~rows.there) <= self.patience[rows.clip]
             rows = (rows if asked.all() else rows.some(self.scene, asked)).numbered()
             last = torch.cat([rows.clip.diff() > 0, asked.new_ones(1)])
-        clip, there = rows.clip, rows.there
-        self.looked = self.looked.index_add(0, clip, torch.ones_like(clip))
-        self.patience = self.patience.index_add(0, clip, -(~there).long())
-        on = there | (self.patience[clip] >= 0)
+        clip, there, asked = rows.clip, rows.there, rows.proposal.asked
+        self.looked = self.looked.index_add(0, clip, asked.long())
+        self.patience = self.patience.index_add(0, clip, -(asked & ~there).long())
+        on = asked & (there | (self.patience[clip] >= 0))
         self.weight = self.weight.index_copy(0, clip[last], torch.where(there, rows.pres, on.to(rows.pres))[last])
-        self.searching = clip[last][on[last]]
+        self.searching = torch.zeros_like(self.searching).index_copy(0, clip[last], on[last])
         return rows

@@ -118,6 +118,13 @@ def steps(count: int, first: float, by: float, dtype: torch.dtype, device: torch
     return first + by * torch.arange(count, dtype=dtype, device=device)
 
 
+@lru_cache(256)
+@torch.inference_mode(False)
+def constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers ``[n]``; made once, so that nothing waits for them on their way to a device, and not to be changed."""
+    return torch.tensor(values, dtype=dtype, device=device)
+
+
 def _kernel(distance: Tensor, width: Tensor) -> Tensor:
     """Weights of source cells at a ``distance`` from a target cell that is ``width >= 1`` of them wide.
 

@@ -32,7 +32,7 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
         return proposal
     for _ in range(1 if proposal.round else _SWEEPS):
         layer = better(scene, proposal, scene.render)
-        if torch.equal(layer, proposal.objects.layer):
+        if scene.roster.same(layer, proposal.objects.layer):
             break
         image = scene.render.placed(proposal.paint.image, layer)
         objects = replace(proposal.objects, layer=layer)
@@ -46,14 +46,16 @@ def layered(scene: Scene, proposal: Proposal) -> Proposal:
 def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     """The layers ``[M]`` of the objects, where in each clip one at most of the last frame is in another than before."""
     objects, on = proposal.objects, proposal.on[:, None, None, None]
-    paint = proposal.paint.tight(where_to_box(objects.where, scene.config))
+    paint = scene.roster.tight(proposal.paint, where_to_box(objects.where, scene.config))
     windows = paint.windows
     own, total = _some(paint.image), _some(windows.cut(scene.paint))
     without = total - on * own
     touching = _EVERY**2 * (render.cover(own) * render.cover(without)).flatten(1).sum(1) > _TOUCHING
-    row = touching.nonzero()[:, 0]
-    if not len(row):
+    roster = scene.roster
+    touching = roster.only(proposal.asked, touching, False)
+    if roster.none(touching):
         return objects.layer
+    row = roster.pick(touching)
     windows, own, without = windows.rows(row), own[row], without[row]
     behind = None if scene.behind is None else _some(windows.cut(scene.behind))
     frame, layer = _some(windows.cut(scene.frame)), objects.layer[row]
@@ -66,10 +68,12 @@ def better(scene: Scene, proposal: Proposal, render: Layered) -> Tensor:
     gains = torch.stack([gain(to) for to in range(render.layers)])  # [layers, R]
     most, best = gains.max(0)
     by = most - gains.gather(0, layer[None])[0]
-    by = torch.where(by > _LEAST, by, 0)
+    by = roster.only(touching, torch.where(by > _LEAST, by, 0), 0)
     greatest = by.new_zeros(len(scene.frame)).scatter_reduce(0, windows.clip, by, "amax")
     changes = (by > 0) & (by == greatest[windows.clip]) if not proposal.round else by > 0
-    return objects.layer.index_copy(0, row, torch.where(changes, best, layer))
+    changed = objects.layer.clone()
+    changed[row] = torch.where(changes, best, layer)
+    return changed
 
 
 def _some(images: Tensor) -> Tensor:

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from sqair.assign import deal
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
-from sqair.geometry import where_to_box, write
+from sqair.geometry import constant, where_to_box, write
+from sqair.roster import EXACT, Exact
 from sqair.windows import Windows
 
 _JUMP = {"density": 3.0, "prices": 20.0}
@@ -50,16 +50,19 @@ class Matcher:
     """Finds each object of the last frame again by what it looked like. All inputs are detached."""
 
     def __init__(
-        self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig, price: float
-    ) -> None:
+        self, retina: Tensor, clip: Tensor, glimpse: Tensor, prior: Gaussian, config: ModelConfig,
+        price: float | Tensor, there: Tensor | None = None, roster: Exact = EXACT,
+    ) -> None:  # fmt: skip
         """
         Args:
             retina: ``[B, S, h, w]``.
             clip: ``[M]``, the clip of each object; glimpse: ``[M, P, G, G]``, what it looks like.
             prior: of z_where, ``[M, 4]``; price: of an object over black, nats.
+            there: bool ``[M]``, which rows are objects: all by default; roster: who is on their list.
         """
         self.retina, self.config, self.clip, self.glimpse = retina, config, clip, glimpse
-        self.render = config.render
+        self.roster, self.there = roster, torch.ones_like(clip, dtype=torch.bool) if there is None else there
+        self.render = roster.render(config.render)
         self.box = where_to_box(prior.mean, config)
         reach = config.max_size + 4 * config.search_margin
         canvas = (retina.shape[-2], retina.shape[-1])
@@ -73,7 +76,7 @@ class Matcher:
         patch = write(glimpse, patch_box, self.cells, self.cells, config.retina)
         self.padded = [next_fast_len(n, real=True) for n in self.span]
         self.patch_fft = torch.fft.rfft2(self.render.terms(patch), s=self.padded).conj()
-        half = middle.new_tensor([config.width / 2, config.height / 2])
+        half = constant((config.width / 2, config.height / 2), middle.dtype, middle.device)
         self.std = prior.log_std[:, :2].exp() * config.position_std * half
         """Of the prior of its place ``[M, 2]``, pixels."""
         side = self.box[:, 2:].prod(-1, keepdim=True).sqrt()
@@ -99,7 +102,7 @@ class Matcher:
         most = _JUMP[self.config.displacement] * self.price
         return (-0.5 * unit * (dy[:, :, None] ** 2 + dx[:, None, :] ** 2)).clamp_min(-most)
 
-    def gains(self, row: Tensor, others: Tensor) -> Tensor:
+    def gains(self, row: Tensor | slice, others: Tensor) -> Tensor:
         """What the rows ``row [R]`` would gain at every shift ``[R, *span]``, nats; the paint of others is
         ``others [R, P, h', w']``."""
         config = self.config
@@ -112,7 +115,7 @@ class Matcher:
         match = torch.fft.irfft2((spectrum * self.patch_fft[row]).sum(1), s=self.padded)
         return config.retina**2 / config.likelihood_std**2 * match[:, : self.span[0], : self.span[1]]
 
-    def fixate(self, row: Tensor, gains: Tensor) -> tuple[Tensor, Tensor]:
+    def fixate(self, row: Tensor | slice, gains: Tensor) -> tuple[Tensor, Tensor]:
         """Centres ``[R, 2]`` in pixels of the rows ``row [R]``, which gain ``gains [R, *span]``.
 
         The second result is the score there ``[R]``, nats: what the object would gain, plus the log prior.
@@ -132,29 +135,33 @@ class Matcher:
             Centres ``[M, 2]`` in pixels, and what the *other* objects cover of ``seen`` at their fixations,
             ``[M, E, h', w']``.
         """
-        clips, channels = len(self.retina), self.config.painted
+        clips, channels, roster = len(self.retina), self.config.painted, self.roster
         explained = self.retina.new_zeros(clips, channels, *self.retina.shape[-2:])
         every = torch.arange(len(self.clip), device=self.clip.device)
         alone = self.gains(every, self.region.cut(explained))
         place, score = self.fixate(every, alone)
+        score = torch.where(self.there, score, -1.0)
         centre, there = self.box[:, :2].clone(), score > 0
         waiting, (i, k) = torch.ones_like(there), self._pairs()
-        while waiting.any():
+        for _ in roster.rounds(len(self.clip) // clips):
+            if roster.none(waiting):
+                break
             before = (score[k] > 0) & ((score[k] > score[i]) | ((score[k] == score[i]) & (k < i)))
-            first = waiting.index_fill(0, i[before], False)
-            row = first.nonzero()[:, 0]
-            there[row] = score[row] > 0
-            centre[row] = torch.where(there[row, None], place[row], centre[row])
-            explained = explained + self.region.rows(row).add(self._draw(row, centre, there), clips)
+            first = waiting & ~_any(i, before, waiting)
+            row = roster.pick(first)
+            there[row] = roster.only(first, score[row] > 0, there)
+            found = there & first
+            centre[row] = torch.where(found[row, None], place[row], centre[row])
+            explained = explained + self.region.rows(row).add(self._draw(row, centre, found), clips)
             waiting = waiting & ~first
-            placed = waiting[i] & (first & there)[k]
-            box = torch.cat([centre, self.box[:, 2:]], 1)[k[placed]]
-            changed = i[placed][self._near(i[placed], box)].unique()
-            if len(changed):
-                gains = self.gains(changed, self.region.rows(changed).cut(explained))
-                place[changed], score[changed] = self.fixate(changed, gains)
-            wait = waiting[i] & waiting[k]
-            i, k = i[wait], k[wait]
+            box = torch.cat([centre, self.box[:, 2:]], 1)
+            changed = _any(i, waiting[i] & found[k] & self._near(i, box[k]), waiting)
+            if not roster.none(changed):
+                row = roster.pick(changed)
+                gains = self.gains(row, self.region.rows(row).cut(explained))
+                again, more = self.fixate(row, gains)
+                place[row], score[row] = roster.only(changed, again, place), roster.only(changed, more, score)
+            i, k = self._of(waiting[i] & waiting[k], i, k)
         centre = self._trade(alone, centre, there)
         own = self._draw(every, centre, there)
         explained = self.region.add(own, clips)
@@ -162,12 +169,24 @@ class Matcher:
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
         """Two objects each of a clip whose regions meet, both ways around, ``[E]`` and ``[E]``."""
-        size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]])
-        meet = ((self.region.corner[:, None] - self.region.corner).abs() < size).all(-1)
-        pairs = (meet & (self.clip[:, None] == self.clip)).fill_diagonal_(False).nonzero()
-        return pairs[:, 0], pairs[:, 1]
+        i, k = self.roster.pairs(self.clip, len(self.retina))
+        corner = self.region.corner
+        meet = ((corner[i] - corner[k]).abs() < self._whole(1, corner.dtype)).all(-1)
+        return self._of(meet & (i != k), i, k)
 
-    def _draw(self, row: Tensor, centre: Tensor, there: Tensor) -> Tensor:
+    def _of(self, mask: Tensor, i: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Those of the pairs ``i [E]`` and ``k [E]`` that a ``mask [E]`` means; where sizes are fixed, what it does not
+        mean becomes a pair of an object with itself, which asks for nothing."""
+        pair = self.roster.pick(mask)
+        i, k = i[pair], k[pair]
+        return i, self.roster.only(mask, k, i)
+
+    def _whole(self, stride: int, dtype: torch.dtype) -> Tensor:
+        """Width and height of the regions ``[2]``, in cells or, with the ``stride`` of the retina, in pixels."""
+        height, width = self.region.size
+        return constant((stride * width, stride * height), dtype, self.clip.device)
+
+    def _draw(self, row: Tensor | slice, centre: Tensor, there: Tensor) -> Tensor:
         """Paint ``[R, P, h', w']`` of the rows ``row [R]`` in their regions; ``centre [M, 2]``, ``there [M]``."""
         region = self.region.rows(row)
         box = torch.cat([centre[row], self.box[row, 2:]], -1)
@@ -182,25 +201,30 @@ class Matcher:
         Pixels do not err alone, so what is left of a difference is many nats and no evidence: against it stands what a
         displacement costs.
         """
-        row = torch.nonzero(there)[:, 0]
-        i, k = (row[index] for index in torch.nonzero(self.clip[row][:, None] == self.clip[row]).T)
+        row, numbers = self.roster.pick(there), self.roster.row_numbers(there)
+        i, k = (numbers[index] for index in self.roster.pairs(self.clip[row], len(self.retina)))
         offset = centre[k] / self.config.retina - self.region.corner[i] - self.cells / 2 + (self.cells - 1)
-        last = self.region.corner.new_tensor([self.span[1] - 1, self.span[0] - 1])
+        last = constant((self.span[1] - 1, self.span[0] - 1), torch.int64, self.clip.device)
         cell = torch.minimum(offset.round().long().clamp_min(0), last)
         cost = displacement_cost(centre[k] - self.box[i, :2], self.variance[i], self.price)
-        order = deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost)
-        return centre.index_copy(0, row, centre[row[order]])
+        order = self.roster.deal(self.clip[row], alone[i, cell[:, 1], cell[:, 0]] - cost, there)
+        return centre.index_copy(0, numbers, centre[numbers[order]])
 
     def _near(self, row: Tensor, box: Tensor) -> Tensor:
         """Whether something changes in the region of each of the rows ``row [E]`` when in its clip something is drawn
         in a box ``box [E, 4]``: ``[E]``."""
-        size = self.region.corner.new_tensor([self.region.size[1], self.region.size[0]]) * self.config.retina
+        size = self._whole(self.config.retina, self.region.corner.dtype)
         middle = self.region.corner[row] * self.config.retina + size / 2
         apart = (middle - box[:, :2]).abs() - box[:, 2:] / 2 - self.config.retina
         return (apart < size / 2).all(-1)
 
 
-def displacement_cost(by: Tensor, variance: Tensor, price: float) -> Tensor:
+def _any(row: Tensor, mask: Tensor, like: Tensor) -> Tensor:
+    """In which rows ``[M]``, as many as ``like [M]`` has, a ``mask [E]`` of the rows ``row [E]`` is true anywhere."""
+    return torch.zeros_like(like, dtype=torch.int64).index_add(0, row, mask.long()) > 0
+
+
+def displacement_cost(by: Tensor, variance: Tensor, price: float | Tensor) -> Tensor:
     """What it costs to take an object for one that was expected elsewhere ``[...]``, nats.
 
     It is half the price of an object over black for the square of the ratio of the displacement ``by [..., 2]`` to its

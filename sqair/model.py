@@ -26,7 +26,7 @@ from sqair.discover import Discovery, Hunt, New
 from sqair.distributions import Gaussian
 from sqair.encoder import Appearance, Presence
 from sqair.files.pretrained import Pretrained
-from sqair.geometry import where_unit, write
+from sqair.geometry import constant, where_unit, write
 from sqair.inference import Inference
 from sqair.inference.identity import Absent, has_left, seated
 from sqair.layers import layered
@@ -36,6 +36,7 @@ from sqair.objects import Objects, Posterior
 from sqair.plain import Plain
 from sqair.propagate import Propagation
 from sqair.render import Layered, log_likelihood
+from sqair.roster import EXACT, Exact
 from sqair.salience import to_retina
 from sqair.scene import Evidence, Proposal, Rows, Scene
 from sqair.scenery import still_image
@@ -93,11 +94,12 @@ class SQAIR(Pretrained):
         if self.background is not None:
             retina = to_retina(frame, self.config)
             behind = self.background(retina, frame, state.background, inference.generator)
-        scene = self.scene(frame, behind)
+        scene = self.scene(frame, behind, inference.roster)
         absent = self._propagate(scene, state.objects, inference)
         next_id = self._discover(scene, state, absent, inference)
         step = self._render(scene, behind)
         carried = step.objects if absent is None else Objects.concat([step.objects, absent.objects])
+        carried = inference.roster.seats(carried, len(frame), inference.seats(self.config))
         carried = inference.carry(carried, where_unit(self.config, frame))
         last = None
         if self.background is not None and behind is not None:
@@ -105,12 +107,12 @@ class SQAIR(Pretrained):
                 last = self.background.carry(behind, frame, 1 - scene.explained())
         return step, State(carried, next_id, begun=True, background=last)
 
-    def scene(self, frame: Tensor, behind: Behind | None) -> Scene:
+    def scene(self, frame: Tensor, behind: Behind | None, roster: Exact = EXACT) -> Scene:
         """A frame ``[B, C, H, W]`` before what is ``behind``, of as much contrast as the model sees."""
         if behind is not None:
             frame, image = stretched(frame, behind.image, self.config)
             behind = replace(behind, image=image)
-        return Scene(frame, behind, self.price, self.config)
+        return Scene(frame, behind, self.price, self.config, roster)
 
     def _propagate(self, scene: Scene, objects: Objects, inference: Inference) -> Absent | None:
         """Finds the objects of the last frame again; returns those that are not seen, if they are remembered."""
@@ -129,20 +131,21 @@ class SQAIR(Pretrained):
             return None
         rows = seated(rows, inference.room(self.config))
         scene.add(rows)
-        absent = Absent(self.recur(missed(objects, posterior), objects.hidden), posterior.p_what)
+        absent = Absent(self.recur(missed(objects, posterior), objects.hidden), posterior.p_what, scene.roster)
         if inference.count:
-            return absent.rows(~rows.there)
+            return absent.keep(~rows.there)
         hidden = ~rows.there & (objects.unseen < inference.memory)
-        return absent.rows(hidden if self.config.returns else hidden & ~has_left(absent.objects, self.config))
+        return absent.keep(hidden if self.config.returns else hidden & ~has_left(absent.objects, self.config))
 
     def _discover(self, scene: Scene, state: State, absent: Absent | None, inference: Inference) -> Tensor:
         """Looks for new objects, and for who they are; returns the next free id of each clip ``[B]``."""
         config, next_id = self.config, state.next_id
         later = state.begun and config.temporal.any()
-        if later and inference.skips_discovery():
+        skipped = later and inference.skips_discovery()
+        if skipped is True:
             return next_id
         limit = config.later_steps if later else config.first_steps
-        hunt, before = Hunt(self.discovery, scene, limit, inference), scene.mark()
+        hunt, before = Hunt(self.discovery, scene, limit, inference, skipped), scene.mark()
         while (new := hunt.next()) is not None:
             rows = self._weigh(scene, layered(scene, self._proposal(new, next_id)), inference)
             rows = hunt.learn(rows)
@@ -151,12 +154,13 @@ class SQAIR(Pretrained):
         if inference.count:
             scene.reduce(before, inference.room(config))
             nobody = self.initial_state(0, scene.frame).objects
-            absent = absent or Absent(nobody, Gaussian.standard(nobody.what))
+            absent = absent or Absent(nobody, Gaussian.standard(nobody.what), scene.roster)
         found = scene.alive[before[-1] :]
         if absent is not None and found:
             named = absent.recognise(Objects.concat(found), state.next_id, inference.count, self.price, config)
             scene.alive[before[-1] :] = [named]
-            next_id = state.next_id.clone().scatter_reduce_(0, named.clip, named.id + 1, "amax")
+            last = scene.roster.only(named.there, named.id, -1)
+            next_id = state.next_id.clone().scatter_reduce_(0, named.clip, last + 1, "amax")
         return next_id
 
     def _proposal(self, new: New, next_id: Tensor) -> Proposal:
@@ -194,6 +198,7 @@ class SQAIR(Pretrained):
             confidence=torch.cat([frame.new_zeros(0), *scene.confidence]),
             behind=behind,
             depth=None if flat is None else Patches.concat([Patches(flat, window), *scene.depths]),
+            roster=scene.roster,
         )
 
     def draw(self, posterior: Posterior, clip: Tensor) -> tuple[Tensor, Patches]:
@@ -232,4 +237,6 @@ class SQAIR(Pretrained):
 
         Without the temporal dependency of presence they are as likely as new ones of that ``price [M]``, nats.
         """
-        return price.new_tensor(self.config.stay_logit) if self.config.temporal.presence else -price
+        if self.config.temporal.presence:
+            return constant((self.config.stay_logit,), price.dtype, price.device)[0]
+        return -price

@@ -37,7 +37,8 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:
-        """One step down the gradients."""
+        """One step down the gradients; none where ``found_inf``, a tensor that may be set as Adam's is, is 1."""
+        stuck = getattr(self, "found_inf", None)
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -45,9 +46,14 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[p]
                 if not state:
                     state["momentum"] = torch.zeros_like(p)
-                momentum = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                update = blockwise(p.grad.lerp(momentum, group["momentum"]))
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.shape[0] / p.shape[1]) ** 0.5)
+                grad = p.grad if stuck is None else torch.where(stuck > 0, state["momentum"], p.grad)
+                momentum = state["momentum"].lerp_(grad, 1 - group["momentum"])
+                update = blockwise(grad.lerp(momentum, group["momentum"]))
+                rate = max(1.0, p.shape[0] / p.shape[1]) ** 0.5
+                if isinstance(group["lr"], Tensor):
+                    p.sub_(update * (group["lr"] * rate * (1 if stuck is None else 1 - stuck)))
+                else:
+                    p.add_(update, alpha=-group["lr"] * rate)
 
 
 def blockwise(matrix: Tensor) -> Tensor:

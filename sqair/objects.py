@@ -1,7 +1,7 @@
 """The objects of a batch of clips, and the priors and posteriors of their latents in one frame.
 
 Objects of all clips lie in one list of M rows, each with the index of its clip: an empty slot is no row, and
-never reaches a network.
+never reaches a network, unless sizes have to be the same in every frame (roster.py).
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Objects:
         glimpse: ``[M, P, G, G]`` what it looked like when last drawn, as the decoder draws.
         unseen: ``[M]`` int64, frames since it was last there; 0 for an object that is there.
         layer: ``[M]`` int64, which it is in, from back to front, if there are several (render.Layered).
-        weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed.
+        weight: ``[M]`` its z_pres, times that of all it depends on: 1 unless presence is relaxed; 0 of an empty seat.
         usual_size: ``[M, 2]`` the mean of its size (w, h) of late, in units of z_where, so that 0 is typical (life.py).
     """
 
@@ -90,6 +90,11 @@ class Objects:
     def rows(self, index: Tensor) -> Objects:
         """The rows that ``index`` (a mask or row numbers) picks."""
         return Objects(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    @property
+    def there(self) -> Tensor:
+        """Which are no empty seats (roster.Fixed), ``[M]``."""
+        return self.weight.detach() != 0
 
     @staticmethod
     def none(like: Tensor, what: int, hidden: int, channels: int, glimpse: int) -> Objects:

@@ -22,12 +22,14 @@ from sqair.boxes import BoxKind, step_tracks
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import check_count, tracking
-from sqair.inference.restarts import Scattered, explain
+from sqair.inference.restarts import Scattered
 from sqair.life import turned
 from sqair.masks import segments
 from sqair.model import SQAIR, State
 from sqair.process import threads as use_threads
+from sqair.roster import suited
 from sqair.state import Step
+from sqair.stepper import Stepper
 from sqair.tracks import Tracks
 
 _BATCH = 64
@@ -99,11 +101,13 @@ def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> t
     labels = np.zeros(clips.shape[:4] if masks else 0, dtype=np.int64)
     ways = how.tries if how.refine else 1
     count = max(1, _BATCH // ways)
+    roster = suited(next(model.parameters()).device)
+    stepper = Stepper(model, tracking(how.refine, how.memory, how.count, roster))
     with use_threads(how.threads):
         for start in range(0, len(clips), count):
             canvases = fit.clips(clips[start : start + count])
             check_frames(canvases, config)
-            tracks, drawn = _explain(model, canvases, how, ways, masks)
+            tracks, drawn = _explain(stepper, canvases, how, ways, masks)
             found += [replace(mine, box=fit.boxes(mine.box)) for mine in tracks]
             for b, label in enumerate(drawn):
                 labels[start + b] = [fit.labels(image) for image in label]
@@ -111,7 +115,7 @@ def _track(model: SQAIR, clips: np.ndarray, how: _Settings, *, masks: bool) -> t
 
 
 def _explain(
-    model: SQAIR, canvases: np.ndarray, how: _Settings, ways: int, masks: bool
+    stepper: Stepper, canvases: np.ndarray, how: _Settings, ways: int, masks: bool
 ) -> tuple[list[Tracks], np.ndarray]:
     """The best of the ways in which clips ``canvases [B, T, H, W(, 3)]`` are explained; row b * ways + k is one.
 
@@ -121,6 +125,7 @@ def _explain(
     Returns:
         The B tracks, on the canvas, and their masks ``[B, T, H, W]``, if they are wanted.
     """
+    model = stepper.model
     device = next(model.parameters()).device
     count, length = len(canvases) * ways, canvases.shape[1]
 
@@ -136,26 +141,28 @@ def _explain(
     for turn in range(how.passes):
         for number in _order(turn, length):
             frame = frames(slice(number, number + 1))[0]
-            step, state = _step(model, frame, state, how, ways, turn * length + number)
-            parts[number] = step_tracks(step, frame, number, model.config, how.box)
+            step, state = _step(stepper, frame, state, ways, turn * length + number)
+            shown = step.living()
+            parts[number] = step_tracks(shown, frame, number, model.config, how.box)
             worth[number] = _worth(model, step)
             if masks:
-                labels[:, number] = segments(step, count).cpu().numpy()
+                labels[:, number] = segments(shown, count).cpu().numpy()
         state = replace(state, objects=turned(state.objects))
     tracks = [Tracks.concat([part[row] for part in parts]) for row in range(count)]
     best = worth.sum(0).reshape(-1, ways).argmax(1) + ways * np.arange(len(canvases))
     return [tracks[row] for row in best], labels[best] if masks else labels
 
 
-def _step(model: SQAIR, frame: Tensor, state: State, how: _Settings, ways: int, number: int) -> tuple[Step, State]:
+def _step(stepper: Stepper, frame: Tensor, state: State, ways: int, number: int) -> tuple[Step, State]:
     """One step of the rows ``frame [B * ways, C, H, W]``, the ``number``-th of all passes.
 
     Chance is that of the frame, so that it does not matter which clips go together.
     """
     if ways == 1:
-        return explain(model, frame, state, tracking(how.refine, how.memory, how.count))
-    chance = torch.Generator().manual_seed(number)
-    return model.step(frame, state, Scattered(memory=how.memory, count=how.count, restarts=ways, chance=chance))
+        return stepper(frame, state)
+    chance, how = torch.Generator().manual_seed(number), stepper.inference
+    scattered = Scattered(memory=how.memory, count=how.count, roster=how.roster, restarts=ways, chance=chance)
+    return stepper.model.step(frame, state, scattered)
 
 
 def _worth(model: SQAIR, step: Step) -> np.ndarray:

@@ -72,7 +72,8 @@ class Propagation(nn.Module):
         config, clip = self.config, objects.clip
         p_where, p_what = self.prior(objects)
         with torch.no_grad():
-            match = Matcher(scene.retina, clip, self._template(objects), p_where, config, scene.over_black)
+            looks, price, there = self._template(objects), scene.over_black, objects.there
+            match = Matcher(scene.retina, clip, looks, p_where, config, price, there, scene.roster)
             if (trust := scene.trust()) is not None:
                 match.trust = match.region.cut(trust)
             centre, explained = match.run()  # [M, 2], [M, E, h', w']
@@ -102,7 +103,7 @@ class Propagation(nn.Module):
         """What to look for ``[M, P, G, G]``: the objects as they were, or a blob where appearance is not carried."""
         if self.config.temporal.appearance:
             return objects.glimpse
-        ramp = torch.linspace(-2, 2, self.config.glimpse).to(objects.glimpse)
+        ramp = torch.linspace(-2, 2, self.config.glimpse, device=objects.glimpse.device).to(objects.glimpse)
         blob = torch.exp(-(ramp[:, None] ** 2 + ramp**2) / 2)
         return blob.expand_as(objects.glimpse)
 

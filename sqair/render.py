@@ -48,6 +48,10 @@ class Light:
     shaded = 0.4
     """Share of the pixels of a block taken to be darker than its background: few where objects only add light."""
 
+    def whole(self) -> Light:
+        """The same, without a look at what there is to draw."""
+        return self
+
     def channels(self, colours: int) -> tuple[int, int, int]:
         """Channels of what is drawn of an object P, seen of a frame S, and explained of it E, in so many colours."""
         return colours, colours, colours
@@ -272,16 +276,29 @@ class Layered(Opaque):
 
     def canvas(self, paint: Tensor, behind: Tensor | None) -> Tensor:
         for i, layer in enumerate(self._by_layer(paint).unbind(-4)):
-            if i == MIDDLE or layer[..., 0, :, :].any():
+            if i == MIDDLE or self._shows(layer):
                 behind = super().canvas(layer, behind)
         assert behind is not None
         return behind
+
+    def _shows(self, layer: Tensor) -> bool:
+        """Whether there may be anything in a ``layer [.., 1 + C, H, W]`` of paint."""
+        return bool(layer[..., 0, :, :].any())
+
+    def whole(self) -> Light:
+        return _WHOLE
 
     def _by_layer(self, paint: Tensor) -> Tensor:
         """``[.., P, H, W]`` as ``[.., layers, 1 + C, H, W]``, from back to front."""
         return paint.unflatten(-3, (self.layers, -1))
 
 
+class _Whole(Layered):
+    def _shows(self, layer: Tensor) -> bool:
+        return True
+
+
+_WHOLE = _Whole()
 RENDERERS: dict[str, Light] = {"light": Light(), "opaque": Opaque(), "layered": Layered()}
 
 

@@ -15,6 +15,7 @@ from sqair.deviation import deviation
 from sqair.geometry import where_to_box, write
 from sqair.objects import Objects, Posterior
 from sqair.render import background
+from sqair.roster import EXACT, Exact
 from sqair.salience import to_retina
 from sqair.windows import Patches
 
@@ -33,7 +34,8 @@ class Proposal:
         p_logit: ``[M]`` prior log-odds of z_pres.
         q_logit: ``[M]`` posterior ones, of a search that gives them.
         on: ``[M]`` 1 for those that are part of the scene as they are proposed.
-        weight: ``[M]`` presence of what has to be there for z_pres to be asked for: 1 unless presence is relaxed.
+        weight: ``[M]`` presence of what has to be there for z_pres to be asked for: 1 unless presence is relaxed, and 0
+            of rows that nothing is asked of (roster.Fixed).
         round: 0 for what propagation proposes, and the round of discovery from 1 on.
     """
 
@@ -45,6 +47,11 @@ class Proposal:
     on: Tensor
     weight: Tensor
     round: int
+
+    @property
+    def asked(self) -> Tensor:
+        """Of which rows z_pres is asked for, ``[M]``."""
+        return self.weight.detach() != 0
 
     def rows(self, index: Tensor) -> Proposal:
         """The rows that ``index`` (a mask or row numbers) picks."""
@@ -73,13 +80,13 @@ class Evidence:
 
     def __init__(self, scene: Scene, proposal: Proposal) -> None:
         self._box = proposal.posterior.box.detach()
-        self._paint = Patches(proposal.paint.image.detach(), proposal.paint.windows).tight(self._box)
+        self._paint = scene.roster.tight(Patches(proposal.paint.image.detach(), proposal.paint.windows), self._box)
         self.windows = self._paint.windows
         self.clips, self.over_black = len(scene.frame), scene.over_black
         self.price = scene.price.detach()[self.windows.clip]
         self._config, self._frame, self._behind, self._render = scene.config, scene.frame, scene.behind, scene.render
         self._std = scene.std
-        self._found = [(objects.clip, objects.where) for objects in scene.alive]
+        self._found = [(objects.clip, objects.where, objects.there) for objects in scene.alive]
         self._on, self._total = proposal.on, scene.paint.detach()
         self.crowding = scene.config.crowding
         cut = self.windows.cut
@@ -109,11 +116,11 @@ class Evidence:
     def touches(self) -> Tensor:
         """Whether the box of each meets that of an object settled before ``[M]``."""
         touches = torch.zeros_like(self.windows.clip, dtype=torch.bool)
-        for clip, where in self._found:
+        for clip, where, there in self._found:
             other = where_to_box(where, self._config)  # [F, 4]
             sides = (self._box[:, None, 2:] + other[:, 2:]) / 2  # [M, F, 2]
             apart = (self._box[:, None, :2] - other[:, :2]).abs() - sides
-            touches |= ((apart < 0).all(-1) & (self.windows.clip[:, None] == clip)).any(1)
+            touches |= ((apart < 0).all(-1) & (self.windows.clip[:, None] == clip) & there).any(1)
         return touches
 
     @torch.no_grad()
@@ -175,12 +182,15 @@ class Scene:
         price: ``[B]`` float64, of an object, nats: that over black, times the share of what objects are worth there
             which is left over what is behind them.
         log_p_nothing: ``[B]``, log prior of finding nothing more where the search saw nothing.
+        roster: who is on the list of objects.
         rows: what was settled; of that alive are the objects that are there, with their patches, depths (of objects
             that hide what is behind them) and confidence.
     """
 
-    def __init__(self, frame: Tensor, behind: Behind | None, price: float, config: ModelConfig) -> None:
-        self.frame, self.config, self.render = frame, config, config.render
+    def __init__(
+        self, frame: Tensor, behind: Behind | None, price: float | Tensor, config: ModelConfig, roster: Exact = EXACT
+    ) -> None:
+        self.frame, self.config, self.roster, self.render = frame, config, roster, roster.render(config.render)
         self.behind = None if behind is None else background(behind.image)
         self.paint = frame.new_zeros(len(frame), config.painted, *frame.shape[2:])
         with torch.no_grad():
@@ -208,15 +218,15 @@ class Scene:
         paint = proposal.paint.total(rows.pres, len(self.frame))
         self.paint = self.paint + paint if proposal.round else paint
         self.rows.append(rows)
-        self.alive.append(replace(proposal.objects, weight=rows.pres).rows(there))
+        self.alive.append(self.roster.keep(replace(proposal.objects, weight=rows.pres), there))
         with torch.no_grad():
-            paint = proposal.paint.rows(there)
+            paint = self.roster.shown(proposal.paint, there)
             behind = None if self.behind is None else paint.windows.cut(self.behind)
             self.patches.append(Patches(self.render.alone(paint.image, behind), paint.windows))
             depth = self.render.depth(paint.image)
             if depth is not None:
                 self.depths.append(Patches(depth, paint.windows))
-        self.confidence.append(torch.sigmoid(rows.q_logit[there].detach()))
+        self.confidence.append(torch.sigmoid(rows.q_logit[self.roster.pick(there)].detach()))
 
     def mark(self) -> tuple[Tensor, int, int]:
         """Where ``reduce`` goes back to: the paint ``[B, P, H, W]``, the length of ``rows``, and that of ``alive``."""
@@ -268,5 +278,7 @@ class Scene:
 
     def taken(self) -> Tensor:
         """Objects of each clip so far, ``[B]``."""
-        clip = torch.cat([o.clip for o in self.alive]) if self.alive else self.frame.new_zeros(0, dtype=torch.int64)
-        return torch.bincount(clip, minlength=len(self.frame))
+        taken = torch.zeros(len(self.frame), dtype=torch.int64, device=self.frame.device)
+        for objects in self.alive:
+            taken = taken.index_add(0, objects.clip, objects.there.long())
+        return taken

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
 from sqair.encoder import GlimpseEncoder
-from sqair.geometry import centre_to_where, where_to_box, where_unit
+from sqair.geometry import centre_to_where, constant, where_to_box, where_unit
 from sqair.inference import Inference
 from sqair.networks import mlp
 from sqair.objects import Posterior
+from sqair.roster import EXACT, Exact
 from sqair.salience import saliency
 from sqair.spots import Spots
 from sqair.windows import read_from
@@ -40,6 +41,8 @@ class Found(NamedTuple):
     """q(z_where) ``[M, 4]``."""
     q_logit: Tensor | None
     """Log-odds of presence ``[M]``; None leaves them to the object's own glimpse."""
+    there: Tensor
+    """bool ``[M]``, at which of them there is anything to see: all, unless sizes are fixed (roster.py)."""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Tried:
     """``[B, h, w]``, what residuals count: 0 near where nobody was found."""
     centre: Tensor
     """``[M, 2]``, where was looked at last, pixels."""
+    roster: Exact = EXACT
+    """Who is on the list of objects."""
 
 
 class ResidualSearch(nn.Module):
@@ -69,12 +74,12 @@ class ResidualSearch(nn.Module):
     def learn(self, state: Any, clip: Tensor, posterior: Posterior, pres: Tensor) -> None:
         """Where nobody was found, nobody is looked for again, within ``_NEAR`` of a typical size."""
         lost = pres.detach() == 0
-        if lost.any():
+        if not state.roster.none(lost):
             y, x = (self.config.retina * (torch.arange(n, device=pres.device) + 0.5) for n in state.clear.shape[1:])
-            dx, dy = x - state.centre[lost, 0, None], y - state.centre[lost, 1, None]
+            dx, dy = x - state.centre[:, 0, None], y - state.centre[:, 1, None]
             near = dy[:, :, None] ** 2 + dx[:, None] ** 2 <= (_NEAR * self.config.size_mean) ** 2
-            row, y, x = near.nonzero().T
-            state.clear[clip[lost][row], y, x] = 0
+            tried = torch.zeros_like(state.clear).index_add(0, clip, (near & lost[:, None, None]).to(state.clear))
+            state.clear = state.clear.masked_fill(tried > 0, 0)
 
     def forward(
         self, state: Any, retina: Tensor, explained: Tensor, clip: Tensor, most: Tensor, inference: Inference
@@ -83,13 +88,13 @@ class ResidualSearch(nn.Module):
 
         In each of the clips ``clip [R]`` up to ``most [R]`` places are looked at.
         """
-        config = self.config
+        config, state.roster = self.config, inference.roster
         with torch.no_grad():
             salience = saliency(config.render.unexplained(retina, explained)[clip]) * state.clear[clip]  # [R, h, w]
             spots = Spots.find(salience, clip, most, inference, config)
             if not len(spots.row):
                 return None
-            clip, centre = clip[spots.row], spots.centre  # [M], [M, 2]
+            clip, centre, there = clip[spots.row], spots.centre, spots.clear  # [M], [M, 2], [M]
             window = torch.cat([centre, torch.full_like(centre, config.context)], -1)
             glimpse = read_from(torch.cat([retina, explained], 1), clip, window, config, config.retina)
             start = torch.cat([centre_to_where(centre, config), torch.zeros_like(centre)], -1)
@@ -97,10 +102,10 @@ class ResidualSearch(nn.Module):
         where = Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=where_unit(config, start))
         if len(spots.maps) > 1:
             alone = spots.alone(where_to_box(where.mean.detach(), config), config)
-            clip, centre = clip[alone], centre[alone]
+            clip, centre, there = clip[alone], centre[alone], there[alone]
             where = Gaussian(where.mean[alone], where.log_std[alone])
         state.centre = centre
-        return Found(clip, where, None)
+        return Found(clip, where, None, there)
 
 
 @dataclass
@@ -185,7 +190,7 @@ class RecurrentSearch(nn.Module):
         start = torch.cat([centre, torch.zeros_like(centre)], -1)[clip]
         odds = _SUREST * torch.tanh((q_logit[:, 0] + 1) / _SUREST)
         unit = where_unit(self.config, start)
-        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), odds)
+        return Found(clip, Gaussian.around(start, 0.5 * shift, spread, -2.5, unit=unit), odds, most > 0)
 
     def _around_peak(self, logits: Tensor, position: Tensor) -> Tensor:
         """Attention ``[B, A]``: softmax of ``logits [B, A]`` within an object's size of the largest of them.
@@ -193,7 +198,8 @@ class RecurrentSearch(nn.Module):
         The cells are at ``position [A, 2]``. Attention that two objects share would look between them.
         """
         config = self.config
-        reach = centre_to_where(position.new_tensor([config.width, config.height]) / 2 + config.size_mean, config)
+        canvas = constant((config.width, config.height), position.dtype, position.device)
+        reach = centre_to_where(canvas / 2 + config.size_mean, config)
         peak = position[logits.argmax(1)]
         near = ((peak[:, None] - position).abs() <= reach).all(-1)
         return logits.masked_fill(~near, -torch.inf).softmax(-1)

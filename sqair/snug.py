@@ -15,7 +15,8 @@ from torch import Tensor
 
 from sqair.boxes import ink_boxes
 from sqair.config import ModelConfig
-from sqair.geometry import where_to_box
+from sqair.geometry import constant, where_to_box
+from sqair.roster import EXACT, Exact
 from sqair.state import Step
 from sqair.stretch import stretched
 from sqair.windows import Patches
@@ -28,7 +29,7 @@ _SHARED = 2
 """Fewest pixels shared with others for which an object is not alone."""
 
 
-def slack(frames: Tensor, steps: list[Step], config: ModelConfig) -> Tensor:
+def slack(frames: Tensor, steps: list[Step], config: ModelConfig, roster: Exact = EXACT) -> Tensor:
     """By how much the means of q(z_where) miss the ink that their objects explain of ``frames [T, B, C, H, W]``.
 
     The Huber loss of centres and half sides, pixels^2, summed over objects that lie within the canvas and touch no
@@ -37,11 +38,11 @@ def slack(frames: Tensor, steps: list[Step], config: ModelConfig) -> Tensor:
     rows = [r for step in steps for r in step.rows]
     if not rows:
         return frames.new_zeros(())
-    there = torch.cat([r.there for r in rows])
-    box = where_to_box(torch.cat([r.proposal.posterior.q_where.mean for r in rows])[there], config)  # [M, 4]
+    row = roster.pick(torch.cat([r.there for r in rows]))
+    box = where_to_box(torch.cat([r.proposal.posterior.q_where.mean for r in rows])[row], config)  # [M, 4]
     with torch.no_grad():
         tight, told = _ink(frames, steps, config)
-    away = (box - tight) * box.new_tensor([1, 1, 0.5, 0.5])
+    away = (box - tight) * constant((1, 1, 0.5, 0.5), box.dtype, box.device)
     return (told[:, None] * F.huber_loss(away, torch.zeros_like(away), reduction="none", delta=_FAR)).sum()
 
 
@@ -59,7 +60,7 @@ def _ink(frames: Tensor, steps: list[Step], config: ModelConfig) -> tuple[Tensor
     box, any_ink = ink_boxes(around, ink, math.hypot(config.likelihood_std, config.ink_std))
     low = box[:, :2] + windows.corner
     high = low + box[:, 2:]
-    within = (low > 0).all(1) & (high < high.new_tensor([config.width, config.height])).all(1)
+    within = (low > 0).all(1) & (high < constant((config.width, config.height), high.dtype, high.device)).all(1)
     return torch.cat([(low + high) / 2, box[:, 2:]], 1), any_ink & alone & within
 
 

@@ -28,7 +28,8 @@ class Spots:
         maps: K of ``[R, h, w]``: salience as discovery sees it when it looks for the first place, the second, ...
         row: ``[M]``, the map that each is in, ascending, and turn: ``[M]``, the how manieth of its clip it is.
         centre: ``[M, 2]`` (x, y in pixels).
-        value: ``[M]``, how salient it is.
+        value: ``[M]``, how salient it is, and clear: bool ``[M]``, whether that is enough, as of all it is unless sizes
+            are fixed (roster.py).
     """
 
     maps: list[Tensor]
@@ -36,6 +37,7 @@ class Spots:
     turn: Tensor
     centre: Tensor
     value: Tensor
+    clear: Tensor
 
     @staticmethod
     def find(salience: Tensor, clip: Tensor, most: Tensor, inference: Inference, config: ModelConfig) -> Spots:
@@ -46,7 +48,7 @@ class Spots:
         reach = math.ceil((config.context + config.size_mean) / (2 * config.retina)) * config.retina
         maps, places, values = [], [], []
         near = torch.zeros_like(salience, dtype=torch.bool)
-        for turn in range(int(most.max())):
+        for turn in range(1 if inference.roster.fixed else int(most.max())):
             maps.append(left := inference.attend(salience, clip))
             if turn:
                 near |= _inside(salience, places[-1], salience.new_tensor(reach), config)
@@ -56,8 +58,12 @@ class Spots:
             values.append(value)
         centre, value = torch.stack(places, 1), torch.stack(values, 1)  # [R, K, 2], [R, K]
         turn = torch.arange(len(maps), device=clip.device)
-        row, turn = ((value > config.saliency_threshold) & (turn < most[:, None])).nonzero().T
-        return Spots(maps, row, turn, centre[row, turn], value[row, turn])
+        clear = (value > config.saliency_threshold) & (turn < most[:, None])
+        if inference.roster.fixed:
+            row = torch.arange(len(clear), device=clip.device)
+            return Spots(maps, row, torch.zeros_like(row), centre[:, 0], value[:, 0], clear[:, 0])
+        row, turn = clear.nonzero().T
+        return Spots(maps, row, turn, centre[row, turn], value[row, turn], torch.ones_like(row, dtype=torch.bool))
 
     def alone(self, box: Tensor, config: ModelConfig) -> Tensor:
         """Which of them are looked at one after the other whatever is drawn of those before, of which something is

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from sqair.background import Behind
 from sqair.objects import Objects
+from sqair.roster import EXACT, Exact
 from sqair.scene import Rows
 from sqair.windows import Patches
 
@@ -42,6 +43,24 @@ class Step:
     """The background, of a model that has one."""
     depth: Patches | None = None
     """``[M, layers, h, w]``, w of the objects (render.py), if they hide what is behind; no gradient."""
+    roster: Exact = EXACT
+    """Who is on the list ``objects``."""
+
+    def living(self) -> Step:
+        """The same without the rows of empty seats, for whoever reads the result; not of its ``rows``."""
+        if not self.roster.fixed:
+            return self
+        row = self.objects.there.nonzero()[:, 0]
+        return replace(
+            self,
+            canvas=self.canvas.clone(),
+            behind=None if self.behind is None else replace(self.behind, image=self.behind.image.clone()),
+            objects=self.objects.rows(row),
+            patches=self.patches.rows(row),
+            confidence=self.confidence[row],
+            depth=None if self.depth is None else self.depth.rows(row),
+            roster=EXACT,
+        )
 
     @property
     def images(self) -> Tensor:

@@ -20,16 +20,17 @@ from sqair.edges import Edges, Look, look_size
 from sqair.errors import UserError
 from sqair.frames import Fit, check_frames, to_frames
 from sqair.inference import check_count, tracking
-from sqair.inference.restarts import explain
 from sqair.lumps import Ink
 from sqair.masks import outlines, segments
 from sqair.model import SQAIR
 from sqair.parts import Parts, put_together
 from sqair.passes import mask_clips, track_clips
 from sqair.process import threads as use_threads
+from sqair.roster import EXACT, suited
 from sqair.split import Split
 from sqair.state import State, Step
 from sqair.steady import Steady
+from sqair.stepper import Stepper
 from sqair.tracks import Tracks
 from sqair.vacated import vacated
 
@@ -73,7 +74,9 @@ class Tracker:
         self.threads = threads
         self.model = model.eval()
         self.box: BoxKind = box
-        self.inference = tracking(refine, memory, count)
+        roster = EXACT if model.config.parts else suited(next(model.parameters()).device)
+        self.inference = tracking(refine, memory, count, roster)
+        self._step = Stepper(self.model, self.inference)
         self.count, self.memory = count, memory
         self.stabilise: Stabilise = stabilise
         self.reset()
@@ -173,7 +176,8 @@ class Tracker:
         self.canvas, self._shift, self._size = canvas, shift, fit
         image = to_frames(canvas[None, None], next(self.model.parameters()).device)[0]
         before = self._state or self.model.initial_state(1, image)
-        self.last, self._state = explain(self.model, image, before, self.inference)
+        step, self._state = self._step(image, before)
+        self.last = step.living()
         if self._parts is not None and self._parts.typical is not None:
             split = Split(self.model, image, before, self.count)
             self.last, self._state = split.of(self.last, self._state, self._parts.typical)

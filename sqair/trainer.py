@@ -23,11 +23,13 @@ from sqair.bounds import Terms
 from sqair.config import ModelConfig, Stage, TrainConfig
 from sqair.errors import UserError
 from sqair.estimators import make_estimator
+from sqair.fixed_step import FixedStep
 from sqair.frames import to_frames
 from sqair.model import SQAIR
-from sqair.muon import Muon, matrices
+from sqair.optimise import not_finite, optimisers, plain_state
 from sqair.ranks import ALONE, Ranks
 from sqair.render import background
+from sqair.roster import suited
 from sqair.salience import object_nats
 from sqair.snug import slack
 from sqair.stretch import stretched
@@ -90,19 +92,13 @@ class Trainer:
             self.estimator = make_estimator(config.estimator, model_config).to(self.device)
         for stage in config.stages:
             self.estimator.particles(config.particles, stage.length)  # rather now than when the stage comes
-        behind = set() if self.model.background is None else set(self.model.background.parameters())
-        turned = [p for p in matrices(self.model) if p not in behind] if config.muon_rate else []
-        rest = [p for p in self.model.parameters() if p not in behind.union(turned)]
-        learned = [
-            {"params": rest, "rate": config.learning_rate},
-            {"params": list(self.estimator.parameters()), "rate": self.estimator.learning_rate},
-            {"params": [p for p in self.model.parameters() if p in behind], "rate": config.learning_rate, "last": True},
-        ]
-        groups = [group for group in learned if group["params"]]
-        self.optimizers: list[torch.optim.Optimizer] = [torch.optim.Adam(groups, betas=(0.9, 0.99), fused=True)]
-        if turned:
-            self.optimizers.append(Muon([{"params": turned, "rate": config.muon_rate}]))
+        self.optimizers = optimisers(self.model, self.estimator, config)
         self.generator = torch.Generator(self.device).manual_seed(config.seed)
+        roster = suited(self.device)
+        fixed = roster.fixed and self.estimator.fixed and ranks.size == 1
+        mine = self.model, self.estimator, self.optimizers, config, self.generator, roster
+        self.fixed = FixedStep(*mine) if fixed else None
+        """A step of fixed sizes, where that is what is done."""
         self.step = 0
         self.next_clip = 0
         self.object_nats = config.object_nats
@@ -156,22 +152,29 @@ class Trainer:
         if self.ranks.rank:  # a resumed run has the state of the first one's generator alone
             self.generator.manual_seed(self.ranks.seed(config.seed, step))
         sampled = schedule.sampled(config, step, self.found, self.generator)
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = group["rate"] * decay * (1 - sampled.boldness if "last" in group else 1)
+        groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        rates = [g["rate"] * decay * (1 - sampled.boldness if "last" in g else 1) for g in groups]
         self.model.price = self._price(schedule.price(config, step))
         frames, still = self.batch(stage)
         particles = self.estimator.particles(config.particles, stage.length)
         frames = frames.repeat(1, particles, 1, 1, 1)
         still = None if still is None else still.repeat(particles, 1, 1, 1)
-        terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
-        loss = self.estimator(terms, frames, particles) / stage.length
-        norm = self._descend(loss + self._pull(terms, frames), frames)
+        if self.fixed is not None:
+            loss, norm, summary = self.fixed(frames, still, sampled, self.model.price, rates)
+            self._check(torch.tensor(loss), norm, frames)
+        else:
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
+            terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
+            loss = self.estimator(terms, frames, particles) / stage.length
+            norm = self._descend(loss + self._pull(terms, frames), frames)
+            loss, summary = float(loss.detach()), terms.summary(self.estimator.weight(terms, particles).detach())
         self.step = min(step + self.ranks.size, self.total_steps)
         self.estimator.passed(self.step - step - 1)
         self.ranks.mean([buffer for buffer in self.estimator.buffers() if buffer.is_floating_point()])
-        summary = self.ranks.metrics(terms.summary(self.estimator.weight(terms, particles).detach()), self.device)
+        summary = self.ranks.metrics(summary, self.device)
         self.found += 0.05 * (summary["objects"] - self.found)
-        metrics = self._metrics(summary, stage, float(loss.detach()), norm, config.learning_rate * decay)
+        metrics = self._metrics(summary, stage, loss, norm, config.learning_rate * decay)
         if self.step == self.total_steps:
             self.model.price = self.tracking_price()
         return metrics
@@ -193,26 +196,17 @@ class Trainer:
             norm = float(clip_grad_norm_(self.model.parameters(), self.config.clip_norm, error_if_nonfinite=True))
         except RuntimeError:  # rather than scaling by it: every gradient would be NaN, and which one it was unknown
             norm = math.nan
-        if what := self._not_finite(loss, norm, frames):
-            advice = "lower --train.learning-rate or check the video"
-            raise TrainingError(f"step {self.step}: {what} is not finite; {advice}")
+        self._check(loss, norm, frames)
         if loss.requires_grad or self.ranks.size > 1:
             for optimizer in self.optimizers:
                 optimizer.step()
         return norm
 
-    def _not_finite(self, loss: Tensor, norm: float, frames: Tensor) -> str | None:
-        """What of a step is not finite, if anything: a pixel, the loss, the gradient of a parameter."""
-        extra = {name: p.grad for name, p in self.estimator.named_parameters("estimator") if p.grad is not None}
-        if math.isfinite(norm) and loss.isfinite() and all(gradient.isfinite().all() for gradient in extra.values()):
-            return None
-        if not frames.isfinite().all():
-            return "a pixel of the frames"
-        if not loss.isfinite():
-            return "the loss"
-        gradients = {name: p.grad for name, p in self.model.named_parameters() if p.grad is not None} | extra
-        bad = [name for name, gradient in gradients.items() if not gradient.isfinite().all()]
-        return f"the gradient of {bad[0]}" if bad else "the norm of the gradients"
+    def _check(self, loss: Tensor, norm: float, frames: Tensor) -> None:
+        """Raises TrainingError, which names it, if anything of a step is not finite."""
+        if what := not_finite(loss, norm, frames, self.model, self.estimator):
+            advice = "lower --train.learning-rate or check the video"
+            raise TrainingError(f"step {self.step}: {what} is not finite; {advice}")
 
     def tracking_price(self) -> float:
         """Price of an object with which the model is to track, however far its training has got, nats."""
@@ -253,8 +247,8 @@ class Trainer:
         self.check_finite()
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizers[0].state_dict(),
-            "muon": [optimizer.state_dict() for optimizer in self.optimizers[1:]],
+            "optimizer": plain_state(self.optimizers[0]),
+            "muon": [plain_state(optimizer) for optimizer in self.optimizers[1:]],
             "generator": self.generator.get_state(),
             "device": self.device.type,
             "step": self.step,
@@ -288,6 +282,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, [state["optimizer"], *state.get("muon", ())], strict=True):
             optimizer.load_state_dict(saved)
+        if self.fixed is not None:
+            self.fixed.settle()
         self.step, self.next_clip = state["step"], state["next_clip"]
         if state.get("device", self.device.type) == self.device.type:
             self.generator.set_state(state["generator"])

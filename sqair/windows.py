@@ -27,10 +27,10 @@ _NEARLY = 1.25
 @torch.inference_mode(False)
 def _room(
     height: int, width: int, canvas: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Half a window, and where its corner lies at most, ``[2]`` (x, y) each."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Half a window, and where its corner lies at most and at least, ``[2]`` (x, y) each."""
     room = torch.tensor([[width / 2, height / 2], [canvas[1] - width, canvas[0] - height]], dtype=dtype, device=device)
-    return room[0], room[1]
+    return room[0], room[1], torch.zeros_like(room[0])
 
 
 @dataclass
@@ -57,11 +57,11 @@ class Windows:
         height, width = (n if n <= _NEARLY * cells else cells for n in canvas)
         if (height, width) == canvas:
             return Windows(clip, clip.new_zeros(len(centre), 2), canvas, canvas, stride)
-        half, room = _room(height, width, canvas, centre.dtype, centre.device)
-        corner = (centre.detach() / stride - half).round().clamp(torch.zeros_like(room), room).long()
+        half, room, zero = _room(height, width, canvas, centre.dtype, centre.device)
+        corner = (centre.detach() / stride - half).round().fmax(zero).fmin(room).long()  # of what is no number, 0
         return Windows(clip, corner, (height, width), canvas, stride)
 
-    def rows(self, index: Tensor) -> Windows:
+    def rows(self, index: Tensor | slice) -> Windows:
         """Some of them."""
         return replace(self, clip=self.clip[index], corner=self.corner[index])
 
@@ -106,7 +106,7 @@ class Patches:
     image: Tensor
     windows: Windows
 
-    def rows(self, index: Tensor) -> Patches:
+    def rows(self, index: Tensor | slice) -> Patches:
         """Some of them."""
         return Patches(self.image[index], self.windows.rows(index))
 

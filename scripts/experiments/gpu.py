@@ -1,7 +1,7 @@
 """What a GPU makes of it: whether it computes the same, how fast it is, where it waits, and what goes wrong there.
 
 sqair experiments gpu --output runs/gpu                       all parts, on the GPU; some ten minutes
-sqair experiments gpu --output runs/gpu --only same profile
+sqair experiments gpu --output runs/gpu --only fixed replays  what steps of fixed sizes find, and what replaying saves
 sqair experiments gpu --output runs/gpu --device cpu --tiny   that the script runs, without a GPU
 
 A part that fails says so, and the others go on. Lines of results.jsonl are what was measured; a part that has been
@@ -27,7 +27,7 @@ from sqair.frames import to_frames
 from sqair.inference import Inference
 from sqair.model import SQAIR
 from sqair.scripts import cli, train
-from sqair.scripts.experiments import gpu_speed
+from sqair.scripts.experiments import gpu_fixed, gpu_speed
 from sqair.scripts.experiments.gpu_speed import MODEL, clips, trainer_of
 from sqair.scripts.experiments.looking import scores
 from sqair.scripts.experiments.running import check_names
@@ -42,7 +42,8 @@ class Args:
     output: Path
     """Folder of results.jsonl."""
     only: tuple[str, ...] = ()
-    """Parts, by default all: same, steps, profile, waits, launches, tracking, resume, full, footage, preset."""
+    """Parts, by default all: fixed, replays, same, steps, profile, waits, launches, tracking, resume, full, footage,
+    preset."""
     device: Literal["cuda", "cpu"] = "cuda"
     """Where."""
     tiny: bool = False
@@ -146,6 +147,8 @@ def measured(part: Callable[[str, bool], dict[str, Any]]) -> Callable[[Args], di
 
 
 PARTS: dict[str, Callable[[Args], dict[str, Any]]] = {
+    "fixed": measured(gpu_fixed.fixed),
+    "replays": measured(gpu_fixed.replays),
     "same": same,
     "steps": measured(gpu_speed.steps),
     "profile": measured(gpu_speed.profile),

@@ -32,7 +32,7 @@ from sqair.scripts.measuring import Setting, make_trainer
 from sqair.tracker import Tracker, track_clips
 from sqair.trainer import Trainer
 
-BATCHES = (32, 256, 2048, 8192)
+BATCHES = (32, 256, 2048)
 """Clips of 10 frames of a training step."""
 MODEL = "moving-mnist"
 

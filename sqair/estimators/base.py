@@ -19,6 +19,8 @@ class Estimator(nn.Module):
 
     learning_rate = 1e-3
     """Of its own parameters, if it has any."""
+    fixed = False
+    """Whether it does with rows of empty seats (roster.Fixed), and remembers nothing from step to step."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

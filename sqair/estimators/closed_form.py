@@ -18,6 +18,8 @@ class ClosedForm(Estimator):
     objects discovered after it, is left out.
     """
 
+    fixed = True
+
     def inference(self, sampled: Sampled, length: int) -> Sampled:
         return sampled  # its gradient in a bit does not depend on what the bit is
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from sqair.bounds import Terms, iwae
 from sqair.errors import UserError
 from sqair.estimators.base import Estimator
+from sqair.geometry import constant
 
 
 class Vimco(Estimator):
@@ -15,6 +16,8 @@ class Vimco(Estimator):
 
     L^{-k} is the bound in which log w_k is the mean of the other log weights.
     """
+
+    fixed = True
 
     def particles(self, wanted: int, length: int = 1) -> int:
         if wanted < 2:
@@ -54,4 +57,4 @@ def leave_one_out(log_weight: Tensor) -> Tensor:
     others = (log_weight.sum(0) - log_weight) / (particles - 1)
     replaced = log_weight.expand(particles, -1, -1).clone()
     replaced.diagonal(dim1=0, dim2=1).copy_(others.T)
-    return replaced.logsumexp(1) - torch.log(torch.tensor(float(particles), dtype=log_weight.dtype))
+    return replaced.logsumexp(1) - torch.log(constant((float(particles),), log_weight.dtype, log_weight.device))

@@ -5,16 +5,19 @@ from sqair.errors import UserError
 from sqair.inference.amortised import Inference
 from sqair.inference.forced import Explored, Sampled
 from sqair.inference.refined import Refined
+from sqair.roster import EXACT, Exact
 
 __all__ = ["Explored", "Inference", "Refined", "Sampled", "check_count", "tracking"]
 
 
-def tracking(refine: bool, memory: int, count: int = 0) -> Inference:
+def tracking(refine: bool, memory: int, count: int = 0, roster: Exact = EXACT) -> Inference:
     """How a tracker chooses latents: refined presence with a memory, or the amortised posteriors alone.
 
-    ``count`` is the number of individuals, if that is known.
+    ``count`` is the number of individuals, if that is known: then the list of objects is exact. Otherwise ``roster``
+    says who is on it.
     """
-    return Refined(memory=memory, count=count) if refine else Inference()
+    roster = EXACT if count else roster
+    return Refined(memory=memory, count=count, roster=roster) if refine else Inference(roster=roster)
 
 
 def check_count(count: int, refine: bool, memory: int, config: ModelConfig) -> None:

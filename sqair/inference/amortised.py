@@ -10,6 +10,7 @@ from torch import Tensor
 from sqair.config import ModelConfig
 from sqair.distributions import sample_bernoulli
 from sqair.objects import Objects
+from sqair.roster import EXACT, Exact
 from sqair.scene import Evidence, Proposal, Rows, Scene
 
 _SPARE = 3
@@ -32,6 +33,8 @@ class Inference:
     count: int = 0
     """How many individuals there are in a clip, of whom each is always there, if that is known: nobody is born once so
     many were found, and nobody is forgotten. Needs a memory."""
+    roster: Exact = EXACT
+    """Who is on the list of objects: those that are there, or, on a GPU, a row for every seat."""
 
     def settle(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Rows:
         """Who of a proposal is there; ``q_logit [M]`` are the posterior log-odds of z_pres."""
@@ -42,7 +45,7 @@ class Inference:
         """z_pres ``[M]`` in {0., 1.}, where what it depends on is there."""
         return sample_bernoulli(q_logit.detach(), self.generator)
 
-    def skips_discovery(self) -> bool:
+    def skips_discovery(self) -> bool | Tensor:
         """Whether to look for no new objects in a later frame."""
         return False
 
@@ -64,6 +67,10 @@ class Inference:
     def room(self, config: ModelConfig) -> int:
         """The most objects of a clip."""
         return self.count or config.slots
+
+    def seats(self, config: ModelConfig) -> int:
+        """The most objects of a clip that go from frame to frame, those not seen among them, where sizes are fixed."""
+        return self.room(config) + (config.slots if self.memory else 0)
 
     def spare(self) -> int:
         """How many more may be discovered than there is room for, of whom those stay that gain most."""

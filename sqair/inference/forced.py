@@ -59,14 +59,14 @@ class Sampled(Inference):
     For estimators whose gradient in a bit does not depend on what the bit is.
     """
 
-    boldness: float = 0.0
+    boldness: float | Tensor = 0.0
     """Share accepted of the discoveries of the first round, so that the decoder has something to learn."""
     bold_all: bool = False
     """Whether that goes for all discoveries, not only those of the first round of a frame."""
-    exploration: float = 0.0
+    exploration: float | Tensor = 0.0
     """Share accepted of discoveries that touch no object, where more is missing than one costs: what the decoder cannot
     draw yet, it would otherwise never learn."""
-    crowd_dropout: float = 0.0
+    crowd_dropout: float | Tensor = 0.0
     """Share rejected of discoveries that touch an object: it has to learn to explain what they would, if that is a part
     of it."""
     dropout: float = 0.0
@@ -83,9 +83,9 @@ class Sampled(Inference):
         accepted = rejected = None
         if proposal.round == 0:
             return Forced(None, None)
-        if self.boldness > 0 and (proposal.round == 1 or self.bold_all):
-            accepted = torch.full_like(evidence.gain, self.boldness)
-        if self.exploration > 0 or self.crowd_dropout > 0:
+        if _some(self.boldness) and (proposal.round == 1 or self.bold_all):
+            accepted = torch.ones_like(evidence.gain) * self.boldness
+        if _some(self.exploration) or _some(self.crowd_dropout):
             touches = evidence.touches()
             lonely = ~touches & (evidence.most() > _PAYS * evidence.price)
             explored = self.exploration * lonely.to(evidence.gain)
@@ -93,9 +93,11 @@ class Sampled(Inference):
             rejected = self.crowd_dropout * touches.to(evidence.gain)
         return Forced(accepted, rejected)
 
-    def skips_discovery(self) -> bool:
+    def skips_discovery(self) -> bool | Tensor:
+        if not self.dropout:
+            return False
         device = self.generator.device if self.generator else None
-        return self.dropout > 0 and float(torch.rand((), generator=self.generator, device=device)) < self.dropout
+        return self.roster.known(torch.rand((), generator=self.generator, device=device) < self.dropout)
 
     def carry(self, objects: Objects, unit: Tensor) -> Objects:
         if not self.jitter:
@@ -117,6 +119,11 @@ class Explored(Sampled):
 
     def presence(self, proposal: Proposal, evidence: Evidence, q_logit: Tensor) -> Tensor:
         return sample_bernoulli(q_logit.detach(), self.generator)
+
+
+def _some(share: float | Tensor) -> bool:
+    """Whether a share may be more than 0: one in a tensor changes from step to step."""
+    return isinstance(share, Tensor) or share > 0
 
 
 def embolden(logit: Tensor, share: Tensor) -> Tensor:

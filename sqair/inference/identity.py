@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from sqair.assign import match, rank_in_clip
+from sqair.assign import rank_in_clip
 from sqair.config import ModelConfig
 from sqair.distributions import Gaussian
-from sqair.geometry import where_to_box
+from sqair.geometry import constant, where_to_box
 from sqair.objects import Objects
+from sqair.roster import EXACT, Exact
 from sqair.scene import Rows
 
 _CUT = 0.15
@@ -36,12 +37,17 @@ class Absent:
     objects: Objects
     what: Gaussian
     """p(z_what) in this frame, ``[U, D]``."""
+    roster: Exact = EXACT
+    """Who is on their list."""
 
-    def rows(self, index: Tensor) -> Absent:
-        """The rows that ``index`` (a mask or row numbers) picks."""
-        return Absent(self.objects.rows(index), Gaussian(self.what.mean[index], self.what.log_std[index]))
+    def keep(self, mask: Tensor) -> Absent:
+        """Those of which a mask is true."""
+        row, kept = self.roster.pick(mask), self.roster.keep(self.objects, mask)
+        return Absent(kept, Gaussian(self.what.mean[row], self.what.log_std[row]), self.roster)
 
-    def recognise(self, new: Objects, next_id: Tensor, count: int, price: float, config: ModelConfig) -> Objects:
+    def recognise(
+        self, new: Objects, next_id: Tensor, count: int, price: float | Tensor, config: ModelConfig
+    ) -> Objects:
         """The objects ``new [R]`` of a frame under the ids of those that they are, which are then no more absent.
 
         Who is who is decided for all of a clip together, at the least cost, ``_STRANGER`` prices for each that is
@@ -50,13 +56,14 @@ class Absent:
         """
         most = _STRANGER[config.displacement] * price
         free = count - next_id if count else torch.full_like(next_id, len(new))
-        which = match(new.clip, self.objects.clip, self._cost(new, price, config), most, free)  # [R]
+        which = self.roster.match(new, self.objects, self._cost(new, price, config), most, free)  # [R]
         known = which >= 0
         old = self.objects.rows(which.clamp_min(0)) if len(self.objects) else new
-        returned = torch.zeros_like(self.objects.unseen, dtype=torch.bool).index_fill(0, which[known], True)
-        rest = self.rows(~returned)
+        returned = which.new_zeros(1 + len(self.objects)).index_fill(0, which + 1, 1)[1:] > 0
+        rest = self.keep(~returned)
         self.objects, self.what = rest.objects, rest.what
-        number = next_id[new.clip] + rank_in_clip(new.clip, -known.to(new.weight))
+        unknown = self.roster.only(new.there, -known.to(new.weight), -1)
+        number = next_id[new.clip] + rank_in_clip(new.clip, unknown)
         return replace(
             new,
             id=torch.where(known, old.id, number),
@@ -65,7 +72,7 @@ class Absent:
             usual_size=torch.where(known[:, None], old.usual_size, new.usual_size),
         )
 
-    def _cost(self, new: Objects, price: float, config: ModelConfig) -> Tensor:
+    def _cost(self, new: Objects, price: float | Tensor, config: ModelConfig) -> Tensor:
         """Nats ``[R, U]`` by which new objects differ from those absent; infinite in other clips."""
         box, expected = where_to_box(new.where, config), where_to_box(self.objects.where, config)
         away = (box[:, None, :2] - expected[:, :2]).square().sum(-1) / (_LOOSE**2 * expected[:, 2:].prod(-1))  # [R, U]
@@ -77,7 +84,7 @@ class Absent:
 def has_left(objects: Objects, config: ModelConfig) -> Tensor:
     """Which objects are expected where the edge of the canvas cuts ``_CUT`` of a side of theirs or more, ``[M]``."""
     centre, size = where_to_box(objects.where, config).split(2, -1)
-    canvas = size.new_tensor([config.width, config.height])
+    canvas = constant((config.width, config.height), size.dtype, size.device)
     reach = (0.5 - _CUT) * size
     return ((centre < reach) | (centre > canvas - reach)).any(-1)
 

@@ -47,16 +47,17 @@ class Refined(Inference):
             if evidence.crowding:
                 worth = worth - evidence.crowding * evidence.price * evidence.overlap()
             return (worth > 0).to(gain)
-        on, clip = proposal.on.clone(), proposal.objects.clip
-        known = kl < self.familiar * evidence.over_black
-        while True:
+        on, clip, roster = proposal.on.clone(), proposal.objects.clip, self.roster
+        known = (kl < self.familiar * evidence.over_black) & proposal.asked
+        for _ in roster.rounds(len(on) // evidence.clips):
             drop = _extreme((on > 0) & (gain < self.keep * evidence.price), -gain, clip, evidence.clips)
             back = (on == 0) & (gain > self.back * evidence.price) & known
             add = _extreme(back, gain, clip, evidence.clips)
-            if not (drop | add).any():
-                return on
+            if roster.none(drop | add):
+                break
             on = torch.where(drop, 0.0, torch.where(add, 1.0, on))
             gain = evidence.given(on)
+        return on
 
 
 def _extreme(candidate: Tensor, value: Tensor, clip: Tensor, clips: int) -> Tensor:

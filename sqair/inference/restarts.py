@@ -61,12 +61,12 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
     """The step and state of some of the clips, ``clips [B]``."""
     place = torch.full_like(state.next_id, -1)
     place[clips] = torch.arange(len(clips), device=clips.device)
-    kept = place[step.objects.clip] >= 0
-    objects = step.objects.rows(kept)
-    objects = replace(objects, clip=place[objects.clip])
+    kept, roster = place[step.objects.clip] >= 0, step.roster
+    objects, row = roster.keep(step.objects, kept), roster.pick(kept)
+    objects = replace(objects, clip=place[objects.clip].clamp_min(0))
 
     def of_kept(patches: Patches) -> Patches:
-        patches = patches.rows(kept)
+        patches = roster.shown(patches, kept)
         return replace(patches, windows=replace(patches.windows, clip=objects.clip))
 
     picked = Step(
@@ -76,9 +76,11 @@ def _pick(step: Step, state: State, clips: Tensor) -> tuple[Step, State]:
         rows=[],
         objects=objects,
         patches=of_kept(step.patches),
-        confidence=step.confidence[kept],
+        confidence=step.confidence[row],
         behind=None if step.behind is None else step.behind.rows(clips),
         depth=None if step.depth is None else of_kept(step.depth),
+        roster=roster,
     )
     last = None if state.background is None else state.background[clips]
-    return picked, State(objects, state.next_id[clips], begun=True, background=last)
+    seated = roster.seats(objects, len(clips), len(state.objects) // len(state.next_id))
+    return picked, State(seated, state.next_id[clips], begun=True, background=last)
