@@ -21,6 +21,7 @@ from sqair.bounds import Terms
 from sqair.estimators import ESTIMATORS, make_estimator
 from sqair.estimators.concrete import Relaxed
 from sqair.estimators.enumeration import outcomes
+from sqair.roster import EXACT
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -66,7 +67,8 @@ def sample(length: int = FRAMES, clips: int = CLIPS, soft: bool = False) -> Samp
             evidence = SimpleNamespace(kl=kl, gain=gain, at=gain_curve(gain))
             rows.append(SimpleNamespace(clip=clip, q_logit=q_logit, pres=pres, proposal=proposal, evidence=evidence))
         nothing = -normal(clips).square()
-        steps.append(SimpleNamespace(behind=None, rows=rows, log_likelihood=likelihood, log_p_nothing=nothing))
+        terms = {"log_likelihood": likelihood, "log_p_nothing": nothing}
+        steps.append(SimpleNamespace(behind=None, rows=rows, roster=EXACT, **terms))
     frames = torch.rand(length, clips, TINY.channels, TINY.height, TINY.width, generator=source)
     return Sample(Terms(steps), frames, leaves)  # type: ignore[arg-type]
 

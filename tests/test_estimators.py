@@ -38,6 +38,7 @@ from sqair.estimators.nvil import NVIL
 from sqair.estimators.score_function import Constant, RunningMean
 from sqair.estimators.vimco import Vimco, leave_one_out
 from sqair.inference import Sampled
+from sqair.roster import EXACT
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -341,7 +342,9 @@ def test_the_network_of_nvil_learns_what_frames_promise() -> None:
     for _ in range(400):
         frames = torch.rand(2, 16, 1, 1, 1, generator=source).expand(-1, -1, 1, 8, 8)
         bound = 100 + 40 * frames[..., 0, 0, 0]
-        steps = [SimpleNamespace(behind=None, rows=[], log_likelihood=b, log_p_nothing=0 * b) for b in bound]
+        steps = [
+            SimpleNamespace(behind=None, rows=[], log_likelihood=b, log_p_nothing=0 * b, roster=EXACT) for b in bound
+        ]
         optimiser.zero_grad()
         estimator(Terms(steps), frames, 1).backward()  # type: ignore[arg-type]
         optimiser.step()
