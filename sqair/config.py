@@ -170,7 +170,7 @@ class TrainConfig:
 
     seed: int = 0
     """Seed of the weights, the data order and all samples: the same seed repeats a run exactly on one machine."""
-    stages: tuple[Stage, ...] = (Stage(1, 950, 64), Stage(3, 110, 106), Stage(5, 110, 64), Stage(10, 110, 32))
+    stages: tuple[Stage, ...] = (Stage(1, 1300, 64), Stage(3, 150, 106), Stage(5, 150, 64), Stage(10, 150, 32))
     """The curriculum; it starts with static AIR on single frames."""
     learning_rate: float = 3e-3
     """Adam's learning rate at the start; it decays as (1 - progress)^1.5."""
@@ -197,7 +197,7 @@ class TrainConfig:
     price: tuple[float, float] = (0.25, 0.1)
     """Price of an object in the count prior at the start and at the end, as shares of what a typical object of
     this data is worth: the geometric prior's success probability is exp(-price)."""
-    price_steps: int = 1020
+    price_steps: int = 1400
     """Steps over which the price goes from the first to the second."""
     tracking_price: float = 0.06
     """Price with which the trained model is left, in the same shares. A price as low as this in training splits
