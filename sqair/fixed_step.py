@@ -16,7 +16,7 @@ from sqair.graphs import Recorded
 from sqair.inference import Sampled
 from sqair.model import SQAIR
 from sqair.roster import Exact
-from sqair.snug import slack
+from sqair.snug import pull
 
 _FORCED = {"boldness": "bold_steps", "exploration": "exploration", "crowd_dropout": "crowd_dropout"}
 """What training imposes that changes from step to step, and the setting without which it is always 0."""
@@ -88,11 +88,10 @@ class FixedStep:
             optimizer.zero_grad(set_to_none=True)
         terms = Terms(model(frames, self.estimator.inference(self._sampled, length), still))
         loss = self.estimator(terms, frames, particles) / length
-        pull = slack(frames, terms.steps, model.config, self.roster) if config.snug else 0.0
-        pull = config.snug * pull / frames.shape[:2].numel()
-        (loss + pull).backward()
+        total = loss + pull(frames, terms.steps, config.snug, model.config, self.roster)
+        total.backward()
         norm = clip_grad_norm_(model.parameters(), config.clip_norm)
-        stuck = 1 - (norm.isfinite() & (loss + pull).detach().isfinite()).float()
+        stuck = 1 - (norm.isfinite() & total.detach().isfinite()).float()
         for optimizer in self.optimizers:
             optimizer.found_inf = stuck  # type: ignore[attr-defined]
             optimizer.step()

@@ -46,6 +46,13 @@ def slack(frames: Tensor, steps: list[Step], config: ModelConfig, roster: Exact 
     return (told[:, None] * F.huber_loss(away, torch.zeros_like(away), reduction="none", delta=_FAR)).sum()
 
 
+def pull(frames: Tensor, steps: list[Step], weight: float, config: ModelConfig, roster: Exact = EXACT) -> Tensor:
+    """What ``slack`` costs, ``weight`` nats for the square of a pixel: nats per frame ``[]``."""
+    if not weight:
+        return frames.new_zeros(())
+    return weight * slack(frames, steps, config, roster) / frames.shape[:2].numel()
+
+
 def _ink(frames: Tensor, steps: list[Step], config: ModelConfig) -> tuple[Tensor, Tensor]:
     """Boxes ``[M, 4]`` (centre x, y, w, h; pixels) of the ink of objects, and of which of them all of it is seen."""
     clips = frames.shape[1]

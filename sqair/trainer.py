@@ -31,7 +31,7 @@ from sqair.ranks import ALONE, Ranks
 from sqair.render import background
 from sqair.roster import suited
 from sqair.salience import object_nats
-from sqair.snug import slack
+from sqair.snug import pull
 from sqair.stretch import stretched
 
 _MEASURED = 2_500_000
@@ -167,7 +167,7 @@ class Trainer:
                 group["lr"] = rate
             terms = Terms(self.model(frames, self.estimator.inference(sampled, stage.length), still))
             loss = self.estimator(terms, frames, particles) / stage.length
-            norm = self._descend(loss + self._pull(terms, frames), frames)
+            norm = self._descend(loss + pull(frames, terms.steps, config.snug, self.model.config), frames)
             loss, summary = float(loss.detach()), terms.summary(self.estimator.weight(terms, particles).detach())
         self.step = min(step + self.ranks.size, self.total_steps)
         self.estimator.passed(self.step - step - 1)
@@ -178,12 +178,6 @@ class Trainer:
         if self.step == self.total_steps:
             self.model.price = self.tracking_price()
         return metrics
-
-    def _pull(self, terms: Terms, frames: Tensor) -> Tensor:
-        """What boxes that are not snug cost, nats per frame ``[]``."""
-        if not self.config.snug:
-            return frames.new_zeros(())
-        return self.config.snug * slack(frames, terms.steps, self.model.config) / frames.shape[:2].numel()
 
     def _descend(self, loss: Tensor, frames: Tensor) -> float:
         """One step down the gradient of ``loss``; returns the gradient's norm."""

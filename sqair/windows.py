@@ -8,29 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sqair.config import ModelConfig
-from sqair.geometry import read, steps
+from sqair.geometry import constant, read, steps
 
 BEYOND = 0.1
 """What is drawn of a glimpse around its box, as a share of its side: half of a cell on both sides."""
 _NEARLY = 1.25
 """A canvas of up to so many windows a side is a window."""
-
-
-@lru_cache(256)
-@torch.inference_mode(False)
-def _room(
-    height: int, width: int, canvas: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Half a window, and where its corner lies at most and at least, ``[2]`` (x, y) each."""
-    room = torch.tensor([[width / 2, height / 2], [canvas[1] - width, canvas[0] - height]], dtype=dtype, device=device)
-    return room[0], room[1], torch.zeros_like(room[0])
 
 
 @dataclass
@@ -57,8 +46,9 @@ class Windows:
         height, width = (n if n <= _NEARLY * cells else cells for n in canvas)
         if (height, width) == canvas:
             return Windows(clip, clip.new_zeros(len(centre), 2), canvas, canvas, stride)
-        half, room, zero = _room(height, width, canvas, centre.dtype, centre.device)
-        corner = (centre.detach() / stride - half).round().fmax(zero).fmin(room).long()  # of what is no number, 0
+        pairs = (width / 2, height / 2), (canvas[1] - width, canvas[0] - height), (0, 0)
+        half, most, least = (constant(pair, centre.dtype, centre.device) for pair in pairs)  # (x, y)
+        corner = (centre.detach() / stride - half).round().fmax(least).fmin(most).long()  # of what is no number, 0
         return Windows(clip, corner, (height, width), canvas, stride)
 
     def rows(self, index: Tensor | slice) -> Windows:
