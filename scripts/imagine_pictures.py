@@ -6,16 +6,12 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from sqair.datasets.images import enlarge
 from sqair.datasets.overlay import TRAIL, draw_tracks, panel
-from sqair.files.durable import write_bytes
 from sqair.tracks import Tracks
 
 SIDE, WIDEST = 200, 1280
@@ -23,9 +19,6 @@ SIDE, WIDEST = 200, 1280
 MARK = (255, 150, 0)
 """Colour, RGB, around what is imagined."""
 GAP, GROUND = 8, 24
-SMALL, MOST = 420, 300_000
-"""Of an animation: its width in pixels, and bytes, at most."""
-QUALITIES = (75, 60, 45, 30, 20, 10)
 
 
 @dataclass(frozen=True)
@@ -78,24 +71,3 @@ def _picture(tile: Tile, t: int, trail: deque[Tracks], columns: int) -> np.ndarr
     elif t >= len(tile.frames):
         picture //= 3  # it has ended
     return picture
-
-
-def write_webp(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
-    """Writes RGB frames ``[H, W, 3]``, of which there is one at least, as an endless animation of few bytes.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
-    pictures = [Image.fromarray(frame) for frame in frames]
-    shrink = min(1.0, SMALL / pictures[0].width)
-    size = (round(shrink * pictures[0].width), round(shrink * pictures[0].height))
-    first, *others = (picture.resize(size, Image.Resampling.LANCZOS) for picture in pictures)
-    data = b""
-    for quality in QUALITIES:
-        held = BytesIO()
-        how = {"quality": quality, "method": 6, "duration": round(1000 / fps), "loop": 0}
-        first.save(held, "WEBP", save_all=True, append_images=others, **how)
-        data = held.getvalue()
-        if len(data) <= MOST:
-            break
-    write_bytes(path, data)

@@ -24,7 +24,8 @@ from sqair.scripts.imagine import Args
 from sqair.scripts.imagine_alike import Compared
 from sqair.scripts.imagine_clips import Beginning, begin, check_ends, choose, in_pixels, load, to_arrays
 from sqair.scripts.imagine_page import Seen, page_of
-from sqair.scripts.imagine_pictures import Tile, grid, write_webp
+from sqair.scripts.imagine_pictures import Tile, grid
+from sqair.scripts.looping import loop
 from sqair.scripts.track_frames import model_for, model_name
 from sqair.tracks import Tracks
 from sqair.words import count
@@ -138,7 +139,7 @@ def _write(args: Args, stage: Path, made: Made, beginning: Beginning | None) -> 
     pictures = list(grid(tiles, length))
     write_video(stage / "imagined.mp4", pictures, fps)
     if args.webp:
-        write_webp(stage / "imagined.webp", pictures, fps)
+        loop(stage / "imagined.webp", pictures, fps)
     first = 1 if beginning is None else args.start + beginning.observed
     write_text(stage / "imagined.csv", rows(made.tracks, first))
     with whole(stage / "imagined.npz") as partial, partial.open("wb") as file:

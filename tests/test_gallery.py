@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sqair.files.mot_io import read_mot
-from sqair.scripts import cli
+from sqair.scripts import cli, looping
 from sqair.scripts.experiments import cell_clip, gallery, gallery_page, pitch_clip
 from sqair.scripts.experiments.plaza_clip import plaza_clip
 from sqair.scripts.experiments.walkers import walker_clip
@@ -53,13 +53,13 @@ def test_a_street_is_walkers_before_another_scene() -> None:
 
 def test_a_loop_is_small_enough_or_as_small_as_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (4, 90, 800, 3), dtype=np.uint8)
-    size = gallery_page.loop(tmp_path / "a.webp", iter(frames), 10)
+    size = looping.loop(tmp_path / "a.webp", iter(frames), 10)
     with Image.open(tmp_path / "a.webp") as picture:
         assert (picture.size, picture.n_frames, picture.info["loop"]) == ((400, 45), 4, 0)  # type: ignore[attr-defined]
-    monkeypatch.setattr(gallery_page, "MOST", size - 1)
-    assert gallery_page.loop(tmp_path / "b.webp", iter(frames), 10) < size == (tmp_path / "a.webp").stat().st_size
-    with pytest.raises(gallery_page.UserError, match="no frames"):
-        gallery_page.loop(tmp_path / "c.webp", iter(()), 10)
+    monkeypatch.setattr(looping, "MOST", size - 1)
+    assert looping.loop(tmp_path / "b.webp", iter(frames), 10) < size == (tmp_path / "a.webp").stat().st_size
+    with pytest.raises(UserError, match="no frames"):
+        looping.loop(tmp_path / "c.webp", iter(()), 10)
 
 
 def test_a_clip_is_made_tracked_scored_and_shown(

@@ -27,8 +27,8 @@ KEPT, DRIFT, NOISE = 0.9, 0.5, 0.4
 
 
 @dataclass
-class Walk:
-    """z_t = .9 z_(t-1) + .5 e, x_t = z_t + .4 e; q(z_t) is wider than the prior, and pulled to x_t."""
+class Toy:
+    """Particles with one number each, ``z [K, B]``, at first 0."""
 
     frames: Tensor
     generator: torch.Generator
@@ -37,6 +37,13 @@ class Walk:
 
     def __post_init__(self) -> None:
         self.z = torch.zeros(self.shape)
+
+    def pick(self, ancestors: Tensor) -> None:
+        self.z = self.z.gather(0, ancestors)
+
+
+class Walk(Toy):
+    """z_t = .9 z_(t-1) + .5 e, x_t = z_t + .4 e; q(z_t) is wider than the prior, and pulled to x_t."""
 
     def weigh(self, t: int) -> Tensor:
         mean, x = KEPT * self.z, self.frames[t]
@@ -45,30 +52,15 @@ class Walk:
         log_p = Normal(mean, DRIFT).log_prob(self.z) + Normal(self.z, NOISE).log_prob(x)
         return log_p - q.log_prob(self.z)
 
-    def pick(self, ancestors: Tensor) -> None:
-        self.z = self.z.gather(0, ancestors)
 
-
-@dataclass
-class Comes:
+class Comes(Toy):
     """Something that may come and go, and is seen or not; q knows a little of what is seen."""
-
-    frames: Tensor
-    generator: torch.Generator
-    shape: tuple[int, int]
-    z: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.z = torch.zeros(self.shape)
 
     def weigh(self, t: int) -> Tensor:
         p = comes(self.z)
         q = Bernoulli(probs=0.8 * p.probs + 0.2 * self.frames[t])
         self.z = (torch.rand(self.shape, generator=self.generator) < q.probs).to(p.probs)
         return p.log_prob(self.z) + seen(self.z).log_prob(self.frames[t]) - q.log_prob(self.z)
-
-    def pick(self, ancestors: Tensor) -> None:
-        self.z = self.z.gather(0, ancestors)
 
 
 def comes(before: Tensor) -> Bernoulli:

@@ -29,7 +29,7 @@ from sqair.errors import UserError
 from sqair.files.mot_io import write_mot
 from sqair.scripts import cli
 from sqair.scripts.experiments.cell_clip import cell_clip
-from sqair.scripts.experiments.gallery_page import loop, publish, table
+from sqair.scripts.experiments.gallery_page import publish, table
 from sqair.scripts.experiments.pitch_clip import pitch_clip
 from sqair.scripts.experiments.plaza_clip import plaza_clip
 from sqair.scripts.experiments.provenance import commit
@@ -37,6 +37,7 @@ from sqair.scripts.experiments.running import check_names
 from sqair.scripts.experiments.school import school_clip
 from sqair.scripts.experiments.shape_clip import shape_clip
 from sqair.scripts.experiments.study import Line, Study
+from sqair.scripts.looping import loop
 from sqair.tracks import Tracks
 
 FROM, EVERY, PICTURES = 60, 2, 45

@@ -5,15 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable, Sequence
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from sqair.errors import UserError
-from sqair.files.durable import write_bytes
 from sqair.scripts.experiments.bars_table import CHECKOUT
 from sqair.scripts.experiments.running import markdown
 from sqair.scripts.experiments.study import Line
@@ -28,39 +22,9 @@ TITLES = {
     "shapes": ("Anything before a still camera", "docs/track-your-own-video.md"),
 }
 """What the clips are called, and the pages that speak of them."""
-WIDTH, MOST = 400, 300_000
-"""Of a picture: pixels at most, and bytes."""
-QUALITIES = (70, 55, 40, 30, 20, 10)
-"""Of WebP, the first that is small enough."""
 COLUMNS = ("mota", "idf1", "hota")
 ENCODED = "; it is encoded anew\nwherever it is made, and scores then differ by some hundredths"
 """What is to be said of the scores of a video."""
-
-
-def loop(path: Path, frames: Iterable[np.ndarray], fps: float) -> int:
-    """Writes frames, RGB ``[H, W, 3]`` uint8, as an endless animated WebP; its bytes.
-
-    Raises:
-        UserError: there is no frame, or the file cannot be written.
-    """
-    pictures = [_small(Image.fromarray(frame)) for frame in frames]
-    if not pictures:
-        raise UserError(f"{path}: there are no frames to write")
-    data = b""
-    for quality in QUALITIES:
-        held = BytesIO()
-        how = {"quality": quality, "method": 6, "duration": round(1000 / fps), "loop": 0}
-        pictures[0].save(held, "WEBP", save_all=True, append_images=pictures[1:], **how)
-        data = held.getvalue()
-        if len(data) <= MOST:
-            break
-    write_bytes(path, data)
-    return len(data)
-
-
-def _small(picture: Image.Image) -> Image.Image:
-    size = (WIDTH, round(picture.height * WIDTH / picture.width))
-    return picture.resize(size, Image.Resampling.LANCZOS) if picture.width > WIDTH else picture
 
 
 def table(lines: Sequence[Line]) -> str:
