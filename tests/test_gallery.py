@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sqair.errors import UserError
 from sqair.files.mot_io import read_mot
 from sqair.scripts import cli, looping
 from sqair.scripts.experiments import cell_clip, gallery, gallery_page, pitch_clip
