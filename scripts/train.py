@@ -1,6 +1,6 @@
 """Train a model on generated video, on footage of a camera that does not move, or on a set of clips.
 
-sqair train --output runs/mine                               the default: moving-mnist, one to two CPU-minutes
+sqair train --output runs/mine                               the default: moving-mnist, about two CPU-minutes
 sqair train --output runs/fast --preset quick --train.seed 3
 sqair train --output runs/wide --data.width 70 --data.max-objects 3
 sqair train --output runs/vimco --estimator vimco --particles 3

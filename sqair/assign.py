@@ -46,7 +46,7 @@ def match(new: Tensor, old: Tensor, cost: Tensor, most: float, free: Tensor) -> 
     return torch.from_numpy(which).to(new.device)
 
 
-def least(cost: Tensor) -> Tensor:
+def linear_assignment(cost: Tensor) -> Tensor:
     """The columns ``[B, n]`` of the n rows of tables ``cost [B, n, m]``, m >= n, each another, of the least sum.
 
     Shortest augmenting paths (Jonker and Volgenant 1987), of all tables at a time, in rounds whose number does not

@@ -132,7 +132,7 @@ class Swarm:
         self.state = joined(states)
         return torch.cat(weights).view(self.particles, clips)
 
-    def pick(self, ancestors: Tensor) -> None:
+    def resample(self, ancestors: Tensor) -> None:
         """See ``particles.Particles``."""
         clips = ancestors.shape[1]
         which = (ancestors * clips + torch.arange(clips, device=ancestors.device)).flatten()

@@ -24,7 +24,7 @@ class Particles(Protocol):
         """Goes on to frame ``t``; returns log p(x_t, z_t | past) - log q(z_t | past, x), ``[K, B]``."""
         ...
 
-    def pick(self, ancestors: Tensor) -> None:
+    def resample(self, ancestors: Tensor) -> None:
         """Particle k of clip b goes on as a copy of particle ``ancestors[k, b]`` of the same clip."""
         ...
 
@@ -47,7 +47,7 @@ def filtered(particles: Particles, length: int, generator: torch.Generator) -> T
         if few.any():
             log_p = log_p + torch.where(few, log_mean(log_weight), 0.0)
             same = torch.arange(len(log_weight), device=few.device)[:, None].expand_as(log_weight)
-            particles.pick(torch.where(few, systematic(log_weight, generator), same))
+            particles.resample(torch.where(few, systematic(log_weight, generator), same))
             log_weight = torch.where(few, 0.0, log_weight)
         log_weight = log_weight + particles.weigh(t)
     return log_p + log_mean(log_weight)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sqair.assign import deal, least, match
+from sqair.assign import deal, linear_assignment, match
 from sqair.objects import Objects
 from sqair.windows import Patches
 
@@ -156,7 +156,7 @@ class Fixed(Exact):
         both, either = there[:, :, None] & there[:, None], there[:, :, None] | there[:, None]
         cost = torch.where(both, -value.view(-1, seats, seats).double(), either * _NEVER)
         first = torch.arange(0, rows, seats, device=clip.device)
-        return (first[:, None] + least(cost)).flatten()
+        return (first[:, None] + linear_assignment(cost)).flatten()
 
     def match(self, new: Objects, old: Objects, cost: Tensor, most: Tensor | float, free: Tensor) -> Tensor:
         clips = len(free)
@@ -166,7 +166,7 @@ class Fixed(Exact):
         table = torch.cat([known, torch.zeros_like(known[:, :1]).expand(-1, rounds) + most], 1)
         old_one = torch.arange(seats + rounds, device=own.device) < seats
         table = torch.where(new.there[:, None], table, old_one * _NEVER)
-        column = least(table.view(rounds, clips, -1).transpose(0, 1)).T.flatten()  # [R]
+        column = linear_assignment(table.view(rounds, clips, -1).transpose(0, 1)).T.flatten()  # [R]
         row = own.gather(1, column.clamp_max(seats - 1)[:, None])[:, 0]
         return torch.where((column < seats) & new.there, row, -1)
 

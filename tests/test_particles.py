@@ -38,7 +38,7 @@ class Toy:
     def __post_init__(self) -> None:
         self.z = torch.zeros(self.shape)
 
-    def pick(self, ancestors: Tensor) -> None:
+    def resample(self, ancestors: Tensor) -> None:
         self.z = self.z.gather(0, ancestors)
 
 

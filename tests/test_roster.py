@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import golden_model
 from conftest import SPOTTER, TINY
-from sqair.assign import deal, least, match
+from sqair.assign import deal, linear_assignment, match
 from sqair.bounds import Terms
 from sqair.config import Stage, TrainConfig
 from sqair.datasets.generate import make_clips
@@ -306,7 +306,7 @@ def test_the_least_assignment_is_that_of_scipy() -> None:
     for rows, columns in ((1, 1), (2, 5), (4, 4), (7, 9)):
         cost = torch.randn(20, rows, columns, dtype=torch.float64)
         cost[:5] += 1e9 * (torch.rand(5, rows, columns) < 0.1)
-        for table, found in zip(cost, least(cost), strict=True):
+        for table, found in zip(cost, linear_assignment(cost), strict=True):
             i, j = linear_sum_assignment(table.numpy())
             assert len(set(found.tolist())) == rows
             assert float(table[i, j].sum()) == pytest.approx(float(table[range(rows), found].sum()), rel=1e-9, abs=1e-6)

@@ -53,7 +53,7 @@ class Cloud:
             self.parts[name] = self.parts[name] + value
         return (here["log_likelihood"] - here["kl_z"]).view(self.particles, -1)
 
-    def pick(self, ancestors: Tensor) -> None:
+    def resample(self, ancestors: Tensor) -> None:
         """See ``particles.Particles``."""
         clips = ancestors.shape[1]
         which = (ancestors * clips + torch.arange(clips, device=ancestors.device)).flatten()
